@@ -1,0 +1,1 @@
+//! gtid (to be written)

@@ -1,0 +1,14 @@
+//! Baton's node: watches one MySQL or MariaDB server, takes its part in the group, and makes its server match what the
+//! group agreed on. `ARCHITECTURE.md` has the map.
+
+pub mod config;
+pub mod consensus;
+pub mod decide;
+pub mod gtid;
+pub mod guard;
+pub mod observe;
+pub mod operate;
+pub mod route;
+pub mod serve;
+pub mod sql;
+pub mod state;

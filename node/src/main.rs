@@ -1,0 +1,2 @@
+//! The daemon beside a server.
+fn main() {}
