@@ -1,1 +1,2 @@
-//! decide (to be written)
+//! Decisions: pure functions.
+pub mod seen;

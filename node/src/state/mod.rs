@@ -1,1 +1,125 @@
-//! state (to be written)
+//! The replicated state: who holds the write role and since which epoch, which operation is under way and at which
+//! step, how durable a commit now is. [`ClusterState::apply`] is the only way to change it and is pure: no clock, no
+//! randomness, no I/O. Time enters with the command.
+
+mod apply;
+mod cluster;
+mod command;
+mod durability;
+mod grant;
+mod hold;
+mod names;
+mod operation;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+pub use cluster::{Cluster, HardFence, Member, OnLoss, Phase, Safety, WithoutAckers};
+pub use command::{Change, Command, Outcome};
+pub use durability::{DegradeReason, Durability};
+pub use grant::{Grant, NextGrant};
+pub use hold::{Decision, Out, OutReason, Pause};
+pub use names::{CommandId, Epoch, NodeName, OperationId, UnixMillis};
+pub use operation::{Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step};
+pub use refusal::Refusal;
+
+/// How many finished operations, and how many recorded decisions, are kept.
+const KEPT: usize = 100;
+/// How many command ids are remembered to recognise a repeat; a proposer gives up long before so many others pass.
+const REMEMBERED: usize = 256;
+
+/// Everything the group has agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterState {
+    /// Name and id; `None` until the group has formed.
+    pub cluster: Option<Cluster>,
+    /// Rises with every recovery by hand; messages of an older generation are refused.
+    pub generation: u64,
+    /// Every node, witnesses too.
+    pub members: BTreeMap<NodeName, Member>,
+    /// What safety depends on; seeded by the file at formation, changed only by command.
+    pub safety: Safety,
+    /// Watching only, or in charge.
+    pub phase: Phase,
+    /// Who may be the writer now.
+    pub grant: Option<Grant>,
+    /// No voter that has applied this grants this epoch, or an older one, again.
+    pub revoked_through: Epoch,
+    /// What an acknowledged write can survive.
+    pub durability: Durability,
+    /// The replicas whose acknowledgement a commit waits for.
+    pub ackers: BTreeSet<NodeName>,
+    /// Servers unfit to be writer, candidate or acker.
+    pub out: BTreeMap<NodeName, Out>,
+    /// The one operation that moves the writer, while it lasts.
+    pub operation: Option<Operation>,
+    /// While it lasts nothing is promoted automatically.
+    pub pause: Option<Pause>,
+    /// Finished operations, newest last.
+    pub history: VecDeque<Finished>,
+    /// Automatic actions and refusals with their reasons, newest last.
+    pub decisions: VecDeque<Decision>,
+    /// Ids and outcomes of the latest commands.
+    remembered: VecDeque<(CommandId, Outcome)>,
+}
+
+impl ClusterState {
+    /// Applies one committed command found at `index` of the log. The same command applied again, by a proposer that
+    /// got no answer the first time, changes nothing and gives the first outcome.
+    pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
+        if let Some((_, outcome)) = self.remembered.iter().find(|(id, _)| *id == command.id) {
+            return outcome.clone();
+        }
+        let outcome = match apply::change(self, index, command) {
+            Ok(()) => Outcome::Applied,
+            Err(refusal) => Outcome::Refused(refusal),
+        };
+        self.remembered.push_back((command.id.clone(), outcome.clone()));
+        trim(&mut self.remembered, REMEMBERED);
+        outcome
+    }
+
+    /// The current epoch; 0 before the first grant.
+    pub fn epoch(&self) -> Epoch {
+        self.grant.as_ref().map_or(Epoch(0), |g| g.epoch)
+    }
+
+    /// Whether `epoch` may never be granted lease time again.
+    pub fn is_revoked(&self, epoch: Epoch) -> bool {
+        epoch <= self.revoked_through
+    }
+
+    /// The grant, unless it is being revoked.
+    pub fn live_grant(&self) -> Option<&Grant> {
+        self.grant.as_ref().filter(|g| !self.is_revoked(g.epoch))
+    }
+
+    /// Whether `node` is the writer's node now and nothing revokes it.
+    pub fn is_writer(&self, node: &NodeName) -> bool {
+        self.live_grant().is_some_and(|g| g.node == *node)
+    }
+
+    /// Nodes that stand beside a server.
+    pub fn data_nodes(&self) -> impl Iterator<Item = (&NodeName, &Member)> {
+        self.members.iter().filter(|(_, m)| m.server.is_some())
+    }
+
+    /// Keeps a decision for `batonctl why`. A decision equal to the latest one is not written again.
+    fn note(&mut self, at_ms: UnixMillis, what: &str, why: String) {
+        if self.decisions.back().is_some_and(|d| d.what == what && d.why == why) {
+            return;
+        }
+        self.decisions.push_back(Decision { at_ms, what: what.to_owned(), why });
+        trim(&mut self.decisions, KEPT);
+    }
+}
+
+fn trim<T>(queue: &mut VecDeque<T>, limit: usize) {
+    while queue.len() > limit {
+        queue.pop_front();
+    }
+}

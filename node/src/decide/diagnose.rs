@@ -1,0 +1,157 @@
+//! From what was agreed and what was seen to what is wrong. Pure.
+
+use std::time::Duration;
+
+use super::diagnosis::{Diagnosis, LostKind, Trouble, Writer, WriterLost};
+use super::seen::{Heard, Observations, OwnServer, Pulse};
+use crate::state::{ClusterState, Grant, NodeName, OutReason, Phase};
+
+/// Replicas get a heartbeat every half second; two missed ones mean that nothing arrives.
+pub const RECEIVING_WITHIN: Duration = Duration::from_millis(1000);
+/// A node sends a report several times a second; one older than this says nothing about now.
+pub const FRESH: Duration = Duration::from_millis(1000);
+/// For how long a writer that a person closed is left closed.
+pub const CLOSED_BY_HAND_FOR: Duration = Duration::from_secs(30);
+/// From grant to open; a healthy guard needs a few hundred milliseconds.
+pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
+/// Lag worth a warning.
+const LAGGING: Duration = Duration::from_secs(10);
+
+/// How long some conditions have lasted, counted by the leader since it leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lasting {
+    /// Granted and not open.
+    pub unopened: Duration,
+    /// Closed by hand.
+    pub closed_by_hand: Duration,
+}
+
+/// What the cluster's condition is now.
+pub fn diagnose(state: &ClusterState, seen: &Observations, lasting: Lasting) -> Diagnosis {
+    let mut troubles = Vec::new();
+    let writer = match (&state.grant, state.phase) {
+        (Some(grant), Phase::Managed) if state.is_revoked(grant.epoch) => Writer::Ending,
+        (Some(grant), Phase::Managed) => writer(state, grant, seen, lasting, &mut troubles),
+        _ => Writer::None,
+    };
+    super::troubles::collect(state, seen, &writer, &mut troubles);
+    Diagnosis { writer, troubles }
+}
+
+fn writer(
+    state: &ClusterState,
+    grant: &Grant,
+    seen: &Observations,
+    lasting: Lasting,
+    troubles: &mut Vec<Trouble>,
+) -> Writer {
+    if let Some(lost) = told_by_its_node(grant, seen, lasting, troubles) {
+        return Writer::Lost(lost);
+    }
+    match unreachable(state, grant, seen) {
+        Some((lost, receiving)) if receiving.is_empty() => return Writer::Lost(lost),
+        Some((lost, receiving)) => {
+            let against = receiving.iter().map(|r| format!("{r} still receives from {}", grant.node)).collect();
+            troubles.push(Trouble::WriterUnreachableButReplicating { replicas: receiving });
+            return Writer::Suspected(lost, against);
+        }
+        None => {}
+    }
+    if grant.opened_ms.is_none() {
+        if lasting.unopened >= OPEN_WITHIN {
+            let why = seen.own(&grant.node).and_then(|o| o.guard.trouble.clone());
+            let evidence = why.unwrap_or_else(|| format!("not open {} s after its grant", OPEN_WITHIN.as_secs()));
+            return Writer::Lost(WriterLost { kind: LostKind::WriterNeverOpened, evidence: vec![evidence] });
+        }
+        return Writer::Opening;
+    }
+    Writer::Serving
+}
+
+/// What the node beside the server knows at once.
+fn told_by_its_node(
+    grant: &Grant,
+    seen: &Observations,
+    lasting: Lasting,
+    troubles: &mut Vec<Trouble>,
+) -> Option<WriterLost> {
+    let heard = seen.of(&grant.node).filter(|h| h.age <= FRESH)?;
+    let own = heard.report.own.as_ref()?;
+    let lost = |kind, what: String| Some(WriterLost { kind, evidence: vec![format!("{}: {what}", grant.node)] });
+    if own.is_gone() {
+        return lost(LostKind::WriterCrashed, "the server's process exited and its port refuses".into());
+    }
+    // Everything below is about a server that was open under this epoch and is not any more.
+    if own.guard.opened != grant.epoch {
+        return None;
+    }
+    if own.guard.restarted {
+        return lost(LostKind::WriterRestarted, "the server was restarted; it boots closed".into());
+    }
+    if own.guard.closed == grant.epoch {
+        return lost(LostKind::WriterSelfClosed, "its guard closed it: no lease".into());
+    }
+    if grant.opened_ms.is_some() && fresh_pulse(heard, own).is_some_and(|p| !p.open) {
+        if lasting.closed_by_hand >= CLOSED_BY_HAND_FOR {
+            return lost(LostKind::WriterClosedByHand, "read_only was set by somebody else".into());
+        }
+        troubles.push(Trouble::WriterClosedByHand(grant.node.clone()));
+    }
+    None
+}
+
+/// A pulse young enough to speak for the present.
+pub(super) fn fresh_pulse<'a>(heard: &Heard, own: &'a OwnServer) -> Option<&'a Pulse> {
+    own.pulse.as_ref().filter(|_| heard.age + own.pulse_age <= FRESH)
+}
+
+/// A majority of the voters has no answer, each by its own probe; the writer's own node does not count. Returns the
+/// replicas that still receive, which forbid a failover.
+fn unreachable(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<(WriterLost, Vec<NodeName>)> {
+    let limit = Duration::from_millis(state.safety.unreachable_after_ms);
+    let mut evidence = Vec::new();
+    for voter in state.members.keys().filter(|v| **v != grant.node) {
+        let heard = seen.of(voter).filter(|h| h.age <= FRESH);
+        let silence = heard.and_then(|_| seen.silence(voter, &grant.node));
+        if let Some(silence) = silence.filter(|s| *s >= limit) {
+            let ms = silence.as_millis();
+            evidence.push(format!("{voter}: no answer from {}'s server for {ms} ms", grant.node));
+        }
+    }
+    if evidence.len() <= state.members.len() / 2 {
+        return None;
+    }
+    let receiving = receiving_from(state, grant, seen);
+    if receiving.is_empty() {
+        evidence.push("no replica receives from it".into());
+    }
+    Some((WriterLost { kind: LostKind::WriterUnreachable, evidence }, receiving))
+}
+
+/// Replicas whose count of heartbeats or events has risen within two heartbeats.
+fn receiving_from(state: &ClusterState, grant: &Grant, seen: &Observations) -> Vec<NodeName> {
+    let source = state.members.get(&grant.node).and_then(|m| m.server.as_deref());
+    let receives = |node: &NodeName| {
+        seen.pulse(node).is_some_and(|(pulse, age)| {
+            pulse.channel.as_ref().is_some_and(|channel| {
+                Some(channel.source.as_str()) == source && channel.is_receiving(age, RECEIVING_WITHIN)
+            })
+        })
+    };
+    state.data_nodes().map(|(n, _)| n).filter(|n| **n != grant.node && receives(n)).cloned().collect()
+}
+
+/// Whether a server is wrong enough that `batonctl status` names it; see [`super::troubles`].
+pub(super) fn lagging(behind: Option<Duration>) -> Option<Duration> {
+    behind.filter(|b| *b >= LAGGING)
+}
+
+/// Why a server is out, in words.
+pub(super) fn out_in_words(reason: &OutReason) -> String {
+    match reason {
+        OutReason::Quarantine { extra } => {
+            format!("quarantined, {} transactions that the writer lacks", extra.count())
+        }
+        OutReason::Maintenance => "maintenance".to_owned(),
+    }
+}

@@ -1,0 +1,146 @@
+//! The names of what can be wrong, one paragraph each, in the words of `docs/safety.md`.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::state::NodeName;
+
+/// What the cluster's condition is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diagnosis {
+    /// The writer, first of all.
+    pub writer: Writer,
+    /// Everything else that is wrong, worst first.
+    pub troubles: Vec<Trouble>,
+}
+
+/// The writer's condition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Writer {
+    /// Nobody holds the grant: the cluster is observed only.
+    None,
+    /// Granted and open, and nothing speaks against it.
+    Serving,
+    /// Granted and not open yet.
+    Opening,
+    /// Something speaks against it, and something holds a failover back.
+    Suspected(WriterLost, Vec<String>),
+    /// It is lost: a failover is due.
+    Lost(WriterLost),
+    /// Its epoch is being revoked: an operation is under way.
+    Ending,
+}
+
+/// Why the writer counts as lost, and who says so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WriterLost {
+    /// The kind.
+    pub kind: LostKind,
+    /// What was seen, by whom, in words.
+    pub evidence: Vec<String>,
+}
+
+/// The ways to lose a writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostKind {
+    /// The node beside the server saw its process exit, and the port refuses. Its word is enough.
+    WriterCrashed,
+    /// The server runs again in another process than the one that was opened: closed, as it boots.
+    WriterRestarted,
+    /// A majority of the voters has no answer from it, and no replica receives from it.
+    WriterUnreachable,
+    /// Its own guard closed it because the lease ran out or could not be had.
+    WriterSelfClosed,
+    /// Somebody set `read_only`, and the time for which that is left alone has passed.
+    WriterClosedByHand,
+    /// It was granted the write role and has not opened within the bound.
+    WriterNeverOpened,
+}
+
+impl fmt::Display for LostKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What else is wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trouble {
+    /// Voters have no answer from the writer, but a replica still receives from it: no failover.
+    WriterUnreachableButReplicating {
+        /// The replicas that receive.
+        replicas: Vec<NodeName>,
+    },
+    /// Two servers accept client writes at once.
+    TwoWritersSeen(Vec<NodeName>),
+    /// A server other than the writer's accepts client writes; its guard closes it.
+    ReplicaOpen(NodeName),
+    /// No server accepts client writes.
+    NoWriter,
+    /// A node of Baton does not answer; its server does.
+    NodeDownServerUp(NodeName),
+    /// A node does not answer, and neither does its server, if it has one.
+    NodeDown(NodeName),
+    /// A replica's server is not running or does not answer.
+    ReplicaDown(NodeName),
+    /// A replica's receiver or applier has stopped.
+    ReplicaStopped(NodeName, String),
+    /// A replica is behind.
+    ReplicaLagging(NodeName, Duration),
+    /// A replica replicates from another server than the writer.
+    ReplicaOfWrongSource(NodeName, String),
+    /// The source rejects the replication account.
+    ReplicationUserRejected(NodeName),
+    /// A replica has transactions that the writer lacks.
+    ErrantTransactions(NodeName, String),
+    /// A server is out: quarantine or maintenance.
+    ServerOut(NodeName, String),
+    /// A guard cannot do its work.
+    GuardTrouble(NodeName, String),
+    /// Commits wait and no acker is connected.
+    SemiSyncBlocked(u32),
+    /// Not every acknowledged write is at an acker too.
+    NotLossless(String),
+    /// Somebody closed the writer by hand; left alone for the time that is configured.
+    WriterClosedByHand(NodeName),
+    /// A node's configuration file differs from the replicated settings.
+    ConfigDiverged(NodeName, Vec<String>),
+    /// The lint found something unsafe.
+    UnsafeSettings(NodeName, String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriterUnreachableButReplicating { replicas } => {
+                write!(f, "the writer does not answer, but {} still receive from it: no failover", list(replicas))
+            }
+            Self::TwoWritersSeen(nodes) => write!(f, "more than one server is open: {}", list(nodes)),
+            Self::ReplicaOpen(node) => write!(f, "{node} is open and not the writer; its guard closes it"),
+            Self::NoWriter => f.write_str("no server accepts writes"),
+            Self::NodeDownServerUp(node) => write!(f, "{node}: its server answers, its Baton node does not"),
+            Self::NodeDown(node) => write!(f, "{node} does not answer"),
+            Self::ReplicaDown(node) => write!(f, "{node}: its server is down"),
+            Self::ReplicaStopped(node, why) => write!(f, "{node}: replication stopped, {why}"),
+            Self::ReplicaLagging(node, by) => write!(f, "{node} is {} s behind", by.as_secs()),
+            Self::ReplicaOfWrongSource(node, source) => write!(f, "{node} replicates from {source}, not the writer"),
+            Self::ReplicationUserRejected(node) => {
+                write!(f, "{node}: the writer rejects the replication account; check its password and host")
+            }
+            Self::ErrantTransactions(node, set) => write!(f, "{node} has transactions the writer lacks: {set}"),
+            Self::ServerOut(node, why) => write!(f, "{node} is out: {why}"),
+            Self::GuardTrouble(node, why) => write!(f, "{node}: {why}"),
+            Self::SemiSyncBlocked(waiting) => write!(f, "{waiting} commits wait and no acker is connected"),
+            Self::NotLossless(why) => write!(f, "not lossless: {why}"),
+            Self::WriterClosedByHand(node) => write!(f, "{node}: somebody set read_only; left alone for now"),
+            Self::ConfigDiverged(node, keys) => {
+                write!(f, "{node}: its file differs from the replicated settings: {}", keys.join(", "))
+            }
+            Self::UnsafeSettings(node, what) => write!(f, "{node}: {what}; see `batonctl check`"),
+        }
+    }
+}
+
+fn list(nodes: &[NodeName]) -> String {
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,262 @@
+//! What the nodes see, as decisions take it in. Ages are counted from the present of whoever reads them, so no two
+//! clocks are ever compared.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::gtid::{Dialect, GtidSet};
+use crate::state::{Epoch, NodeName};
+
+/// The latest report of every node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observations {
+    reports: BTreeMap<NodeName, Heard>,
+    /// For how long the open writer has had fewer ackers connected than a commit waits for.
+    pub acker_short_for: Option<Duration>,
+}
+
+/// A report and how long ago it came in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// Since it came in.
+    pub age: Duration,
+    /// The report.
+    pub report: Report,
+}
+
+/// What one node sees.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Counts the sender's reports; an older one that arrives late is dropped.
+    pub serial: u64,
+    /// Baton's version at the sender.
+    pub version: String,
+    /// The server beside it; `None` on a witness.
+    pub own: Option<OwnServer>,
+    /// Every server as seen over the network, its own among them.
+    pub probes: BTreeMap<NodeName, Probe>,
+    /// The sender's configuration differs from the replicated settings in these keys.
+    pub config_differs: Vec<String>,
+}
+
+/// A server as its own node sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnServer {
+    /// The server's process.
+    pub process: Process,
+    /// What it last answered.
+    pub pulse: Option<Pulse>,
+    /// How old that answer is.
+    pub pulse_age: Duration,
+    /// Why it does not answer, if it does not.
+    pub error: Option<String>,
+    /// The guard's lease and what it did.
+    pub guard: GuardSeen,
+    /// Seldom changes.
+    pub about: Option<About>,
+}
+
+/// The server's process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Process {
+    /// It has never been found since the node started.
+    Unknown,
+    /// It runs.
+    Running {
+        /// Its pid.
+        pid: i32,
+    },
+    /// It was seen to exit and its port refuses.
+    Gone {
+        /// The pid it had.
+        pid: i32,
+    },
+    /// Nothing listens, and no process was seen to exit.
+    Absent,
+}
+
+/// What a server says about itself several times a second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// Accepts client writes.
+    pub open: bool,
+    /// Committed.
+    pub executed: GtidSet,
+    /// Committed ∪ in the relay log.
+    pub received: GtidSet,
+    /// Where it replicates from.
+    pub channel: Option<Channel>,
+    /// Commits wait for ackers.
+    pub waits: bool,
+    /// Ackers connected.
+    pub ackers: u32,
+    /// Commits waiting now.
+    pub waiting: u32,
+    /// It acknowledges what it receives.
+    pub acks: bool,
+    /// Since its start.
+    pub uptime: Duration,
+}
+
+/// A replication channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Channel {
+    /// `host:port` of the source as configured.
+    pub source: String,
+    /// How long ago its count of heartbeats or events was last seen to rise; `None` when never.
+    pub received_ago: Option<Duration>,
+    /// The receiver is connected, by its own word; no evidence that it receives.
+    pub io_running: bool,
+    /// The applier runs.
+    pub sql_running: bool,
+    /// Error number and text of the receiver.
+    pub io_error: Option<(u32, String)>,
+    /// Error number and text of the applier.
+    pub sql_error: Option<(u32, String)>,
+    /// The server's own estimate.
+    pub behind: Option<Duration>,
+    /// A delayed replica is no candidate.
+    pub delayed: bool,
+}
+
+/// The guard of a data node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GuardSeen {
+    /// The lease it holds: epoch and time left.
+    pub lease: Option<(Epoch, Duration)>,
+    /// The newest epoch under which it ever opened its server.
+    pub opened: Epoch,
+    /// The newest epoch that it refuses to open under.
+    pub refused: Epoch,
+    /// The keeper lives and may kill the server.
+    pub keeper: bool,
+    /// Another process runs now than the one that was opened under `opened`: the server was restarted.
+    pub restarted: bool,
+    /// The newest epoch under which the guard itself closed the server again.
+    pub closed: Epoch,
+    /// Why it cannot take a lease, if so.
+    pub trouble: Option<String>,
+}
+
+/// What seldom changes about a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// MySQL or MariaDB.
+    pub dialect: Dialect,
+    /// As the server writes it.
+    pub version: String,
+    /// Major, minor, patch.
+    pub number: (u16, u16, u16),
+    /// MySQL's `server_uuid`.
+    pub server_uuid: Option<String>,
+    /// `server_id`.
+    pub server_id: u32,
+    /// Findings of the lint: level, what, mend.
+    pub findings: Vec<LintFinding>,
+}
+
+/// One finding of the lint of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LintFinding {
+    /// Whether Baton cannot work safely with it.
+    pub error: bool,
+    /// What is wrong.
+    pub what: String,
+    /// The statement or change that mends it.
+    pub mend: String,
+}
+
+/// A server seen over the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Since it last answered, or since the sender began to probe it.
+    pub silent_for: Duration,
+    /// It has answered at least once.
+    pub ever: bool,
+    /// Why it did not answer the last time.
+    pub error: Option<ProbeError>,
+    /// It accepts client writes, when it last answered.
+    pub open: Option<bool>,
+    /// What it had executed, when it last answered.
+    pub executed: Option<GtidSet>,
+}
+
+/// Why a probe failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeError {
+    /// Nothing listens on the port.
+    Refused,
+    /// No answer in time.
+    Silent,
+    /// It has no connection left.
+    TooManyConnections,
+    /// It rejects Baton's account.
+    Denied,
+    /// Something else, but it answered.
+    Other,
+}
+
+impl ProbeError {
+    /// Whether the server was there to say no.
+    pub fn answered(self) -> bool {
+        matches!(self, Self::TooManyConnections | Self::Denied | Self::Other)
+    }
+}
+
+impl Observations {
+    /// Takes a report in, `age` after it arrived.
+    pub fn insert(&mut self, from: NodeName, report: Report, age: Duration) {
+        self.reports.insert(from, Heard { age, report });
+    }
+
+    /// The latest report of a node.
+    pub fn of(&self, node: &NodeName) -> Option<&Heard> {
+        self.reports.get(node)
+    }
+
+    /// All reports.
+    pub fn iter(&self) -> impl Iterator<Item = (&NodeName, &Heard)> {
+        self.reports.iter()
+    }
+
+    /// A server as its own node sees it.
+    pub fn own(&self, node: &NodeName) -> Option<&OwnServer> {
+        self.of(node)?.report.own.as_ref()
+    }
+
+    /// What a server said of itself and how long ago, as its own node passed it on.
+    pub fn pulse(&self, node: &NodeName) -> Option<(&Pulse, Duration)> {
+        let heard = self.of(node)?;
+        let own = heard.report.own.as_ref()?;
+        Some((own.pulse.as_ref()?, heard.age + own.pulse_age))
+    }
+
+    /// For how long the server of `of` has not answered `by`; `None` when `by` itself is not heard.
+    pub fn silence(&self, by: &NodeName, of: &NodeName) -> Option<Duration> {
+        let heard = self.of(by)?;
+        Some(heard.age + heard.report.probes.get(of)?.silent_for)
+    }
+
+    /// The newest set seen of a server, by whomever.
+    pub fn last_seen_set(&self, of: &NodeName) -> Option<GtidSet> {
+        let own = self.own(of).and_then(|o| o.pulse.as_ref()).map(|p| p.executed.clone());
+        let probes = self.reports.values().filter_map(|h| h.report.probes.get(of)?.executed.clone());
+        own.into_iter().chain(probes).reduce(|a, b| a.union(&b).unwrap_or(a))
+    }
+}
+
+impl OwnServer {
+    /// The process was seen to exit and its port refuses.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.process, Process::Gone { .. })
+    }
+}
+
+impl Channel {
+    /// Whether it received a heartbeat or an event within `limit`.
+    pub fn is_receiving(&self, age: Duration, limit: Duration) -> bool {
+        self.received_ago.is_some_and(|ago| ago + age <= limit)
+    }
+}

@@ -1,0 +1,129 @@
+//! What else is wrong, beside the writer. Pure.
+
+use super::diagnose::{FRESH, fresh_pulse, lagging, out_in_words};
+use super::diagnosis::{Trouble, Writer};
+use super::seen::{Channel, Heard, Observations, OwnServer, Pulse};
+use crate::state::{ClusterState, Durability, NodeName, Phase};
+
+/// Error 1045 and its like: the account is not accepted, which looks like a dead source.
+const REJECTED: [u32; 4] = [1044, 1045, 1130, 1698];
+
+pub(super) fn collect(state: &ClusterState, seen: &Observations, writer: &Writer, into: &mut Vec<Trouble>) {
+    open_servers(state, seen, writer, into);
+    for node in state.members.keys() {
+        of_node(state, seen, node, into);
+    }
+    if state.phase == Phase::Managed {
+        durability(state, seen, into);
+    }
+}
+
+fn open_servers(state: &ClusterState, seen: &Observations, writer: &Writer, into: &mut Vec<Trouble>) {
+    let is_open = |n: &NodeName| {
+        let by_itself = seen.of(n).and_then(|h| fresh_pulse(h, h.report.own.as_ref()?)).is_some_and(|p| p.open);
+        let by_probe = seen.iter().any(|(_, h)| {
+            let probe = h.report.probes.get(n);
+            h.age <= FRESH && probe.is_some_and(|p| p.open == Some(true) && h.age + p.silent_for <= FRESH)
+        });
+        by_itself || by_probe
+    };
+    let open: Vec<NodeName> = state.data_nodes().map(|(n, _)| n).filter(|n| is_open(n)).cloned().collect();
+    if open.len() > 1 {
+        into.push(Trouble::TwoWritersSeen(open.clone()));
+    }
+    if state.phase == Phase::Managed {
+        into.extend(open.iter().filter(|n| !state.is_writer(n)).cloned().map(Trouble::ReplicaOpen));
+    }
+    if open.is_empty() && !matches!(writer, Writer::Serving) {
+        into.push(Trouble::NoWriter);
+    }
+}
+
+fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mut Vec<Trouble>) {
+    let has_server = state.members.get(node).is_some_and(|m| m.server.is_some());
+    let Some(heard) = seen.of(node).filter(|h| h.age <= FRESH * 3) else {
+        let answers = has_server && answers_somebody(seen, node);
+        into.push(if answers { Trouble::NodeDownServerUp(node.clone()) } else { Trouble::NodeDown(node.clone()) });
+        return;
+    };
+    if !heard.report.config_differs.is_empty() {
+        into.push(Trouble::ConfigDiverged(node.clone(), heard.report.config_differs.clone()));
+    }
+    if let Some(out) = state.out.get(node) {
+        into.push(Trouble::ServerOut(node.clone(), out_in_words(&out.reason)));
+    }
+    let Some(own) = &heard.report.own else { return };
+    of_server(state, node, heard, own, into);
+}
+
+fn of_server(state: &ClusterState, node: &NodeName, heard: &Heard, own: &OwnServer, into: &mut Vec<Trouble>) {
+    if let Some(trouble) = &own.guard.trouble {
+        into.push(Trouble::GuardTrouble(node.clone(), trouble.clone()));
+    }
+    let unsafe_settings = own.about.iter().flat_map(|a| &a.findings).find(|f| f.error);
+    if let Some(finding) = unsafe_settings {
+        into.push(Trouble::UnsafeSettings(node.clone(), finding.what.clone()));
+    }
+    let writes = state.grant.as_ref().is_some_and(|g| g.node == *node);
+    if writes || state.phase == Phase::Observing {
+        return;
+    }
+    let Some(pulse) = fresh_pulse(heard, own) else {
+        into.push(Trouble::ReplicaDown(node.clone()));
+        return;
+    };
+    if !state.out.contains_key(node) {
+        of_replica(state, node, pulse, into);
+    }
+}
+
+fn of_replica(state: &ClusterState, node: &NodeName, pulse: &Pulse, into: &mut Vec<Trouble>) {
+    let Some(grant) = state.live_grant() else { return };
+    let wanted = state.members.get(&grant.node).and_then(|m| m.server.clone()).unwrap_or_default();
+    match &pulse.channel {
+        None => into.push(Trouble::ReplicaStopped(node.clone(), "it has no source".into())),
+        Some(channel) if channel.source != wanted => {
+            into.push(Trouble::ReplicaOfWrongSource(node.clone(), channel.source.clone()));
+        }
+        Some(channel) => of_channel(node, channel, into),
+    }
+}
+
+fn of_channel(node: &NodeName, channel: &Channel, into: &mut Vec<Trouble>) {
+    let error = channel.sql_error.as_ref().or(channel.io_error.as_ref());
+    match error {
+        Some((errno, _)) if REJECTED.contains(errno) => {
+            into.push(Trouble::ReplicationUserRejected(node.clone()));
+        }
+        Some((errno, text)) if !channel.sql_running || !channel.io_running => {
+            into.push(Trouble::ReplicaStopped(node.clone(), format!("error {errno}: {text}")));
+        }
+        _ if !channel.sql_running => {
+            into.push(Trouble::ReplicaStopped(node.clone(), "its applier is off".into()));
+        }
+        _ if !channel.io_running => {
+            into.push(Trouble::ReplicaStopped(node.clone(), "its receiver is not connected".into()));
+        }
+        _ => {
+            if let Some(behind) = lagging(channel.behind) {
+                into.push(Trouble::ReplicaLagging(node.clone(), behind));
+            }
+        }
+    }
+}
+
+fn durability(state: &ClusterState, seen: &Observations, into: &mut Vec<Trouble>) {
+    if let Durability::Degraded { reason, .. } = &state.durability {
+        into.push(Trouble::NotLossless(reason.to_string()));
+    }
+    let Some(grant) = state.live_grant() else { return };
+    let blocked = seen.pulse(&grant.node).filter(|(p, age)| *age <= FRESH && p.waiting > 0 && p.ackers == 0);
+    if let Some((pulse, _)) = blocked {
+        into.push(Trouble::SemiSyncBlocked(pulse.waiting));
+    }
+}
+
+/// Whether a server answers anybody but its own node.
+fn answers_somebody(seen: &Observations, node: &NodeName) -> bool {
+    seen.iter().any(|(by, h)| by != node && h.age <= FRESH && seen.silence(by, node).is_some_and(|s| s <= FRESH))
+}

@@ -1,0 +1,362 @@
+//! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
+
+use super::{
+    Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant, KEPT,
+    Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Out, OutReason, Pause, Phase, Proof, ProofKind,
+    Refusal, Step, UnixMillis, trim,
+};
+
+/// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
+const STEPS_MAX: usize = 200;
+
+pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) -> Result<(), Refusal> {
+    let at = command.at_ms;
+    match &command.change {
+        Change::Form { cluster, members, safety } => {
+            if state.cluster.is_some() {
+                return Err(Refusal::Formed);
+            }
+            state.cluster = Some(cluster.clone());
+            state.members = members.clone();
+            state.safety = safety.clone();
+            Ok(())
+        }
+        Change::SetMember { node, member } => set_member(state, node, member),
+        Change::DropMember { node } => drop_member(state, node),
+        Change::Adopt { operation, node, by } => adopt(state, at, operation, node, by),
+        Change::Release { operation, word } => release(state, at, operation, word),
+        Change::Leased { epoch } => {
+            live(state, *epoch)?.unleased = false;
+            Ok(())
+        }
+        Change::Opened { epoch } => opened(state, at, *epoch, &command.by),
+        Change::Begin(begin) => begin_failover(state, at, begin),
+        Change::Journal { operation, step } => {
+            let running = running(state, operation)?;
+            if running.steps.len() < STEPS_MAX {
+                running.steps.push(step.clone());
+            }
+            Ok(())
+        }
+        Change::Grant(next) => grant(state, at, index, next),
+        Change::End { operation, ending } => end(state, at, operation, *ending),
+        Change::Ackers { epoch, ackers, why } => set_ackers(state, at, *epoch, ackers, why),
+        Change::Degrade { epoch, reason, upto } => {
+            live(state, *epoch)?;
+            state.durability = Durability::Degraded {
+                since_ms: at,
+                reason: reason.clone(),
+                upto: upto.clone(),
+                may_let_go: true,
+                index,
+            };
+            state.note(at, "not lossless", reason.to_string());
+            Ok(())
+        }
+        Change::Lossless { epoch, after } => lossless(state, at, *epoch, *after),
+        Change::TakeOut { node, reason } => take_out(state, at, node, reason),
+        Change::PutIn { node } => {
+            member(state, node)?;
+            state.out.remove(node);
+            Ok(())
+        }
+        Change::Pause { until_ms, word } => {
+            state.note(at, "paused", format!("{}: {}", word.by, word.reason));
+            state.pause = Some(Pause { until_ms: *until_ms, by: word.by.clone(), reason: word.reason.clone() });
+            Ok(())
+        }
+        Change::Resume { by } => {
+            state.pause.take().ok_or(Refusal::NotPaused)?;
+            state.note(at, "resumed", by.clone());
+            Ok(())
+        }
+        Change::Decided { what, why } => {
+            state.note(at, what, why.clone());
+            Ok(())
+        }
+    }
+}
+
+fn member<'a>(state: &'a ClusterState, node: &NodeName) -> Result<&'a Member, Refusal> {
+    state.members.get(node).ok_or_else(|| Refusal::NoSuchNode(node.clone()))
+}
+
+/// A member with a server that is not out.
+fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
+    if member(state, node)?.server.is_none() {
+        return Err(Refusal::Witness(node.clone()));
+    }
+    if state.out.contains_key(node) {
+        return Err(Refusal::IsOut(node.clone()));
+    }
+    Ok(())
+}
+
+/// The grant, if `epoch` is the current one and nothing revokes it.
+fn live(state: &mut ClusterState, epoch: Epoch) -> Result<&mut Grant, Refusal> {
+    if state.is_revoked(epoch) {
+        return Err(Refusal::Revoked(epoch));
+    }
+    let grant = state.grant.as_mut().ok_or(Refusal::Observing)?;
+    if grant.epoch != epoch {
+        return Err(Refusal::OtherEpoch { have: grant.epoch, given: epoch });
+    }
+    Ok(grant)
+}
+
+fn running<'a>(state: &'a mut ClusterState, id: &OperationId) -> Result<&'a mut Operation, Refusal> {
+    match &mut state.operation {
+        Some(operation) if operation.id == *id => Ok(operation),
+        _ => Err(Refusal::NotUnderWay(id.clone())),
+    }
+}
+
+fn set_member(state: &mut ClusterState, node: &NodeName, facts: &Member) -> Result<(), Refusal> {
+    let writes = state.grant.as_ref().is_some_and(|g| g.node == *node);
+    if writes && facts.server.is_none() {
+        return Err(Refusal::HoldsGrant(node.clone()));
+    }
+    state.members.insert(node.clone(), facts.clone());
+    Ok(())
+}
+
+fn drop_member(state: &mut ClusterState, node: &NodeName) -> Result<(), Refusal> {
+    member(state, node)?;
+    if state.grant.as_ref().is_some_and(|g| g.node == *node) && state.phase == Phase::Managed {
+        return Err(Refusal::HoldsGrant(node.clone()));
+    }
+    state.members.remove(node);
+    state.ackers.remove(node);
+    state.out.remove(node);
+    Ok(())
+}
+
+fn adopt(
+    state: &mut ClusterState,
+    at: UnixMillis,
+    id: &OperationId,
+    node: &NodeName,
+    by: &str,
+) -> Result<(), Refusal> {
+    if state.phase == Phase::Managed {
+        return Err(Refusal::Managed);
+    }
+    fit(state, node)?;
+    let from = state.epoch();
+    let epoch = from.max(state.revoked_through).next();
+    state.phase = Phase::Managed;
+    state.grant =
+        Some(Grant { epoch, node: node.clone(), since_ms: at, unleased: true, opened_ms: Some(at) });
+    state.ackers.clear();
+    state.durability = Durability::Unknown;
+    let operation = Operation {
+        to: Some((epoch, node.clone())),
+        opened_ms: Some(at),
+        ..new_operation(id, OperationKind::Adopt, from, at, format!("asked for by {by}"))
+    };
+    keep(state, at, operation, Ending::Done);
+    state.note(at, &format!("adopted {node}"), format!("asked for by {by}"));
+    Ok(())
+}
+
+fn release(state: &mut ClusterState, at: UnixMillis, id: &OperationId, word: &Forced) -> Result<(), Refusal> {
+    if state.phase == Phase::Observing {
+        return Err(Refusal::Observing);
+    }
+    if let Some(operation) = &state.operation {
+        return Err(Refusal::UnderWay(operation.id.clone()));
+    }
+    let from = state.epoch();
+    let operation = Operation {
+        from_node: state.grant.as_ref().map(|g| g.node.clone()),
+        forced: Some(word.clone()),
+        ..new_operation(id, OperationKind::Release, from, at, format!("asked for by {}", word.by))
+    };
+    state.phase = Phase::Observing;
+    state.grant = None;
+    state.revoked_through = from;
+    state.ackers.clear();
+    state.durability = Durability::Unknown;
+    state.pause = None;
+    keep(state, at, operation, Ending::Done);
+    state.note(at, "released", format!("{}: {}", word.by, word.reason));
+    Ok(())
+}
+
+fn opened(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, by: &NodeName) -> Result<(), Refusal> {
+    let grant = live(state, epoch)?;
+    if grant.node != *by {
+        return Err(Refusal::OtherEpoch { have: grant.epoch, given: epoch });
+    }
+    grant.opened_ms.get_or_insert(at);
+    if let Some(operation) = &mut state.operation {
+        operation.opened_ms.get_or_insert(at);
+        operation.steps.push(Step { at_ms: at, node: by.clone(), name: "open".into(), detail: "open".into() });
+    }
+    Ok(())
+}
+
+/// The intent of safety.md, step 0: from here on no voter grants the epoch again.
+fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Result<(), Refusal> {
+    if state.phase == Phase::Observing {
+        return Err(Refusal::Observing);
+    }
+    let from_node = live(state, begin.epoch)?.node.clone();
+    if state.pause.as_ref().is_some_and(|p| at < p.until_ms) && begin.forced.is_none() {
+        return Err(Refusal::Paused);
+    }
+    if let Some(wanted) = &begin.wanted {
+        fit(state, wanted)?;
+    }
+    // An operation that has granted this epoch and lost its candidate is superseded; there is no other kind yet that
+    // could still be under way with a live grant.
+    if let Some(unfinished) = state.operation.take() {
+        keep(state, at, unfinished, Ending::Superseded);
+    }
+    state.revoked_through = begin.epoch;
+    state.operation = Some(Operation {
+        from_node: Some(from_node),
+        evidence: begin.evidence.clone(),
+        forced: begin.forced.clone(),
+        wanted: begin.wanted.clone(),
+        ..new_operation(&begin.operation, OperationKind::Failover, begin.epoch, at, begin.diagnosis.clone())
+    });
+    state.note(at, &format!("failover of epoch {} begun", begin.epoch), begin.diagnosis.clone());
+    Ok(())
+}
+
+/// Step 5: the next epoch, with everything that justifies it.
+fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant) -> Result<(), Refusal> {
+    let have = state.epoch();
+    if have != next.from {
+        return Err(Refusal::OtherEpoch { have, given: next.from });
+    }
+    if !state.is_revoked(have) {
+        return Err(Refusal::NotRevoked(have));
+    }
+    fit(state, &next.node)?;
+    let operation = running(state, &next.operation)?;
+    let epoch = have.next();
+    operation.proof = Some(next.proof.clone());
+    operation.loss = Some(next.loss.clone());
+    operation.to = Some((epoch, next.node.clone()));
+    state.grant =
+        Some(Grant { epoch, node: next.node.clone(), since_ms: at, unleased: false, opened_ms: None });
+    state.ackers = next.ackers.iter().filter(|a| **a != next.node && fit(state, a).is_ok()).cloned().collect();
+    state.durability = match &next.durability {
+        Durability::Degraded { reason, upto, may_let_go, .. } => Durability::Degraded {
+            since_ms: at,
+            reason: reason.clone(),
+            upto: upto.clone(),
+            may_let_go: *may_let_go,
+            index,
+        },
+        _ => Durability::Degraded {
+            since_ms: at,
+            reason: DegradeReason::NewEpoch,
+            upto: None,
+            may_let_go: false,
+            index,
+        },
+    };
+    Ok(())
+}
+
+fn end(state: &mut ClusterState, at: UnixMillis, id: &OperationId, ending: Ending) -> Result<(), Refusal> {
+    let granted = running(state, id)?.to.is_some();
+    // A revoked epoch without a successor would leave the cluster without a writer and without anyone who looks for
+    // one: such an operation goes on until it can grant.
+    if !granted && state.is_revoked(state.epoch()) {
+        return Err(Refusal::Revoked(state.epoch()));
+    }
+    if let Some(operation) = state.operation.take() {
+        keep(state, at, operation, ending);
+    }
+    Ok(())
+}
+
+fn set_ackers(
+    state: &mut ClusterState,
+    at: UnixMillis,
+    epoch: Epoch,
+    ackers: &std::collections::BTreeSet<NodeName>,
+    why: &str,
+) -> Result<(), Refusal> {
+    let writer = live(state, epoch)?.node.clone();
+    for acker in ackers {
+        fit(state, acker)?;
+        if *acker == writer {
+            return Err(Refusal::HoldsGrant(writer));
+        }
+    }
+    state.ackers = ackers.clone();
+    state.note(at, "ackers changed", why.to_owned());
+    Ok(())
+}
+
+fn lossless(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, after: u64) -> Result<(), Refusal> {
+    live(state, epoch)?;
+    let unchanged = match &state.durability {
+        Durability::Degraded { index, .. } => *index == after,
+        Durability::Unknown => true,
+        Durability::Lossless { .. } => return Ok(()),
+    };
+    if !unchanged || state.ackers.len() < state.safety.wait_count as usize {
+        return Err(Refusal::DurabilityChanged);
+    }
+    state.durability = Durability::Lossless { since_ms: at };
+    state.note(at, "lossless", "one commit was acknowledged by the ackers".to_owned());
+    Ok(())
+}
+
+fn take_out(state: &mut ClusterState, at: UnixMillis, node: &NodeName, reason: &OutReason) -> Result<(), Refusal> {
+    member(state, node)?;
+    if state.is_writer(node) {
+        return Err(Refusal::HoldsGrant(node.clone()));
+    }
+    state.ackers.remove(node);
+    state.out.insert(node.clone(), Out { reason: reason.clone(), since_ms: at });
+    let why = match reason {
+        OutReason::Quarantine { extra } => format!("it has {} transactions that the writer lacks", extra.count()),
+        OutReason::Maintenance => "maintenance".to_owned(),
+    };
+    state.note(at, &format!("{node} is out"), why);
+    Ok(())
+}
+
+fn new_operation(
+    id: &OperationId,
+    kind: OperationKind,
+    from: Epoch,
+    at: UnixMillis,
+    diagnosis: String,
+) -> Operation {
+    Operation {
+        id: id.clone(),
+        kind,
+        from,
+        from_node: None,
+        started_ms: at,
+        diagnosis,
+        evidence: Vec::new(),
+        forced: None,
+        wanted: None,
+        proof: None,
+        loss: None,
+        to: None,
+        opened_ms: None,
+        steps: Vec::new(),
+    }
+}
+
+fn keep(state: &mut ClusterState, at: UnixMillis, operation: Operation, ending: Ending) {
+    state.history.push_back(Finished { operation, ended_ms: at, ending });
+    trim(&mut state.history, KEPT);
+}
+
+/// Whether an operator's word stands in for a proof.
+impl From<&Forced> for Proof {
+    fn from(word: &Forced) -> Self {
+        Self { kind: ProofKind::Forced, detail: format!("{}: {}", word.by, word.reason) }
+    }
+}

@@ -1,0 +1,169 @@
+//! The commands that change the replicated state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Member, NextGrant, NodeName, OperationId,
+    OutReason, Refusal, Safety, Step, UnixMillis,
+};
+use crate::gtid::GtidSet;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// Drawn by the proposer; a repeat carries the same.
+    pub id: CommandId,
+    /// Which node proposed it.
+    pub by: NodeName,
+    /// The proposer's wall clock.
+    pub at_ms: UnixMillis,
+    /// What to change.
+    pub change: Change,
+}
+
+/// What a command changes. Each is conditional on the epoch or operation that it names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// The group has formed.
+    Form {
+        /// Who we are.
+        cluster: Cluster,
+        /// All nodes.
+        members: BTreeMap<NodeName, Member>,
+        /// Seeds from the configuration.
+        safety: Safety,
+    },
+    /// A node joined or changed its addresses.
+    SetMember {
+        /// Which.
+        node: NodeName,
+        /// Its facts.
+        member: Member,
+    },
+    /// A node left.
+    DropMember {
+        /// Which.
+        node: NodeName,
+    },
+    /// Epoch 1 (or the next after a release) goes to the server that is open now.
+    Adopt {
+        /// The operation's name.
+        operation: OperationId,
+        /// Whose server is open.
+        node: NodeName,
+        /// Who asked.
+        by: String,
+    },
+    /// The cluster goes back to its people: guards stop guarding, servers stay as they are.
+    Release {
+        /// The operation's name.
+        operation: OperationId,
+        /// Who and why.
+        word: Forced,
+    },
+    /// An adopted writer's guard holds a majority's lease, keeper armed.
+    Leased {
+        /// Under which epoch.
+        epoch: Epoch,
+    },
+    /// A guard opened its server and read it back.
+    Opened {
+        /// Under which epoch.
+        epoch: Epoch,
+    },
+    /// Begins a failover and revokes the epoch it names.
+    Begin(Begin),
+    /// A line for the journal of the operation under way.
+    Journal {
+        /// Which operation.
+        operation: OperationId,
+        /// The line.
+        step: Step,
+    },
+    /// The next epoch.
+    Grant(NextGrant),
+    /// The operation is over.
+    End {
+        /// Which operation.
+        operation: OperationId,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// The list of ackers, as a whole.
+    Ackers {
+        /// Of which epoch.
+        epoch: Epoch,
+        /// The new list.
+        ackers: BTreeSet<NodeName>,
+        /// Why it changed.
+        why: String,
+    },
+    /// The writer may go on without its ackers.
+    Degrade {
+        /// Of which epoch.
+        epoch: Epoch,
+        /// Why.
+        reason: DegradeReason,
+        /// The writer's set, read while its commits still waited.
+        upto: Option<GtidSet>,
+    },
+    /// The writer waits for its ackers again and one commit has been acknowledged.
+    Lossless {
+        /// Of which epoch.
+        epoch: Epoch,
+        /// Index of the `Degraded` entry this ends, so that a late one ends nothing newer.
+        after: u64,
+    },
+    /// A server becomes unfit.
+    TakeOut {
+        /// Whose.
+        node: NodeName,
+        /// Why.
+        reason: OutReason,
+    },
+    /// A server is fit again.
+    PutIn {
+        /// Whose.
+        node: NodeName,
+    },
+    /// Nothing is promoted automatically until then.
+    Pause {
+        /// When it ends by itself.
+        until_ms: UnixMillis,
+        /// Who and why.
+        word: Forced,
+    },
+    /// Ends a pause.
+    Resume {
+        /// Who.
+        by: String,
+    },
+    /// Something was decided, or refused.
+    Decided {
+        /// What.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It changed the state.
+    Applied,
+    /// It changed nothing.
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// The refusal as an error.
+    pub fn into_result(self) -> Result<(), Refusal> {
+        match self {
+            Self::Applied => Ok(()),
+            Self::Refused(refusal) => Err(refusal),
+        }
+    }
+}

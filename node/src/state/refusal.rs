@@ -1,0 +1,44 @@
+//! Why a command changed nothing.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Epoch, NodeName, OperationId};
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each variant's text says what it is")]
+pub enum Refusal {
+    #[error("the group has formed already")]
+    Formed,
+    #[error("epoch is {have}, the command is for epoch {given}")]
+    OtherEpoch { have: Epoch, given: Epoch },
+    #[error("epoch {0} is being revoked")]
+    Revoked(Epoch),
+    #[error("epoch {0} has not been revoked")]
+    NotRevoked(Epoch),
+    #[error("operation {0} is under way; wait for it, see `batonctl status`")]
+    UnderWay(OperationId),
+    #[error("operation {0} is not the one under way")]
+    NotUnderWay(OperationId),
+    #[error("{0} is not a member; see `batonctl status`")]
+    NoSuchNode(NodeName),
+    #[error("{0} is a member already")]
+    Member(NodeName),
+    #[error("{0} has no server beside it")]
+    Witness(NodeName),
+    #[error("{0} is out: not fit to be writer, candidate or acker")]
+    IsOut(NodeName),
+    #[error("{0} holds the grant; move the writer first")]
+    HoldsGrant(NodeName),
+    #[error("no cluster is managed here; run `batonctl adopt` first")]
+    Observing,
+    #[error("the cluster is managed already")]
+    Managed,
+    #[error("durability has changed since")]
+    DurabilityChanged,
+    #[error("automatic failover is paused; run `batonctl resume` first")]
+    Paused,
+    #[error("no pause to end")]
+    NotPaused,
+}
