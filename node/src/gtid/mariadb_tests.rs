@@ -76,7 +76,8 @@ const DIFFERENCES: [(&str, &str, &str, u64, bool); 16] = [
     ("0-1-100", "0-2-100", "0-1-100", 100, true),
     // Positions alone: no shared server id shows where they meet, nor that they parted.
     ("0-2-150", "0-1-100", "0-2-150", 150, false),
-    ("0-2-150,0-1-160", "0-1-160", "0-2-1..150", 150, false),
+    // (A part from 1 on prints like a state.)
+    ("0-2-150,0-1-160", "0-1-160", "0-2-150", 150, false),
     ("", "0-1-5", "", 0, false),
 ];
 
@@ -85,8 +86,6 @@ fn differences_name_what_is_missing_once() {
     for (a, b, printed, count, diverges) in DIFFERENCES {
         let (x, y) = (state(a), state(b));
         let lost = x.subtract(&y);
-        // A part from 1 on prints like a state.
-        let printed = printed.replace("1..", if lost == state("0-2-150") { "" } else { "1.." });
         assert_eq!(lost.to_string(), printed, "{a} - {b}");
         assert_eq!(lost.count(), count, "{a} - {b}");
         assert_eq!(lost.to_string().parse::<MariadbSet>().unwrap(), lost, "{a} - {b}");
