@@ -1,1 +1,4 @@
-//! gtid (to be written)
+//! GTID sets of MySQL and MariaDB.
+
+mod stub;
+pub use stub::{Dialect, GtidSet};
