@@ -1,0 +1,260 @@
+//! The one interface to a managed server. MySQL and MariaDB stand behind it, and in simulation a server in memory.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use secrecy::SecretString;
+
+use super::error::SqlError;
+use super::status::{Inventory, Pulse, ServerStatus};
+use crate::gtid::GtidSet;
+
+/// What a call returns: a future that ends within the call's bound.
+pub type SqlFuture<'a, T> = BoxFuture<'a, Result<T, SqlError>>;
+
+/// The right to change a server, asked again immediately before each statement: a node compares term and epoch in it.
+/// A closed server needs none to be closed.
+#[derive(Clone)]
+pub struct Permit(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Permit {
+    /// `still` is asked before each statement, and must not block.
+    pub fn new(still: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(still))
+    }
+
+    /// Never withdrawn: for tests and for what an operator does by hand.
+    pub fn unconditional() -> Self {
+        Self::new(|| true)
+    }
+
+    /// # Errors
+    /// [`SqlError::Superseded`], with the statement that must not be sent.
+    pub fn check(&self, statement: &str) -> Result<(), SqlError> {
+        if (self.0)() { Ok(()) } else { Err(SqlError::Superseded { before: statement.to_owned() }) }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Permit").field(&(self.0)()).finish()
+    }
+}
+
+/// How to close a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseOptions {
+    /// How long the closing statement waits for another session's lock; whole seconds, at least 1. New writes queue
+    /// behind it meanwhile.
+    pub lock_wait: Duration,
+    /// Bound of the whole close. The statement is killed and seen gone within it, or the error says that it was not.
+    pub deadline: Duration,
+    /// Kill the sessions of clients after closing. Without it nothing is proven about transactions under way.
+    pub kill_sessions: bool,
+    /// Kill sessions that hold the lock when the statement could not get it, once, and try again.
+    pub kill_blockers: bool,
+}
+
+impl Default for CloseOptions {
+    fn default() -> Self {
+        Self {
+            lock_wait: Duration::from_secs(1),
+            deadline: Duration::from_secs(3),
+            kill_sessions: true,
+            kill_blockers: false,
+        }
+    }
+}
+
+/// A session that was killed: for the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Killed {
+    /// The server's id of the session.
+    pub id: u64,
+    /// Its account.
+    pub user: String,
+    /// Where it came from.
+    pub host: String,
+}
+
+/// What was found after a close.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedProof {
+    /// Sessions killed.
+    pub sessions_killed: Vec<Killed>,
+    /// Sessions that were killed and have not gone yet: such as those waiting for an acker on MySQL.
+    pub sessions_left: Vec<Killed>,
+    /// Prepared XA transactions. MySQL would commit them in spite of `super_read_only`.
+    pub xa_prepared: u32,
+    /// MySQL: the server was put into `offline_mode` because of them.
+    pub offline: bool,
+    /// What the server had executed, read after the close.
+    pub executed: GtidSet,
+    /// Accounts that can still write (MariaDB without `NO_LOCK_NO_ADMIN`).
+    pub writers_left: Vec<Account>,
+}
+
+impl ClosedProof {
+    /// Whether nothing can acknowledge a write any more: sessions gone, no prepared XA transaction that an ordinary
+    /// account could commit, nobody left who writes through the switch.
+    pub fn is_proof(&self) -> bool {
+        self.sessions_left.is_empty()
+            && self.writers_left.is_empty()
+            && (self.xa_prepared == 0 || self.offline)
+    }
+}
+
+/// An account that can do more than it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// User name.
+    pub user: String,
+    /// Host pattern.
+    pub host: String,
+    /// The privileges that make it so.
+    pub privileges: Vec<String>,
+}
+
+/// What Baton's own account holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Privileges {
+    /// `CURRENT_USER()`.
+    pub account: String,
+    /// Global privileges held.
+    pub held: Vec<String>,
+    /// Needed and not held.
+    pub missing: Vec<String>,
+}
+
+/// Where a replica takes its data from.
+#[derive(Clone)]
+pub struct Source {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Replication account.
+    pub user: String,
+    /// Its password.
+    pub password: SecretString,
+    /// TLS of the channel; without it MySQL fetches the source's RSA key for `caching_sha2_password`.
+    pub tls: Option<SourceTls>,
+}
+
+/// TLS of a replication channel. Paths are the server's, not Baton's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceTls {
+    /// CA file. With one, the source's certificate is verified.
+    pub ca: Option<String>,
+    /// Client certificate file.
+    pub cert: Option<String>,
+    /// Client key file.
+    pub key: Option<String>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({}@{}:{}, tls: {})", self.user, self.host, self.port, self.tls.is_some())
+    }
+}
+
+/// A server that Baton manages. Every call ends within a bound; one that runs out of it has dropped its connection and
+/// killed its statement. There is no `open`: see [`super::pinned::Pinned`].
+pub trait ManagedServer: Send + Sync {
+    /// One cheap round trip on a connection that is kept open.
+    fn ping(&self) -> SqlFuture<'_, ()>;
+
+    /// The state that changes all the time, in one round trip.
+    fn pulse(&self) -> SqlFuture<'_, Pulse>;
+
+    /// What seldom changes.
+    fn inventory(&self) -> SqlFuture<'_, Inventory>;
+
+    /// [`Self::inventory`] and [`Self::pulse`].
+    fn status(&self) -> SqlFuture<'_, ServerStatus> {
+        Box::pin(async move {
+            Ok(ServerStatus { inventory: self.inventory().await?, pulse: self.pulse().await? })
+        })
+    }
+
+    /// Opens the connections that a close will need. Until then they are made when first used.
+    fn warm_up(&self) -> SqlFuture<'_, ()>;
+
+    /// Closes the server to clients, kills their sessions, reads back. Idempotent. Anyone may close.
+    ///
+    /// # Errors
+    /// [`SqlError::LockWaitTimeout`] when another session held the lock (`LOCK TABLES`, a commit that waits for its
+    /// acker): nothing has changed then. [`SqlError::TimedOut`] when the deadline passed; the statement was killed and
+    /// seen gone. [`SqlError::Unsafe`] when it could not be seen gone: it may still take effect.
+    fn close<'a>(&'a self, options: &'a CloseOptions) -> SqlFuture<'a, ClosedProof>;
+
+    /// Switches the source side of semi-sync off. Sessions that wait are answered OK at once, so this is only for a
+    /// closed server without sessions.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] when the server is open or sessions wait.
+    fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Lets a degraded writer's commits through: switches the source side off while the server is open. Waiting sessions
+    /// are answered OK. Only after `degraded` is committed.
+    fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Switches the replica side of semi-sync, and restarts the IO thread where that is needed for it to take effect
+    /// and loses nothing.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] when the IO thread would have to be restarted and cannot be without loss.
+    fn set_acker<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Stops receiving; applying goes on. The source's next commit gets no acknowledgement from here.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] on MariaDB when the SQL thread stands still with events unapplied: with both threads
+    /// stopped the next start would throw them away.
+    fn stop_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Starts receiving.
+    fn start_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Starts receiving and applying.
+    fn start_replication<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Stops replication and forgets the source and the relay log. Idempotent.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] when something received is not applied.
+    fn forget_source<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Replicates from `source` by GTID, with a 0.5 s heartbeat and a 4 s net timeout, and starts both threads.
+    /// Serves a former writer as well as a replica of another source.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] when the server is open, or on MariaDB has received events unapplied.
+    fn follow<'a>(&'a self, source: &'a Source, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Waits until `set` is applied; false when `bound` passed first or the applier stopped.
+    fn wait_applied<'a>(&'a self, set: &'a GtidSet, bound: Duration) -> SqlFuture<'a, bool>;
+
+    /// What the server has committed.
+    fn executed(&self) -> SqlFuture<'_, GtidSet>;
+
+    /// Executed ∪ in the relay log.
+    fn received(&self) -> SqlFuture<'_, GtidSet> {
+        Box::pin(async move { Ok(self.pulse().await?.received) })
+    }
+
+    /// Switches the event scheduler.
+    fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Kills sessions of Baton's own account that an earlier process of it left behind, seen by the connection
+    /// attributes or, where there are none, by a closing statement still under way. Returns how many.
+    fn kill_own_leftovers(&self) -> SqlFuture<'_, u32>;
+
+    /// Accounts besides Baton's that write while the server is closed, or may take their writes out of the binlog.
+    fn accounts_that_write_while_closed(&self) -> SqlFuture<'_, Vec<Account>>;
+
+    /// What Baton's own account may do and lacks.
+    fn privileges(&self) -> SqlFuture<'_, Privileges>;
+}
