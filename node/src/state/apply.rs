@@ -1,9 +1,9 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
 use super::{
-    Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant, KEPT,
-    Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Out, OutReason, Pause, Phase, Proof, ProofKind,
-    Refusal, Step, UnixMillis, trim,
+    Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
+    KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Out, OutReason, Pause, Phase,
+    Proof, ProofKind, Refusal, Step, UnixMillis, trim,
 };
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
@@ -62,7 +62,8 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         }
         Change::Pause { until_ms, word } => {
             state.note(at, "paused", format!("{}: {}", word.by, word.reason));
-            state.pause = Some(Pause { until_ms: *until_ms, by: word.by.clone(), reason: word.reason.clone() });
+            state.pause =
+                Some(Pause { until_ms: *until_ms, by: word.by.clone(), reason: word.reason.clone() });
             Ok(())
         }
         Change::Resume { by } => {
@@ -191,7 +192,12 @@ fn opened(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, by: &NodeName)
     grant.opened_ms.get_or_insert(at);
     if let Some(operation) = &mut state.operation {
         operation.opened_ms.get_or_insert(at);
-        operation.steps.push(Step { at_ms: at, node: by.clone(), name: "open".into(), detail: "open".into() });
+        operation.steps.push(Step {
+            at_ms: at,
+            node: by.clone(),
+            name: "open".into(),
+            detail: "open".into(),
+        });
     }
     Ok(())
 }
@@ -242,7 +248,8 @@ fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant)
     operation.to = Some((epoch, next.node.clone()));
     state.grant =
         Some(Grant { epoch, node: next.node.clone(), since_ms: at, unleased: false, opened_ms: None });
-    state.ackers = next.ackers.iter().filter(|a| **a != next.node && fit(state, a).is_ok()).cloned().collect();
+    state.ackers =
+        next.ackers.iter().filter(|a| **a != next.node && fit(state, a).is_ok()).cloned().collect();
     state.durability = match &next.durability {
         Durability::Degraded { reason, upto, may_let_go, .. } => Durability::Degraded {
             since_ms: at,
@@ -309,7 +316,12 @@ fn lossless(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, after: u64) 
     Ok(())
 }
 
-fn take_out(state: &mut ClusterState, at: UnixMillis, node: &NodeName, reason: &OutReason) -> Result<(), Refusal> {
+fn take_out(
+    state: &mut ClusterState,
+    at: UnixMillis,
+    node: &NodeName,
+    reason: &OutReason,
+) -> Result<(), Refusal> {
     member(state, node)?;
     if state.is_writer(node) {
         return Err(Refusal::HoldsGrant(node.clone()));
@@ -317,7 +329,9 @@ fn take_out(state: &mut ClusterState, at: UnixMillis, node: &NodeName, reason: &
     state.ackers.remove(node);
     state.out.insert(node.clone(), Out { reason: reason.clone(), since_ms: at });
     let why = match reason {
-        OutReason::Quarantine { extra } => format!("it has {} transactions that the writer lacks", extra.count()),
+        OutReason::Quarantine { extra } => {
+            format!("it has {} transactions that the writer lacks", extra.count())
+        }
         OutReason::Maintenance => "maintenance".to_owned(),
     };
     state.note(at, &format!("{node} is out"), why);

@@ -114,7 +114,7 @@ impl Default for Safety {
 }
 
 /// The longest lease a voter gives for a planned restart of the writer's daemon.
-pub const HAND_OVER_MS: u64 = 15_000;
+const HAND_OVER_MS: u64 = 15_000;
 
 impl Safety {
     /// The longest length a voter grants.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Member, NextGrant, NodeName, OperationId,
-    OutReason, Refusal, Safety, Step, UnixMillis,
+    Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Member, NextGrant, NodeName,
+    OperationId, OutReason, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
 

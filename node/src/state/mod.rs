@@ -24,7 +24,9 @@ pub use durability::{DegradeReason, Durability};
 pub use grant::{Grant, NextGrant};
 pub use hold::{Decision, Out, OutReason, Pause};
 pub use names::{CommandId, Epoch, NodeName, OperationId, UnixMillis};
-pub use operation::{Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step};
+pub use operation::{
+    Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step,
+};
 pub use refusal::Refusal;
 
 /// How many finished operations, and how many recorded decisions, are kept.

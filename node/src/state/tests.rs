@@ -88,7 +88,11 @@ fn an_epoch_is_granted_only_after_its_predecessor_is_revoked() {
     assert!(log.state.is_revoked(Epoch(1)) && log.state.live_grant().is_none());
     log.does(grant("x", 1, "db2")).unwrap();
     assert_eq!(log.state.live_grant().unwrap().epoch, Epoch(2));
-    assert_eq!(log.state.ackers, BTreeSet::from([name("db1"), name("db3")]), "the writer is not its own acker");
+    assert_eq!(
+        log.state.ackers,
+        BTreeSet::from([name("db1"), name("db3")]),
+        "the writer is not its own acker"
+    );
 }
 
 #[test]
@@ -142,7 +146,8 @@ fn out_and_the_grant_exclude_each_other() {
 #[test]
 fn a_witness_is_neither_writer_nor_acker() {
     let mut log = Log::adopted();
-    let ackers = Change::Ackers { epoch: Epoch(1), ackers: BTreeSet::from([name("app1")]), why: String::new() };
+    let ackers =
+        Change::Ackers { epoch: Epoch(1), ackers: BTreeSet::from([name("app1")]), why: String::new() };
     assert_eq!(log.does(ackers), Err(Refusal::Witness(name("app1"))));
     log.does(begin("x", 1)).unwrap();
     assert_eq!(log.does(grant("x", 1, "app1")), Err(Refusal::Witness(name("app1"))));
@@ -151,7 +156,8 @@ fn a_witness_is_neither_writer_nor_acker() {
 #[test]
 fn a_late_lossless_ends_nothing_newer() {
     let mut log = Log::adopted();
-    let ackers = Change::Ackers { epoch: Epoch(1), ackers: BTreeSet::from([name("db2")]), why: String::new() };
+    let ackers =
+        Change::Ackers { epoch: Epoch(1), ackers: BTreeSet::from([name("db2")]), why: String::new() };
     log.does(ackers).unwrap();
     let degrade = || Change::Degrade { epoch: Epoch(1), reason: DegradeReason::NoAcker, upto: None };
     log.does(degrade()).unwrap();
