@@ -1,1 +1,6 @@
 //! guard (to be written)
+
+pub mod boot;
+pub mod clock;
+pub mod keeper;
+pub mod process;
