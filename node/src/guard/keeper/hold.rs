@@ -37,9 +37,9 @@ pub(super) struct Hold {
 struct Armed {
     epoch: u64,
     process: ServerProcess,
-    deadline: Boottime,
+    deadline: Option<Boottime>,
     failed_kills: u32,
-    next_attempt: Boottime,
+    next_attempt: Option<Boottime>,
 }
 
 impl Armed {
@@ -49,6 +49,10 @@ impl Armed {
 
     fn is_process(&self, pid: i32, start_time_ticks: u64) -> bool {
         self.process.pid() == pid && self.process.start_time_ticks() == start_time_ticks
+    }
+
+    fn is_over(&self, now: Boottime) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
     fn held(&self) -> Held {
@@ -77,7 +81,7 @@ impl Hold {
 
     /// When there is something to do next.
     pub(super) fn next_due(&self) -> Option<Boottime> {
-        self.armed.as_ref().map(|armed| armed.next_attempt)
+        self.armed.as_ref()?.next_attempt
     }
 
     /// Takes a server. For the pair already held the deadline becomes the one given, be it earlier or later: after a
@@ -86,12 +90,12 @@ impl Hold {
         if request.epoch < self.newest_epoch {
             return Err(Refusal::OlderEpoch { epoch: request.epoch, newest: self.newest_epoch });
         }
-        check_deadline(request.deadline, now)?;
+        request.deadline.map_or(Ok(()), |deadline| check_deadline(deadline, now))?;
         if self.killed == Some((request.pid, request.start_time_ticks)) {
             return Err(Refusal::AlreadyKilled { pid: request.pid });
         }
         if let Some(armed) = &self.armed {
-            if now >= armed.deadline {
+            if armed.is_over(now) {
                 return Err(Refusal::DeadlinePassed);
             }
             let same = armed.is_process(request.pid, request.start_time_ticks);
@@ -122,13 +126,13 @@ impl Hold {
         now: Boottime,
     ) -> Result<(), Refusal> {
         let armed = self.armed.as_mut().filter(|armed| armed.is(epoch, pid)).ok_or(Refusal::NotHeld)?;
-        if now >= armed.deadline {
+        if armed.is_over(now) {
             return Err(Refusal::DeadlinePassed);
         }
-        if deadline > armed.deadline {
+        if armed.deadline.is_none_or(|held| deadline > held) {
             check_deadline(deadline, now)?;
-            armed.deadline = deadline;
-            armed.next_attempt = deadline;
+            armed.deadline = Some(deadline);
+            armed.next_attempt = Some(deadline);
         }
         Ok(())
     }
@@ -145,7 +149,7 @@ impl Hold {
 
     /// The server may stay open without a deadline: not any more once the one it has is over.
     pub(super) fn disarm(&mut self, epoch: u64, pid: i32, now: Boottime) -> Result<(), Refusal> {
-        if self.armed.as_ref().is_some_and(|armed| armed.is(epoch, pid) && now >= armed.deadline) {
+        if self.armed.as_ref().is_some_and(|armed| armed.is(epoch, pid) && armed.is_over(now)) {
             return Err(Refusal::DeadlinePassed);
         }
         self.closed(epoch, pid)
@@ -159,7 +163,7 @@ impl Hold {
 
     /// Kills the server whose deadline has passed. `None` when nothing is due.
     pub(super) fn end_lease(&mut self, now: Boottime) -> Option<(Held, End)> {
-        let armed = self.armed.as_mut().filter(|armed| now >= armed.next_attempt)?;
+        let armed = self.armed.as_mut().filter(|armed| armed.next_attempt.is_some_and(|at| now >= at))?;
         let killed = armed.process.kill();
         let held = armed.held();
         let end = match killed {
@@ -167,7 +171,7 @@ impl Hold {
             Ok(()) => End::Killed,
             Err(error) => {
                 armed.failed_kills += 1;
-                armed.next_attempt = now + KILL_RETRY;
+                armed.next_attempt = Some(now + KILL_RETRY);
                 End::Refused {
                     first: armed.failed_kills == 1,
                     last: armed.failed_kills >= KILL_ATTEMPTS,

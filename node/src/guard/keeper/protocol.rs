@@ -23,8 +23,9 @@ pub struct ArmRequest {
     pub pid: i32,
     /// When that process started, in clock ticks since boot.
     pub start_time_ticks: u64,
-    /// When to kill it: the end of what a majority granted.
-    pub deadline: Boottime,
+    /// When to kill it: the end of what a majority granted. Without one it is held, and not killed before an extension
+    /// has set one: no majority is asked before the server is held.
+    pub deadline: Option<Boottime>,
 }
 
 /// What a daemon asks.
@@ -83,8 +84,8 @@ pub struct Held {
     pub pid: i32,
     /// When its process started, in clock ticks since boot.
     pub start_time_ticks: u64,
-    /// When it will be killed.
-    pub deadline: Boottime,
+    /// When it will be killed; never before a majority's deadline is known.
+    pub deadline: Option<Boottime>,
 }
 
 /// How things stand with a keeper.

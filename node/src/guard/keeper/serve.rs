@@ -164,7 +164,7 @@ impl Keeper<'_> {
             epoch: held.epoch,
             pid: held.pid,
             start_time_ticks: held.start_time_ticks,
-            deadline: held.deadline,
+            deadline: held.deadline.unwrap_or(now),
             killed_at: now,
             time: Timestamp::now(),
             boot_id: self.boot_id.clone(),

@@ -59,7 +59,7 @@ impl Server {
             epoch,
             pid: process.pid(),
             start_time_ticks: process.start_time_ticks(),
-            deadline: Boottime::now() + left,
+            deadline: Some(Boottime::now() + left),
         }
     }
 
@@ -115,7 +115,7 @@ impl Drop for Loop {
 
 /// The same process once more, for a second from now.
 fn again(request: &ArmRequest) -> ArmRequest {
-    ArmRequest { deadline: Boottime::now() + Duration::from_secs(1), ..*request }
+    ArmRequest { deadline: Some(Boottime::now() + Duration::from_secs(1)), ..*request }
 }
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Refusal {
@@ -144,8 +144,9 @@ async fn kills_at_the_deadline() {
     assert_eq!(status.holding.unwrap().deadline, request.deadline);
     timeout(SOON, process.exited()).await.unwrap().unwrap();
     let seen = Boottime::now();
-    assert!(seen >= request.deadline);
-    let late = seen.saturating_since(request.deadline);
+    let deadline = request.deadline.unwrap();
+    assert!(seen >= deadline);
+    let late = seen.saturating_since(deadline);
     assert!(late < Duration::from_millis(20), "{late:?}");
 
     let record = wait_for_kill(&client).await;
@@ -160,24 +161,37 @@ async fn kills_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn held_without_a_deadline_it_is_killed_only_after_an_extension() {
+    let keeper = Loop::start();
+    let mut server = Server::start();
+    let client = keeper.client().await;
+    let request = ArmRequest { deadline: None, ..server.request(2, Duration::ZERO) };
+    assert_eq!(client.arm(request).await.unwrap().holding.unwrap().deadline, None);
+    assert!(server.runs());
+    let deadline = Boottime::now() + Duration::from_millis(100);
+    client.extend(2, request.pid, deadline).await.unwrap();
+    assert_eq!(wait_for_kill(&client).await.deadline, deadline);
+}
+
+#[tokio::test]
 async fn extensions_keep_it_alive() {
     let keeper = Loop::start();
     let mut server = Server::start();
     let client = keeper.client().await;
     let request = server.request(1, Duration::from_millis(300));
     client.arm(request).await.unwrap();
-    let mut deadline = request.deadline;
+    let mut deadline = request.deadline.unwrap();
     for _ in 0..6 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         deadline = Boottime::now() + Duration::from_millis(300);
         let status = client.extend(1, request.pid, deadline).await.unwrap();
-        assert_eq!(status.holding.unwrap().deadline, deadline);
+        assert_eq!(status.holding.unwrap().deadline, Some(deadline));
     }
-    assert!(Boottime::now() > request.deadline && server.runs());
+    assert!(Boottime::now() > request.deadline.unwrap() && server.runs());
     // The answers of an older round do not take anything away.
     let earlier = deadline.saturating_sub(Duration::from_millis(200));
     let status = client.extend(1, request.pid, earlier).await.unwrap();
-    assert_eq!(status.holding.unwrap().deadline, deadline);
+    assert_eq!(status.holding.unwrap().deadline, Some(deadline));
 
     let record = wait_for_kill(&client).await;
     assert_eq!(record.deadline, deadline);
@@ -214,7 +228,7 @@ async fn takes_only_its_newest_epoch() {
     let new = server.request(5, SOON);
     client.arm(new).await.unwrap();
     assert_eq!(refusal(client.arm(old).await), Refusal::OlderEpoch { epoch: 4, newest: 5 });
-    assert_eq!(refusal(client.extend(4, old.pid, old.deadline + SOON).await), Refusal::NotHeld);
+    assert_eq!(refusal(client.extend(4, old.pid, old.deadline.unwrap() + SOON).await), Refusal::NotHeld);
     assert_eq!(refusal(client.disarm(4, old.pid).await), Refusal::NotHeld);
     let status = client.closed(5, new.pid).await.unwrap();
     assert_eq!((status.newest_epoch, status.holding), (5, None));
@@ -248,9 +262,9 @@ async fn refuses_what_it_cannot_hold() {
     assert!(matches!(refusal(client.arm(other_start).await), Refusal::CannotHold { .. }));
     let nobody = ArmRequest { pid: i32::MAX, ..good };
     assert!(matches!(refusal(client.arm(nobody).await), Refusal::CannotHold { .. }));
-    let past = ArmRequest { deadline: now, ..good };
+    let past = ArmRequest { deadline: Some(now), ..good };
     assert_eq!(refusal(client.arm(past).await), Refusal::DeadlinePassed);
-    let far = ArmRequest { deadline: now + Duration::from_secs(3600), ..good };
+    let far = ArmRequest { deadline: Some(now + Duration::from_secs(3600)), ..good };
     assert!(matches!(refusal(client.arm(far).await), Refusal::DeadlineTooFar { .. }));
     assert_eq!(client.status().await.unwrap().newest_epoch, 0);
 }
@@ -267,12 +281,12 @@ async fn a_lost_daemon_changes_nothing_and_the_next_takes_over() {
     let held = client.hello().holding.unwrap();
     assert_eq!((held.epoch, held.pid, held.deadline), (9, request.pid, request.deadline));
     assert_eq!(held.start_time_ticks, request.start_time_ticks);
-    client.extend(9, request.pid, request.deadline + Duration::from_millis(200)).await.unwrap();
+    client.extend(9, request.pid, request.deadline.unwrap() + Duration::from_millis(200)).await.unwrap();
     drop(client);
     let process = server.process();
     assert!(server.runs());
     timeout(SOON, process.exited()).await.unwrap().unwrap();
-    assert!(Boottime::now() >= request.deadline + Duration::from_millis(200));
+    assert!(Boottime::now() >= request.deadline.unwrap() + Duration::from_millis(200));
 }
 
 #[tokio::test]

@@ -1,0 +1,117 @@
+//! What a guard holds, from the voters' answers. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::clock::Boottime;
+use super::ports::Electorate;
+use crate::state::NodeName;
+
+/// The rounds of requests of one epoch. Every answer counts for its own round: a voter that answered the round begun at
+/// `t` keeps its word until after `t` + the length, whenever the answer came in.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    electorate: Electorate,
+    granted_until: BTreeMap<NodeName, Boottime>,
+}
+
+impl Rounds {
+    /// No answer yet.
+    pub fn new(electorate: Electorate) -> Self {
+        Self { electorate, granted_until: BTreeMap::new() }
+    }
+
+    /// Who is asked.
+    pub fn electorate(&self) -> &Electorate {
+        &self.electorate
+    }
+
+    /// A newer membership: the answers of its voters stay, and now need its majorities.
+    pub fn adopt(&mut self, newer: Electorate) {
+        if newer.index > self.electorate.index {
+            self.electorate = newer;
+        }
+    }
+
+    /// A voter granted the round that was begun at `begun`, a reading of the clock before the first sending.
+    pub fn granted(&mut self, voter: NodeName, begun: Boottime, length: Duration) {
+        let until = self.granted_until.entry(voter).or_insert(Boottime::BOOT);
+        *until = (*until).max(begun + length);
+    }
+
+    /// Until when a majority of every set keeps its word; `None` before a first majority.
+    pub fn until(&self) -> Option<Boottime> {
+        self.electorate.sets.iter().map(|set| self.majority(set)).min()?
+    }
+
+    fn majority(&self, set: &[NodeName]) -> Option<Boottime> {
+        let mut ends: Vec<Boottime> = set.iter().filter_map(|v| self.granted_until.get(v).copied()).collect();
+        ends.sort_unstable();
+        // With the ends rising, the last `majority` of them all reach at least this one.
+        let majority = set.len() / 2 + 1;
+        ends.len().checked_sub(majority).and_then(|at| ends.get(at).copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_millis(1500);
+
+    fn at(ms: u64) -> Boottime {
+        Boottime::BOOT + Duration::from_millis(ms)
+    }
+
+    fn rounds(sets: &[&[&str]]) -> Rounds {
+        let sets = sets.iter().map(|s| s.iter().map(|n| NodeName::from(*n)).collect()).collect();
+        Rounds::new(Electorate { index: 1, sets })
+    }
+
+    #[test]
+    fn a_lease_needs_a_majority_and_lasts_as_long_as_its_weakest_member() {
+        let mut rounds = rounds(&[&["a", "b", "c"]]);
+        rounds.granted("a".into(), at(300), TTL);
+        assert_eq!(rounds.until(), None, "one of three is none");
+        rounds.granted("b".into(), at(0), TTL);
+        assert_eq!(rounds.until(), Some(at(1500)), "the majority holds only until its earlier round ends");
+        rounds.granted("c".into(), at(200), TTL);
+        assert_eq!(rounds.until(), Some(at(1700)));
+    }
+
+    #[test]
+    fn a_late_answer_to_an_old_round_shortens_nothing() {
+        let mut rounds = rounds(&[&["a", "b", "c"]]);
+        rounds.granted("a".into(), at(300), TTL);
+        rounds.granted("b".into(), at(300), TTL);
+        rounds.granted("b".into(), at(0), TTL);
+        assert_eq!(rounds.until(), Some(at(1800)));
+    }
+
+    #[test]
+    fn two_of_four_are_no_majority() {
+        let mut rounds = rounds(&[&["a", "b", "c", "d"]]);
+        rounds.granted("a".into(), at(0), TTL);
+        rounds.granted("b".into(), at(0), TTL);
+        assert_eq!(rounds.until(), None);
+    }
+
+    #[test]
+    fn a_joint_membership_needs_both_majorities() {
+        let mut rounds = rounds(&[&["a", "b", "c"], &["c", "d", "e"]]);
+        rounds.granted("a".into(), at(0), TTL);
+        rounds.granted("b".into(), at(0), TTL);
+        assert_eq!(rounds.until(), None);
+        rounds.granted("d".into(), at(100), TTL);
+        rounds.granted("e".into(), at(100), TTL);
+        assert_eq!(rounds.until(), Some(at(1500)));
+    }
+
+    #[test]
+    fn no_voters_grant_nothing() {
+        assert_eq!(rounds(&[]).until(), None);
+        assert_eq!(rounds(&[&[]]).until(), None);
+    }
+}
