@@ -122,7 +122,8 @@ pub static KEYS: &[Key] = &[
         Value("1500ms"),
         Replicated,
         "How long a writer stays open without a majority. Outlasts an election, so that losing the leader closes \
-         nothing, and bounds the outage when the writer's host is cut off. At most the 15s of a hand-over.",
+         nothing, and bounds the outage when the writer's host is cut off. From 500ms on, below which one lost \
+         packet ends it, to the 15s of a hand-over.",
     ),
     key(
         "failover.drift",

@@ -27,6 +27,7 @@ pub struct Config {
     /// The embedded router.
     pub router: RouterConfig,
     /// Where operators connect.
+    #[serde(default)]
     pub control: ControlConfig,
     /// Health and metrics.
     pub http: HttpConfig,
@@ -199,7 +200,7 @@ pub struct RouterConfig {
 }
 
 /// `[control]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlConfig {
     /// A listener of its own for operators. None: the peer port serves them too.

@@ -160,10 +160,11 @@ impl Rules<'_> {
                 "one server has no replica, so no acker; add a second server".to_owned(),
             );
         } else if servers > 1 && count as usize > replicas {
-            self.error(
-                &["failover.wait_count"],
-                format!("{count} ackers cannot be had from {replicas} replicas; lower it to {replicas} or add servers"),
+            let plural = if replicas == 1 { "" } else { "s" };
+            let text = format!(
+                "{count} ackers cannot be had from {replicas} replica{plural}; lower it to {replicas} or add servers"
             );
+            self.error(&["failover.wait_count"], text);
         }
     }
 
