@@ -85,7 +85,7 @@ pub(super) fn material(
 ) -> Result<(Timestamp, Vec<String>), IdentityError> {
     let holder = &Holder::node(node, cluster);
     let renew_node = format!("batonctl certs node {node} --force");
-    let renew_ca = "batonctl certs init --force".to_owned();
+    let renew_ca = format!("batonctl certs init --cluster {cluster} --force");
     let checked = |path: &Path, der: &[CertificateDer<'static>], renew: &str| {
         let leaf = der.first().map(AsRef::as_ref).unwrap_or_default();
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| IdentityError::Unusable {
@@ -107,9 +107,11 @@ pub(super) fn material(
         rustls::Error::InvalidCertificate(
             rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
         ) => IdentityError::WrongCa { cert: tls.cert.clone(), ca: tls.ca.clone() },
-        other => {
-            IdentityError::Unusable { path: tls.cert.clone(), why: other.to_string(), renew: renew_node.clone() }
-        }
+        other => IdentityError::Unusable {
+            path: tls.cert.clone(),
+            why: other.to_string(),
+            renew: renew_node.clone(),
+        },
     })?;
 
     let warnings = [(&tls.ca, ca_end, &renew_ca), (&tls.cert, cert_end, &renew_node)]

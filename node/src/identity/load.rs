@@ -114,5 +114,9 @@ fn read(path: &Path) -> Result<String, IdentityError> {
 fn private(path: &Path) -> Result<(), IdentityError> {
     let meta =
         std::fs::metadata(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })?;
-    if meta.permissions().mode() & 0o007 == 0 { Ok(()) } else { Err(IdentityError::KeyOpen { path: path.to_owned() }) }
+    if meta.permissions().mode() & 0o007 == 0 {
+        Ok(())
+    } else {
+        Err(IdentityError::KeyOpen { path: path.to_owned() })
+    }
 }

@@ -34,7 +34,9 @@ pub enum Refusal {
         cluster: String,
     },
     /// A client called what only nodes may call.
-    #[error("client {0} may not call what nodes say to each other; use batonctl, which calls the control service")]
+    #[error(
+        "client {0} may not call what nodes say to each other; use batonctl, which calls the control service"
+    )]
     NotANode(String),
 }
 
@@ -42,7 +44,9 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NoCertificate | Refusal::NoName => Self::unauthenticated(refusal.to_string()),
-            Refusal::OtherCluster { .. } | Refusal::NotANode(_) => Self::permission_denied(refusal.to_string()),
+            Refusal::OtherCluster { .. } | Refusal::NotANode(_) => {
+                Self::permission_denied(refusal.to_string())
+            }
         }
     }
 }
