@@ -16,6 +16,16 @@ pub(super) struct Override {
     pub(super) variable: String,
 }
 
+/// This process's `BATON_…` variables, as [`super::Config::load`] takes them. A value that is no UTF-8 is taken with its
+/// odd bytes replaced, and refused by the check of its key.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .filter(|(name, _)| name.starts_with("BATON_"))
+        .collect()
+}
+
 /// Picks what concerns the configuration out of the environment, by key path.
 ///
 /// A variable that names a section but no key of it is an error: it is a mistyped key. Other `BATON_…` variables

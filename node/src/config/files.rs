@@ -1,26 +1,24 @@
 //! The files that the configuration names.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use secrecy::SecretString;
 
-use super::load::{Findings, Loaded};
+use super::load::{Findings, Origin};
+use super::model::ServerConfig;
 
-/// Checks that each password can be read by the daemon, and by nobody who should not. A witness needs none.
-pub(super) fn check(loaded: &Loaded, findings: &mut Findings) {
-    if loaded.me.is_witness() {
-        return;
-    }
-    let server = &loaded.config.server;
+/// Checks that each password can be read by the daemon, and by nobody who should not.
+pub(super) fn check(server: &ServerConfig, origins: &BTreeMap<String, Origin>, findings: &mut Findings) {
     let files = [
         ("server.password_file", &server.password_file),
         ("server.replication_password_file", &server.replication_password_file),
     ];
     for (key, path) in files {
         if let Err(fault) = read_password(path) {
-            findings.error(findings.place(loaded.origins.get(key)), key, fault);
+            findings.error(findings.place(origins.get(key)), key, fault);
         }
     }
 }

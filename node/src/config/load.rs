@@ -46,12 +46,7 @@ impl Config {
     pub fn load(path: &Path, node: &str, env: &BTreeMap<String, String>) -> Result<Loaded, ConfigErrors> {
         let mut findings = Findings::new(path);
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::read(&text, node, env, findings).and_then(|mut loaded| {
-                let mut findings = Findings::new(path);
-                findings.warnings = std::mem::take(&mut loaded.warnings);
-                files::check(&loaded, &mut findings);
-                findings.finish(loaded)
-            }),
+            Ok(text) => Self::read(&text, node, env, true, findings),
             Err(fault) => {
                 findings.error(Place::File(path.to_owned(), None), "", files::read_fault(&fault));
                 Err(findings.into_errors())
@@ -69,13 +64,14 @@ impl Config {
         node: &str,
         env: &BTreeMap<String, String>,
     ) -> Result<Loaded, ConfigErrors> {
-        Self::read(text, node, env, Findings::new(path))
+        Self::read(text, node, env, false, Findings::new(path))
     }
 
     fn read(
         text: &str,
         node: &str,
         env: &BTreeMap<String, String>,
+        look_at_files: bool,
         mut findings: Findings,
     ) -> Result<Loaded, ConfigErrors> {
         let overrides = environment::read(env, &mut findings);
@@ -105,6 +101,9 @@ impl Config {
         rules::check(&config, node, whole, &origins, &mut findings);
         let Some(me) = config.node(node).cloned() else { return Err(findings.into_errors()) };
         config.expand(node);
+        if look_at_files && !me.is_witness() {
+            files::check(&config.server, &origins, &mut findings);
+        }
         let path = findings.path.clone();
         findings.finish(Loaded { config, me, path, origins, warnings: Vec::new() })
     }

@@ -23,6 +23,7 @@ mod tests;
 
 pub use address::HostPort;
 pub use digest::digest;
+pub use environment::environment;
 pub use files::read_password;
 pub use keys::{KEYS, Key, NODE_KEYS, Preset, Scope};
 pub use kind::Kind;

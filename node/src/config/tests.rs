@@ -536,6 +536,9 @@ mod with_files {
         error    DIR/baton.toml:20: server.password_file: DIR/none does not exist; create it or correct the path
         1 error, 0 warnings: nothing was changed
         "#);
+        let all =
+            folder.load("db1", &format!("{}[raft]\nheartbeats = 1\n", keys(&empty, &good))).unwrap_err();
+        assert_eq!(all.errors.len(), 2, "files and text are judged at once: {all}");
         assert!(folder.load("app1", "").is_ok(), "a witness needs no password");
     }
 
