@@ -1,1 +1,3 @@
-//! placeholder
+//! `batonctl`: what an operator says to a cluster, and how it answers.
+
+pub mod certs;

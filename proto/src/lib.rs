@@ -2,6 +2,8 @@
 //!
 //! The packages are versioned; a field is never given another meaning, only a new number.
 
+pub mod names;
+
 /// Node to node.
 pub mod peer {
     #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, rust_2018_idioms)]
