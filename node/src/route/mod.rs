@@ -37,9 +37,7 @@ mod target;
 mod wire;
 
 #[cfg(test)]
-mod fake;
-#[cfg(test)]
-mod router_tests;
+mod tests;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -6,12 +6,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
-use super::handshake::tests::greeting;
+use super::super::handshake::tests::{PLAIN, greeting};
 
 /// The bound on everything that a test waits for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,6 +26,13 @@ pub(super) enum Manner {
     Silent,
 }
 
+/// What has reached a fake.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) connections: usize,
+    pub(super) commands: usize,
+}
+
 /// A server that answers every command with an OK whose affected rows are the server's number, except `hang` (no
 /// answer), `half` (half of an OK; the rest after [`finish`](Self::finish)), `die` (closes), `length` (the affected
 /// rows are the command's length) and `big` (a first packet of 20 MB, then OK).
@@ -33,6 +40,7 @@ pub(super) enum Manner {
 pub(super) struct FakeServer {
     pub(super) address: SocketAddr,
     finish: Arc<Notify>,
+    seen: watch::Receiver<Seen>,
     task: JoinHandle<()>,
 }
 
@@ -46,16 +54,25 @@ impl FakeServer {
         let address = listener.local_addr().unwrap();
         let finish = Arc::new(Notify::new());
         let notify = Arc::clone(&finish);
+        let (tell, seen) = watch::channel(Seen::default());
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
+            let tell = Arc::new(tell);
             while let Ok((stream, _)) = listener.accept().await {
-                let notify = Arc::clone(&notify);
+                tell.send_modify(|seen| seen.connections += 1);
+                let (tell, notify) = (Arc::clone(&tell), Arc::clone(&notify));
                 connections.spawn(async move {
-                    let _ = converse(Peer { stream }, number, manner, &notify).await;
+                    let _ = converse(Peer { stream }, number, manner, &notify, &tell).await;
                 });
             }
         });
-        Self { address, finish, task }
+        Self { address, finish, seen, task }
+    }
+
+    /// Waits, bounded, until what has reached the fake is as told.
+    pub(super) async fn until(&self, condition: impl FnMut(&Seen) -> bool) {
+        let mut seen = self.seen.clone();
+        timeout(PATIENCE, seen.wait_for(condition)).await.expect("seen in time").unwrap();
     }
 
     /// Lets one `half` go on.
@@ -70,7 +87,13 @@ impl Drop for FakeServer {
     }
 }
 
-async fn converse(mut peer: Peer, number: u8, manner: Manner, finish: &Notify) -> Option<()> {
+async fn converse(
+    mut peer: Peer,
+    number: u8,
+    manner: Manner,
+    finish: &Notify,
+    tell: &watch::Sender<Seen>,
+) -> Option<()> {
     if manner == Manner::Silent {
         return std::future::pending().await;
     }
@@ -79,6 +102,7 @@ async fn converse(mut peer: Peer, number: u8, manner: Manner, finish: &Notify) -
     peer.write(sequence + 1, &ok(0)).await;
     loop {
         let (_, command) = peer.read().await?;
+        tell.send_modify(|seen| seen.commands += 1);
         match command.as_slice() {
             [0x01, ..] | b"\x03die" => return None,
             b"\x03hang" => {}
@@ -139,7 +163,7 @@ impl Peer {
 
     /// A client that has authenticated, without TLS or compression.
     pub(super) async fn log_in(address: SocketAddr) -> Self {
-        Self::log_in_with(address, super::handshake::tests::PLAIN).await
+        Self::log_in_with(address, PLAIN).await
     }
 
     pub(super) async fn authenticate(&mut self, flags: u32) {
