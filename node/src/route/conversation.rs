@@ -12,7 +12,7 @@ use super::{
 const PENDING_MAX: usize = 64;
 
 /// One session's packets, in both directions.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Conversation {
     phase: Phase,
     handshake: Handshake,
@@ -158,6 +158,8 @@ fn replied(packet: &Packet<'_>, pending: &mut VecDeque<Reply>, handshake: Handsh
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::handshake::tests::{PLAIN, WITH_COMPRESS, WITH_SSL, greeting};
     use super::*;
 
@@ -269,5 +271,48 @@ mod tests {
             conversation.on_client(&wire(0, b"\x0e"));
         }
         assert_eq!(conversation.parting(), Parting::Close);
+    }
+
+    proptest! {
+        #[test]
+        fn where_a_session_stands_does_not_depend_on_how_its_bytes_arrive(
+            cut in 0usize..1000,
+            pieces in prop::collection::vec(1usize..40, 1..20),
+        ) {
+            let reply: &[&[u8]] = &[&[1], b"\x03def", b"\xfe\0\0\x02\0", b"\x01a", b"\xfe\0\0\x02\0"];
+            let bytes: Vec<u8> = reply.iter().zip(1..).flat_map(|(p, i)| wire(i, p)).collect();
+            let bytes = &bytes[..cut.min(bytes.len())];
+            let [mut whole, mut pieced] = [session(PLAIN), session(PLAIN)];
+            for conversation in [&mut whole, &mut pieced] {
+                conversation.on_client(&wire(0, b"\x03select 1"));
+            }
+            whole.on_server(bytes);
+            let mut rest = bytes;
+            for size in pieces.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (now, later) = rest.split_at((*size).min(rest.len()));
+                pieced.on_server(now);
+                rest = later;
+            }
+            prop_assert_eq!(whole.parting(), pieced.parting());
+            prop_assert_eq!(whole.server_missing(), pieced.server_missing());
+        }
+
+        #[test]
+        fn whatever_arrives_is_borne(
+            pieces in prop::collection::vec((any::<bool>(), any::<u8>(), prop::collection::vec(any::<u8>(), 0..60)), 0..60),
+            raw in prop::collection::vec(any::<u8>(), 0..200),
+            greeted in any::<bool>(),
+        ) {
+            let mut conversation = if greeted { session(PLAIN) } else { Conversation::default() };
+            for (from_server, sequence, payload) in &pieces {
+                let bytes = wire(*sequence, payload);
+                if *from_server { conversation.on_server(&bytes) } else { conversation.on_client(&bytes) }
+                conversation.parting();
+            }
+            conversation.on_server(&raw);
+            conversation.on_client(&raw);
+            prop_assert!(conversation.pending.len() <= PENDING_MAX + 1);
+        }
     }
 }

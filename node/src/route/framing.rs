@@ -12,7 +12,7 @@ const HEADER: usize = 4;
 const CONTINUED: usize = 0xff_ffff;
 
 /// A packet that has arrived in full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Packet<'a> {
     /// The sequence number; of a chain the last one.
     pub(super) sequence: u8,
@@ -29,8 +29,9 @@ impl Packet<'_> {
     }
 }
 
-/// Where one direction of a session stands between or within packets.
-#[derive(Debug, Default)]
+/// Where one direction of a session stands between or within packets. Not `Debug`: what it keeps of a packet may be part
+/// of a password exchange or of a statement.
+#[derive(Default)]
 pub(super) struct Framer {
     header: [u8; HEADER],
     header_length: usize,

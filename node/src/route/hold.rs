@@ -100,6 +100,9 @@ async fn reach_one(targets: &[Target], connect_timeout: Duration) -> Option<Foun
 /// caller tries again whatever it was, and what is wrong with a server is for the observers to say.
 async fn reach(target: Target, connect_timeout: Duration) -> Option<TcpStream> {
     let stream = timeout(connect_timeout, TcpStream::connect(target.address)).await.ok()?.ok()?;
+    if socket::is_to_itself(&stream) {
+        return None;
+    }
     socket::prepare(&stream).ok()?;
     let greeting = timeout(GREETING_TIMEOUT, stream.peek(&mut [0])).await.ok()?.ok()?;
     (greeting > 0).then_some(stream)

@@ -19,9 +19,9 @@
 //!
 //! # Files
 //!
-//! `listener` accepts, `hold` finds a server (and waits for one), `session` passes bytes. `target` says where a session
-//! may go and whether it may stay; `conversation` follows a session's packets through `framing`, `handshake` and `reply`
-//! to know where a cut does no harm; `wire` builds the error packet. All of these five are free of I/O.
+//! `listener` accepts, `hold` finds a server (and waits for one), `session` passes bytes by two `pump`s. Free of I/O:
+//! `target` says where a session may go and whether it may stay; `conversation` follows a session's packets through
+//! `framing`, `handshake` and `reply` to know where a cut does no harm; `wire` builds the error packet.
 
 mod conversation;
 mod counters;

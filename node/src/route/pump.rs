@@ -19,7 +19,7 @@ pub(super) enum Broken {
 
 /// The bytes read and not yet passed on. They live here and not in the future that moves them, so that dropping the
 /// future loses nothing.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pump {
     buffer: Vec<u8>,
     sent: usize,

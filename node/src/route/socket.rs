@@ -31,3 +31,27 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_socket_keepalive(stream, true)?;
     Ok(())
 }
+
+/// Whether the two ends of a connection are one. A connect to a port of this host where nothing listens can be given
+/// that very port as its own, and then succeeds; as long as it lives the server cannot listen there.
+pub(super) fn is_to_itself(stream: &TcpStream) -> bool {
+    matches!((stream.local_addr(), stream.peer_addr()), (Ok(local), Ok(peer)) if local == peer)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_itself_is_seen() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        assert!(is_to_itself(&socket.connect(address).await.unwrap()));
+
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(!is_to_itself(&stream));
+    }
+}

@@ -46,11 +46,11 @@ pub(super) struct FakeServer {
 
 impl FakeServer {
     pub(super) async fn start(number: u8) -> Self {
-        Self::start_at(number, SocketAddr::from(([127, 0, 0, 1], 0)), Manner::Polite).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(number, listener, Manner::Polite)
     }
 
-    pub(super) async fn start_at(number: u8, address: SocketAddr, manner: Manner) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    pub(super) fn start_on(number: u8, listener: TcpListener, manner: Manner) -> Self {
         let address = listener.local_addr().unwrap();
         let finish = Arc::new(Notify::new());
         let notify = Arc::clone(&finish);

@@ -1,12 +1,12 @@
 //! Connections without a server, and limits.
 #![allow(clippy::unwrap_used)]
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
     Running, error_of,
     fake::{FakeServer, Manner, Peer, ok},
-    free_address,
+    reserved_address,
 };
 use crate::route::handshake::tests::PLAIN;
 
@@ -25,18 +25,18 @@ async fn a_connection_is_held_until_there_is_a_writer() {
 
 #[tokio::test]
 async fn a_writer_that_refuses_is_tried_until_it_accepts() {
-    let address = free_address().await;
+    let (address, socket) = reserved_address();
     let router = Running::start(|_| ()).await;
     router.route(1, Some(address), &[]);
     let mut client = Peer::connect(router.writer).await;
     router.until(|s| s.held_now == 1).await;
-    let _server = FakeServer::start_at(1, address, Manner::Polite).await;
+    let _server = FakeServer::start_on(1, socket.listen(1).unwrap(), Manner::Polite);
     client.authenticate(PLAIN).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_was_not_greeted_goes_to_the_next_writer() {
-    let silent = FakeServer::start_at(1, SocketAddr::from(([127, 0, 0, 1], 0)), Manner::Silent).await;
+    let silent = FakeServer::start_on(1, reserved_address().1.listen(1).unwrap(), Manner::Silent);
     let server = FakeServer::start(2).await;
     let router = Running::leading_to(&silent).await;
     let mut client = Peer::connect(router.writer).await;

@@ -9,7 +9,7 @@ mod passing;
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    net::TcpListener,
+    net::TcpSocket,
     sync::watch,
     task::JoinHandle,
     time::{Instant, sleep},
@@ -82,7 +82,9 @@ fn error_of(packet: &(u8, Vec<u8>), sequence: u8, number: u16) -> String {
     String::from_utf8_lossy(&payload[3..]).into_owned()
 }
 
-/// An address of this host where nothing listens.
-async fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address of this host where nothing listens, and the socket that keeps it from others.
+fn reserved_address() -> (SocketAddr, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    (socket.local_addr().unwrap(), socket)
 }

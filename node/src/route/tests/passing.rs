@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, time::timeout};
 use super::{
     Running, error_of,
     fake::{FakeServer, PATIENCE, Peer, ok},
-    free_address,
+    reserved_address,
 };
 use crate::route::{Router, RouterError, RouterOptions};
 
@@ -42,7 +42,8 @@ async fn readers_take_turns_and_the_writer_stands_in() {
     let mut third = Peer::log_in(router.reader).await;
     assert_eq!(third.query("who").await, (1, ok(1)));
 
-    router.route(1, Some(writer.address), &[free_address().await, two.address]);
+    let (refusing, _socket) = reserved_address();
+    router.route(1, Some(writer.address), &[refusing, two.address]);
     for _ in 0..2 {
         let mut client = Peer::log_in(router.reader).await;
         assert_eq!(client.query("who").await, (1, ok(3)), "a reader that refuses is passed over");
