@@ -8,13 +8,13 @@ use std::sync::{
 /// What a router does now (`*_now`) and has done since it was bound (`*_total`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Sessions of the writer port that a server has greeted.
+    /// Sessions of the writer port.
     pub writer_sessions_now: u64,
-    /// Sessions of the reader port that a server has greeted.
+    /// Sessions of the reader port.
     pub reader_sessions_now: u64,
     /// Connections that wait for a server.
     pub held_now: u64,
-    /// Sessions that a server has greeted.
+    /// Sessions begun: connections that were given a server.
     pub sessions_total: u64,
     /// Connections that had to wait, however it ended.
     pub held_total: u64,

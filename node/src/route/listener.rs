@@ -119,15 +119,13 @@ impl Connection {
         shutdown: CancellationToken,
     ) -> Ending {
         let counters = &self.shared.counters;
+        counters.count(|c| &c.sessions_total);
         let _gauge = counters.raise(match self.port {
             Port::Writer => |c| &c.writer_sessions,
             Port::Reader => |c| &c.reader_sessions,
         });
         let cut = session::must_end(found.target, self.port, self.routes.clone(), shutdown);
         let ending = session::run(client, found.stream, cut).await;
-        if ending != Ending::Ungreeted {
-            counters.count(|c| &c.sessions_total);
-        }
         match ending {
             Ending::Cut => counters.count(|c| &c.cut_total),
             Ending::ServerGone => counters.count(|c| &c.server_gone_total),

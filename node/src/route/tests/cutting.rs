@@ -1,19 +1,24 @@
 //! Sessions that end before their clients want it.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use tokio::{
     io::AsyncReadExt,
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
     time::{Instant, timeout},
 };
 
 use super::{
     Running, error_of,
-    fake::{FakeServer, PATIENCE, Peer, ok},
+    fake::{FakeServer, PATIENCE, Peer, encode, ok},
 };
-use crate::route::handshake::tests::WITH_SSL;
+use crate::route::{
+    handshake::tests::{PLAIN, WITH_SSL, greeting},
+    session::{self, Ending},
+    wire::ServerError,
+};
 
 #[tokio::test]
 async fn an_idle_session_is_cut_with_an_error_out_of_turn() {
@@ -124,4 +129,42 @@ async fn stopping_tells_clients_and_ends() {
     drop(client);
     timeout(PATIENCE, &mut router.task).await.unwrap().unwrap();
     assert!(TcpStream::connect(router.writer).await.is_err());
+}
+
+/// Both ends of a connection.
+async fn connection() -> (TcpStream, Peer) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = Peer::connect(listener.local_addr().unwrap()).await;
+    (listener.accept().await.unwrap().0, peer)
+}
+
+#[tokio::test]
+async fn a_reply_that_has_arrived_is_delivered_before_the_cut() {
+    let (mut to_client, mut client) = connection().await;
+    let (to_server, mut server) = connection().await;
+    let (cut_now, when) = oneshot::channel::<std::net::TcpStream>();
+    let session = tokio::spawn(async move {
+        // The reply comes in the instant of the cut: the kernel has it, and the runtime has not heard of it.
+        let cut = async {
+            let mut server = when.await.unwrap();
+            server.write_all(&encode(1, &ok(9))).unwrap();
+            ServerError::not_here("cut".into())
+        };
+        session::run(&mut to_client, to_server, cut).await
+    });
+    server.write(0, &greeting(PLAIN)).await;
+    let authenticating = client.authenticate(PLAIN);
+    let answering = async {
+        server.expect().await;
+        server.write(2, &ok(0)).await;
+    };
+    tokio::join!(authenticating, answering);
+    client.send_query("commit").await;
+    server.expect().await;
+    cut_now.send(server.stream.into_std().unwrap()).unwrap();
+    assert_eq!(client.expect().await, (1, ok(9)));
+    error_of(&client.expect().await, 0, 1053);
+    client.expect_end().await;
+    drop(client);
+    assert_eq!(timeout(PATIENCE, session).await.unwrap().unwrap(), Ending::Cut);
 }

@@ -130,7 +130,7 @@ pub(super) fn ok(rows: u8) -> Vec<u8> {
 }
 
 /// A payload as packets on the wire.
-fn encode(mut sequence: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn encode(mut sequence: u8, payload: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     let chunks = payload.chunks(0xff_ffff).chain(payload.len().is_multiple_of(0xff_ffff).then_some(&[][..]));
     for chunk in chunks {
