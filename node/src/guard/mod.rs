@@ -1,6 +1,29 @@
-//! guard (to be written)
+//! The guard owns its server's open/closed switch. Anyone may close a server; only the guard opens one: that of the
+//! node which the replicated state names, once an epoch, under a live lease.
+//!
+//! - [`Guard`] is the loop: attach to the server, hold the lease, open, close.
+//! - [`Voter`] is the other side of the lease: what a node grants, and when it can say that nothing of it is left.
+//! - `lease.rs` counts majorities, `asking.rs` asks for them, `duty.rs` says what the state wants of this server.
+//! - [`keeper`] is the process that ends a lease without the daemon; [`boot`] the check before a server's start.
 
+mod asking;
 pub mod boot;
 pub mod clock;
+mod duty;
+mod guard;
 pub mod keeper;
+mod keeping;
+mod lease;
+mod opening;
+mod ports;
 pub mod process;
+mod record;
+mod voter;
+
+pub use guard::{Guard, GuardHandle, GuardPorts};
+pub use lease::Rounds;
+pub use ports::{
+    Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, Notes, Opener, Propose,
+    Voters,
+};
+pub use voter::{Applied, ExpiryAnswer, Voter};

@@ -131,3 +131,23 @@ pub trait Propose: Send + Sync {
     /// Bounded. An error means that the change may or may not have been committed.
     fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, String>>;
 }
+
+/// What a guard answers to a request to end an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fenced {
+    /// Closed, read back, sessions gone; it will not open under that epoch again.
+    Closed {
+        /// In words.
+        detail: String,
+    },
+    /// The process was seen to exit and its port refuses; it will not open under that epoch again.
+    Gone {
+        /// In words.
+        detail: String,
+    },
+    /// Neither, yet.
+    Open {
+        /// Why it could not be closed.
+        why: String,
+    },
+}

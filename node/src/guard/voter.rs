@@ -94,14 +94,17 @@ impl Voter {
             return refused(error);
         }
         let mut answer = refused("a snapshot is being installed".to_owned());
-XX answer == LeaseAnswer::Granted {
-                let length = state.safety.stretched(request.length);
-                let mut memory = self.memory();
+        let judged = self.applied.with(&mut |state, electorate| {
+            answer = judge(state, electorate, node, request);
+            let now = self.clock.now();
+            let mut memory = self.memory();
+            memory.notice(electorate.index, now);
+            if answer == LeaseAnswer::Granted {
                 if length_ms > memory.longest_ms {
                     answer = refused("a longer lease than noted".to_owned());
                     return;
                 }
-                let end = self.clock.now() + length;
+                let end = now + state.safety.stretched(request.length);
                 let latest = memory.ends.entry(request.epoch).or_insert(end);
                 *latest = (*latest).max(end);
             }

@@ -1,0 +1,393 @@
+//! The guard's loop: attach to the server, do what the state wants of it, and never let it be open without a lease.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
+
+use super::asking::{self, REPLIES, Reply};
+use super::clock::{Boottime, Clock};
+use super::duty::{Duty, duty};
+use super::lease::Rounds;
+use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Voters};
+use super::process::ServerProcess;
+use super::record::Memory;
+use super::voter::Applied;
+use crate::decide::seen::{GuardSeen, Process};
+use crate::sql::ManagedServer;
+use crate::state::{ClusterState, Epoch, NodeName};
+
+/// How often a server that is not there is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often a server that should be closed is looked at.
+const LOOK_IF_OPEN: Duration = Duration::from_millis(200);
+/// Requests that may wait while the guard opens or closes.
+const REQUESTS: usize = 16;
+
+/// What the guard needs of the world.
+pub struct GuardPorts {
+    /// This node.
+    pub me: NodeName,
+    /// Counts suspended time.
+    pub clock: Arc<dyn Clock>,
+    /// Durable facts.
+    pub notes: Arc<dyn Notes>,
+    /// The voters.
+    pub voters: Arc<dyn Voters>,
+    /// The newest membership.
+    pub applied: Arc<dyn Applied>,
+    /// The socket of the server beside this node.
+    pub attach: Arc<dyn Attach>,
+    /// That server.
+    pub server: Arc<dyn ManagedServer>,
+    /// The keeper beside it.
+    pub keeper: Arc<dyn KeeperPort>,
+    /// The replicated state, as applied here.
+    pub states: watch::Receiver<Arc<ClusterState>>,
+    /// The group.
+    pub propose: Arc<dyn Propose>,
+}
+
+/// What can be asked of a running guard.
+#[derive(Clone)]
+pub struct GuardHandle {
+    requests: mpsc::Sender<Request>,
+    process: watch::Receiver<Process>,
+    seen: Arc<Mutex<Seen>>,
+    clock: Arc<dyn Clock>,
+}
+
+pub(super) enum Request {
+    Fence(Epoch, oneshot::Sender<Fenced>),
+    MakeWait(Epoch, u64, oneshot::Sender<Result<(), String>>),
+}
+
+#[derive(Default)]
+struct Seen {
+    view: GuardSeen,
+    lease: Option<Lease>,
+}
+
+impl GuardHandle {
+    /// The server's process, as the guard holds it.
+    pub fn process(&self) -> watch::Receiver<Process> {
+        self.process.clone()
+    }
+
+    /// What the guard holds and did, now.
+    pub fn seen(&self) -> GuardSeen {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let lease = seen.lease.filter(|l| l.until > now).map(|l| (l.epoch, l.until.saturating_since(now)));
+        GuardSeen { lease, ..seen.view.clone() }
+    }
+
+    /// Ends `epoch` here: the server closed or gone, and never opened under it again. Bounded by `bound`.
+    pub async fn fence(&self, epoch: Epoch, bound: Duration) -> Fenced {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::Fence(epoch, reply)).await.ok()?;
+            answer.await.ok()
+        };
+        match tokio::time::timeout(bound, ask).await {
+            Ok(Some(fenced)) => fenced,
+            Ok(None) => Fenced::Open { why: "the guard has ended".into() },
+            Err(_) => Fenced::Open { why: format!("the guard has not finished within {} ms", bound.as_millis()) },
+        }
+    }
+
+    /// Makes the open writer wait for its ackers again. `since` is the index of the state this was decided on.
+    ///
+    /// # Errors
+    /// Why it does not wait.
+    pub async fn make_wait(&self, epoch: Epoch, since: u64, bound: Duration) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::MakeWait(epoch, since, reply)).await.map_err(|_| "the guard has ended")?;
+            answer.await.map_err(|_| "the guard has ended")
+        };
+        tokio::time::timeout(bound, ask).await.map_err(|_| "the guard is busy")??
+    }
+}
+
+/// The guard of one server.
+pub struct Guard {
+    pub(super) ports: GuardPorts,
+    pub(super) memory: Memory,
+    pub(super) server: Attached,
+    pub(super) rounds: Option<(Epoch, Rounds)>,
+    pub(super) lease: Option<Lease>,
+    pub(super) trouble: Option<String>,
+    pub(super) replies: mpsc::Sender<Reply>,
+    answers: mpsc::Receiver<Reply>,
+    requests: mpsc::Receiver<Request>,
+    process: watch::Sender<Process>,
+    seen: Arc<Mutex<Seen>>,
+    next_round: Instant,
+    next_look: Instant,
+}
+
+/// The server, as far as the guard has hold of it.
+pub(super) enum Attached {
+    /// Not found yet, or no longer.
+    None,
+    /// Its process, and the connection that may open it.
+    To { process: Arc<ServerProcess>, opener: Box<dyn Opener> },
+    /// Seen to exit, its port refusing.
+    Gone { pid: i32 },
+}
+
+impl Guard {
+    /// A guard that has done nothing yet.
+    ///
+    /// # Errors
+    /// When its memory cannot be read.
+    pub async fn new(ports: GuardPorts) -> Result<(Self, GuardHandle), String> {
+        let memory = Memory::load(Arc::clone(&ports.notes)).await?;
+        let (replies, answers) = mpsc::channel(REPLIES);
+        let (sender, requests) = mpsc::channel(REQUESTS);
+        let (process, process_seen) = watch::channel(Process::Unknown);
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let handle = GuardHandle {
+            requests: sender,
+            process: process_seen,
+            seen: Arc::clone(&seen),
+            clock: Arc::clone(&ports.clock),
+        };
+        let now = Instant::now();
+        let guard = Self {
+            ports,
+            memory,
+            server: Attached::None,
+            rounds: None,
+            lease: None,
+            trouble: None,
+            replies,
+            answers,
+            requests,
+            process,
+            seen,
+            next_round: now,
+            next_look: now,
+        };
+        Ok((guard, handle))
+    }
+
+    /// Guards until the keeper dies or the states end. The caller then ends the process.
+    pub async fn run(mut self) -> &'static str {
+        loop {
+            self.look_for_server().await;
+            self.do_duty().await;
+            self.publish();
+            let keeper = Arc::clone(&self.ports.keeper);
+            let wake = self.wake_at();
+            tokio::select! {
+                changed = self.ports.states.changed() => if changed.is_err() {
+                    return "the replicated state has ended";
+                },
+                Some(reply) = self.answers.recv() => self.take(reply).await,
+                Some(request) = self.requests.recv() => self.serve(request).await,
+                () = exited(&self.server) => self.server_exited().await,
+                () = keeper.died() => {
+                    self.keeper_died().await;
+                    return "the keeper has died";
+                }
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let mut wake = self.next_look;
+        if self.rounds.is_some() {
+            wake = wake.min(self.next_round);
+        }
+        if let Some(close_at) = self.close_at() {
+            wake = wake.min(Instant::now() + close_at.saturating_since(self.ports.clock.now()));
+        }
+        wake
+    }
+
+    /// What the state wants, and one step towards it.
+    async fn do_duty(&mut self) {
+        let state = Arc::clone(&self.ports.states.borrow_and_update());
+        let duty = duty(&state, &self.ports.me, self.memory.record.refused);
+        match duty {
+            Duty::Observe => self.observe().await,
+            Duty::Closed => self.keep_closed().await,
+            Duty::Write(epoch) => self.write(&state, epoch).await,
+            Duty::TakeOver(epoch) => self.take_over(&state, epoch).await,
+        }
+    }
+
+    /// Finds the server's process through a connection to its socket, and keeps that connection for opening.
+    async fn look_for_server(&mut self) {
+        let broken = matches!(&self.server, Attached::To { opener, .. } if opener.is_broken());
+        if matches!(self.server, Attached::To { .. }) && !broken {
+            return;
+        }
+        if let Attached::To { process, .. } = &self.server
+            && process.has_exited()
+        {
+            self.server_exited().await;
+            return;
+        }
+        let Ok(opener) = self.ports.attach.attach().await else {
+            if matches!(self.server, Attached::None) {
+                self.process.send_if_modified(|p| std::mem::replace(p, Process::Absent) != Process::Absent);
+            }
+            self.next_look = Instant::now() + LOOK_AGAIN;
+            return;
+        };
+        match ServerProcess::find(opener.pid()) {
+            Ok(process) => {
+                info!(pid = opener.pid(), "attached to the server");
+                self.process.send_replace(Process::Running { pid: opener.pid() });
+                self.server = Attached::To { process: Arc::new(process), opener };
+            }
+            Err(error) => self.trouble = Some(error.to_string()),
+        }
+    }
+
+    /// The process has exited: gone, once its port refuses too.
+    async fn server_exited(&mut self) {
+        let Attached::To { process, .. } = &self.server else { return };
+        let pid = process.pid();
+        self.rounds = None;
+        self.lease = None;
+        if self.ports.attach.refuses().await {
+            warn!(pid, "the server's process has exited and its port refuses");
+            self.process.send_replace(Process::Gone { pid });
+            self.server = Attached::Gone { pid };
+        } else {
+            // Another process listens there already: it is attached to next.
+            self.process.send_replace(Process::Unknown);
+            self.server = Attached::None;
+        }
+    }
+
+    async fn take(&mut self, reply: Reply) {
+        let mut next = Some(reply);
+        while let Some(reply) = next {
+            self.count(reply);
+            next = self.answers.try_recv().ok();
+        }
+        self.renewed().await;
+    }
+
+    /// Takes in the answers that have come so far.
+    pub(super) fn drain(&mut self) {
+        while let Ok(reply) = self.answers.try_recv() {
+            self.count(reply);
+        }
+    }
+
+    /// Waits for one more answer, bounded.
+    pub(super) async fn one_answer(&mut self, bound: Duration) {
+        if let Ok(Some(reply)) = tokio::time::timeout(bound, self.answers.recv()).await {
+            self.count(reply);
+        }
+    }
+
+    async fn serve(&mut self, request: Request) {
+        match request {
+            Request::Fence(epoch, reply) => {
+                let fenced = self.fence(epoch).await;
+                let _asker_gone = reply.send(fenced);
+            }
+            Request::MakeWait(epoch, since, reply) => {
+                let done = self.make_wait(epoch, since).await;
+                let _asker_gone = reply.send(done);
+            }
+        }
+    }
+
+    /// Sends a round of requests when one is due.
+    pub(super) fn ask_when_due(&mut self, state: &ClusterState, epoch: Epoch) {
+        let now = Instant::now();
+        if now < self.next_round {
+            return;
+        }
+        self.next_round = now + asking::interval(state.safety.lease_ttl());
+        let Some((_, rounds)) = &self.rounds else { return };
+        let request = super::ports::LeaseRequest {
+            epoch,
+            membership: rounds.electorate().index,
+            length: state.safety.lease_ttl(),
+            keeper_armed: true,
+            hand_over: false,
+        };
+        let begun = self.ports.clock.now();
+        asking::ask_all(&self.ports.voters, rounds.electorate().voters(), &request, begun, &self.replies);
+    }
+
+    /// The next round is due now.
+    pub(super) fn ask_now(&mut self) {
+        self.next_round = Instant::now();
+    }
+
+    pub(super) fn look_later(&mut self) {
+        self.next_look = Instant::now() + LOOK_IF_OPEN;
+    }
+
+    pub(super) fn look_is_due(&self) -> bool {
+        Instant::now() >= self.next_look
+    }
+
+    /// When the guard starts to close: one renewal's time before the lease ends.
+    pub(super) fn close_at(&self) -> Option<Boottime> {
+        let ttl = self.ports.states.borrow().safety.lease_ttl();
+        self.lease.map(|lease| lease.until.saturating_sub(asking::interval(ttl)))
+    }
+
+    /// Whether the running process is the one that was opened under the newest epoch.
+    pub(super) fn is_opened_process(&self) -> bool {
+        matches!(&self.server, Attached::To { process, .. }
+            if (process.pid(), process.start_time_ticks()) == self.memory.record.process)
+    }
+
+    async fn keeper_died(&mut self) {
+        error!("the keeper has died; closing the server");
+        let deadline = self.lease.map(|l| l.until);
+        self.rounds = None;
+        let closed = self.close("the keeper has died").await;
+        if let (Err(why), Attached::To { process, .. }) = (&closed, &self.server)
+            && deadline.is_some()
+        {
+            error!(why, "the server could not be closed; killing it");
+            if let Err(error) = process.kill() {
+                error!(%error, "the server could not be killed");
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let record = &self.memory.record;
+        let running = matches!(self.server, Attached::To { .. });
+        let view = GuardSeen {
+            lease: None,
+            opened: record.opened,
+            refused: record.refused,
+            restarted: running && record.opened > Epoch(0) && !self.is_opened_process(),
+            closed: record.closed,
+            keeper: true,
+            trouble: self.trouble.clone(),
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = Seen { view, lease: self.lease };
+    }
+}
+
+async fn exited(server: &Attached) {
+    match server {
+        Attached::To { process, .. } => {
+            let process = Arc::clone(process);
+            if process.exited().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
