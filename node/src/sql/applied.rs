@@ -20,7 +20,7 @@ pub(super) async fn wait(wire: &mut Wire, set: &GtidSet, bound: Duration) -> Res
     let until = tokio::time::Instant::now() + bound;
     loop {
         let seen = pulse::take(wire).await?;
-        let contains = seen.executed.contains(set).map_err(|e| SqlError::Unexpected(e.to_string()))?;
+        let contains = has(&seen.executed, set)?;
         let left = until.saturating_duration_since(tokio::time::Instant::now());
         if contains || left.is_zero() || !seen.replication.is_some_and(|c| c.sql_running) {
             return Ok(contains);
@@ -45,36 +45,26 @@ fn statement(set: &GtidSet, slice: Duration) -> String {
             let set: String = set.to_string().split_whitespace().collect();
             format!("SELECT WAIT_FOR_EXECUTED_GTID_SET({}, {seconds:.3})", quote(&set))
         }
-        GtidSet::Mariadb(_) => {
-            format!("SELECT MASTER_GTID_WAIT({}, {seconds:.3})", quote(&position(&set.to_string())))
-        }
+        GtidSet::Mariadb(set) => format!("SELECT MASTER_GTID_WAIT({}, {seconds:.3})", quote(&set.position())),
     }
 }
 
-/// The newest GTID of each domain: MariaDB waits for a position, not for a set.
-fn position(set: &str) -> String {
-    let mut newest: Vec<(&str, u64, &str)> = Vec::new();
-    for gtid in set.split(',').map(str::trim).filter(|g| !g.is_empty()) {
-        let mut parts = gtid.split('-');
-        let (Some(domain), Some(seq)) = (parts.next(), parts.next_back().and_then(|n| n.parse().ok())) else {
-            continue;
-        };
-        match newest.iter_mut().find(|(d, ..)| *d == domain) {
-            Some(entry) if entry.1 < seq => *entry = (domain, seq, gtid),
-            Some(_) => {}
-            None => newest.push((domain, seq, gtid)),
-        }
+/// On MariaDB by position: a replica that was seeded by one lacks the older part of its binlog state for good.
+fn has(executed: &GtidSet, set: &GtidSet) -> Result<bool, SqlError> {
+    match (executed, set) {
+        (GtidSet::Mariadb(executed), GtidSet::Mariadb(set)) => Ok(executed.contains_position(set)),
+        _ => executed.contains(set).map_err(|e| SqlError::Unexpected(e.to_string())),
     }
-    newest.iter().map(|(.., gtid)| *gtid).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn a_position_has_one_gtid_per_domain() {
-        assert_eq!(position("0-1-5,0-2-9,1-1-3,0-3-7"), "0-2-9,1-1-3");
-        assert_eq!(position(""), "");
+    fn mariadb_waits_for_the_newest_of_each_domain() {
+        let set = GtidSet::parse_mariadb_state("0-1-5,0-2-9,1-1-3").unwrap();
+        assert_eq!(statement(&set, Duration::from_millis(250)), "SELECT MASTER_GTID_WAIT('0-2-9,1-1-3', 0.250)");
     }
 }
