@@ -65,6 +65,9 @@ mod tests {
     #[test]
     fn mariadb_waits_for_the_newest_of_each_domain() {
         let set = GtidSet::parse_mariadb_state("0-1-5,0-2-9,1-1-3").unwrap();
-        assert_eq!(statement(&set, Duration::from_millis(250)), "SELECT MASTER_GTID_WAIT('0-2-9,1-1-3', 0.250)");
+        assert_eq!(
+            statement(&set, Duration::from_millis(250)),
+            "SELECT MASTER_GTID_WAIT('0-2-9,1-1-3', 0.250)"
+        );
     }
 }

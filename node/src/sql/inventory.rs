@@ -1,7 +1,7 @@
 //! What seldom changes: identity, version, and the settings that safety depends on.
 
 use super::error::SqlError;
-use super::fields::Fields;
+use super::fields::{Fields, is_on};
 use super::status::{Identity, Inventory, Settings};
 use super::wire::Wire;
 use crate::gtid::Dialect;
@@ -50,7 +50,7 @@ fn settings(dialect: Dialect, v: &Fields) -> Settings {
         flush_log_at_trx_commit: number(&["innodb_flush_log_at_trx_commit"]),
         relay_log_recovery: v.is_on(&["relay_log_recovery"]),
         sync_relay_log: number(&["sync_relay_log"]),
-        skip_replica_start: v.is_on(&["skip_replica_start", "skip_slave_start"]),
+        skip_replica_start: v.text(&["skip_replica_start", "skip_slave_start"]).map(is_on),
         replica_net_timeout_s: number(&["replica_net_timeout", "slave_net_timeout"]),
         event_scheduler: v.is_on(&["event_scheduler"]),
         report_host: v.filled(&["report_host"]).map(str::to_owned),

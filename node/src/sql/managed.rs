@@ -197,7 +197,8 @@ pub trait ManagedServer: Send + Sync {
     fn close<'a>(&'a self, options: &'a CloseOptions) -> SqlFuture<'a, ClosedProof>;
 
     /// Switches the source side of semi-sync off. Sessions that wait are answered OK at once, so this is only for a
-    /// closed server without sessions.
+    /// closed server without sessions. MySQL's thread for acknowledgements looks once a second whether it shall end,
+    /// unless no acker is connected: stop the ackers' receivers first where time counts (tried: 1.04 s and 3 ms).
     ///
     /// # Errors
     /// [`SqlError::Unsafe`] when the server is open or sessions wait.

@@ -168,6 +168,8 @@ impl InFlight<'_> {
         loop {
             sets.push(result.collect::<Row>().await?);
             if result.is_empty() {
+                // The driver keeps the error of a later statement for whoever asks next, and calls the result empty.
+                result.drop_result().await?;
                 return Ok(sets);
             }
         }
