@@ -76,6 +76,9 @@ pub enum SqlError {
     /// This state of the server forbids the call: doing it would lose or block something.
     #[error("{0}")]
     Unsafe(String),
+    /// A server that Baton does not manage: too old, or without GTIDs.
+    #[error("unsupported server: {0}")]
+    Unsupported(String),
     /// The server answered something that Baton cannot read.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
@@ -105,7 +108,6 @@ impl SqlError {
         match errno {
             1040 | 1203 => Self::TooManyConnections,
             1044 | 1045 | 1130 | 1698 => Self::AccessDenied { message },
-            // 3024 and 1969 are the servers' own statement timers: the statement ended, like a kill by number.
             1053 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 3168 | 4031 => Self::Gone { message },
             1205 => Self::LockWaitTimeout,
             1290 | 1836 => Self::ReadOnly { message },
@@ -125,7 +127,7 @@ impl SqlError {
     }
 
     /// Names the address in a refusal, which the driver does not.
-    pub(crate) fn at(self, address: &str) -> Self {
+    pub(super) fn at(self, address: &str) -> Self {
         match self {
             Self::Refused { .. } => Self::Refused { address: address.to_owned() },
             other => other,

@@ -1,0 +1,162 @@
+//! Who may do what: Baton's own account, and accounts that can do more than they should.
+
+use super::error::SqlError;
+use super::fields::text_at;
+use super::managed::{Account, Privileges};
+use super::wire::Wire;
+use crate::gtid::Dialect;
+
+/// What Baton's account needs globally. `check` and `grants` and the tests share this list.
+pub(super) fn needed(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Mysql => &[
+            // STOP, START and forget replication.
+            "REPLICATION_SLAVE_ADMIN",
+            // See replication, process list, everything of the server's state.
+            "REPLICATION CLIENT",
+            "PROCESS",
+            // RESET REPLICA, FLUSH.
+            "RELOAD",
+            // super_read_only, semi-sync, offline_mode.
+            "SYSTEM_VARIABLES_ADMIN",
+            // KILL, and a connection under offline_mode and max_connections.
+            "CONNECTION_ADMIN",
+            // KILL a session of an account that has it too, such as root.
+            "SYSTEM_USER",
+            // See prepared XA transactions.
+            "XA_RECOVER_ADMIN",
+        ],
+        Dialect::Mariadb => &[
+            "REPLICATION SLAVE ADMIN",
+            "REPLICATION MASTER ADMIN",
+            "REPLICA MONITOR",
+            "BINLOG MONITOR",
+            "PROCESS",
+            "RELOAD",
+            "READ_ONLY ADMIN",
+            "CONNECTION ADMIN",
+            // The event scheduler is switched by SUPER alone.
+            "SUPER",
+        ],
+    }
+}
+
+/// Names that the server shows for a privilege that has two.
+fn same(held: &str, needed: &str) -> bool {
+    let canonical = |name: &str| match name {
+        "SLAVE MONITOR" => "REPLICA MONITOR".to_owned(),
+        "READ ONLY ADMIN" => "READ_ONLY ADMIN".to_owned(),
+        "REPLICA ADMIN" | "REPLICATION REPLICA ADMIN" => "REPLICATION SLAVE ADMIN".to_owned(),
+        "REPLICATION CLIENT" => "BINLOG MONITOR".to_owned(),
+        other => other.to_owned(),
+    };
+    canonical(held) == canonical(needed)
+}
+
+/// The SQL that makes Baton's account, with a placeholder for the password.
+pub fn grants_sql(dialect: Dialect, user: &str, host: &str) -> String {
+    let account = format!("{}@{}", super::fields::quote(user), super::fields::quote(host));
+    let privileges = needed(dialect).iter().map(|p| p.replace("READ_ONLY ADMIN", "READ ONLY ADMIN"));
+    let privileges = privileges.collect::<Vec<_>>().join(", ");
+    // The account tables tell who else can write while the server is closed.
+    let tables = match dialect {
+        Dialect::Mysql => {
+            format!(
+                "GRANT SELECT ON mysql.* TO {account};\nGRANT SELECT ON performance_schema.* TO {account};\n"
+            )
+        }
+        Dialect::Mariadb => format!("GRANT SELECT ON mysql.* TO {account};\n"),
+    };
+    format!(
+        "CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '<password>';\nGRANT {privileges} ON *.* TO {account};\n{tables}"
+    )
+}
+
+/// What Baton's own account holds and lacks.
+pub(super) async fn privileges(wire: &mut Wire) -> Result<Privileges, SqlError> {
+    let dialect = wire.caps().dialect;
+    let account =
+        wire.row("SELECT CURRENT_USER()").await?.and_then(|row| text_at(&row, 0)).unwrap_or_default();
+    let sql = "SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES \
+               WHERE GRANTEE = CONCAT('\\'', REPLACE(CURRENT_USER(), '@', '\\'@\\''), '\\'')";
+    let held: Vec<String> = wire.rows(sql).await?.iter().filter_map(|row| text_at(row, 0)).collect();
+    let lacks = |p: &&&str| !held.iter().any(|h| same(h, p));
+    let missing = needed(dialect).iter().filter(lacks).map(|p| (*p).to_owned()).collect();
+    Ok(Privileges { account, held, missing })
+}
+
+/// Accounts that write while the server is closed, or take their writes out of the binlog, Baton's own left out.
+pub(super) async fn overprivileged(wire: &mut Wire) -> Result<Vec<Account>, SqlError> {
+    let privileges: &[&str] = match wire.caps().dialect {
+        // Each may switch super_read_only off or set sql_log_bin.
+        Dialect::Mysql => &["SUPER", "SYSTEM_VARIABLES_ADMIN", "SESSION_VARIABLES_ADMIN"],
+        Dialect::Mariadb => &["SUPER", "READ_ONLY ADMIN", "READ ONLY ADMIN", "BINLOG ADMIN"],
+    };
+    holders(wire, privileges).await
+}
+
+/// MariaDB accounts whose writes `read_only` does not stop, Baton's own left out.
+pub(super) async fn writers_while_closed(wire: &mut Wire) -> Result<Vec<Account>, SqlError> {
+    holders(wire, &["SUPER", "READ_ONLY ADMIN", "READ ONLY ADMIN"]).await
+}
+
+async fn holders(wire: &mut Wire, privileges: &[&str]) -> Result<Vec<Account>, SqlError> {
+    let list = privileges.iter().map(|p| format!("'{p}'")).collect::<Vec<_>>().join(", ");
+    let mut sql = format!(
+        "SELECT GRANTEE, PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN ({list})"
+    );
+    if wire.caps().dialect == Dialect::Mysql {
+        // mysql.session and its kind are locked: nobody connects as them.
+        sql.push_str(
+            " AND GRANTEE NOT IN (SELECT CONCAT('\\'', User, '\\'@\\'', Host, '\\'') FROM mysql.user \
+             WHERE account_locked = 'Y')",
+        );
+    }
+    let own = wire.connector().user().to_owned();
+    let mut accounts: Vec<Account> = Vec::new();
+    for row in wire.rows(&sql).await? {
+        let (Some(grantee), Some(privilege)) = (text_at(&row, 0), text_at(&row, 1)) else { continue };
+        let (user, host) = split(&grantee);
+        if user == own {
+            continue;
+        }
+        match accounts.iter_mut().find(|a| a.user == user && a.host == host) {
+            Some(account) => account.privileges.push(privilege),
+            None => accounts.push(Account { user, host, privileges: vec![privilege] }),
+        }
+    }
+    Ok(accounts)
+}
+
+/// `'user'@'host'`, and for a role of MariaDB `'role'@''`.
+fn split(grantee: &str) -> (String, String) {
+    let (user, host) = grantee.rsplit_once('@').unwrap_or((grantee, ""));
+    let bare = |part: &str| part.trim_matches('\'').to_owned();
+    (bare(user), bare(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grantees_are_split() {
+        assert_eq!(split("'root'@'localhost'"), ("root".into(), "localhost".into()));
+        assert_eq!(split("'a@b'@'%'"), ("a@b".into(), "%".into()));
+        assert_eq!(split("'role'@''"), ("role".into(), String::new()));
+    }
+
+    #[test]
+    fn old_and_new_names_are_one_privilege() {
+        assert!(same("SLAVE MONITOR", "REPLICA MONITOR"));
+        assert!(same("READ ONLY ADMIN", "READ_ONLY ADMIN"));
+        assert!(!same("PROCESS", "RELOAD"));
+    }
+
+    #[test]
+    fn grants_name_the_account_and_no_password() {
+        let sql = grants_sql(Dialect::Mysql, "baton", "%");
+        assert!(sql.contains("GRANT REPLICATION_SLAVE_ADMIN") && sql.contains("'baton'@'%'"), "{sql}");
+        assert!(sql.contains("'<password>'"));
+    }
+}

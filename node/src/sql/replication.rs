@@ -1,0 +1,312 @@
+//! A replica's threads and its source, in the words of each dialect.
+//!
+//! What makes this delicate is the relay log. MySQL keeps it while one thread runs, through STOP and START and through
+//! a change of source. MariaDB with GTID throws it away whenever a thread starts while both stand still, and at every
+//! CHANGE MASTER: there, events that were received and acknowledged are safe only while the SQL thread runs.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::error::SqlError;
+use super::fields::quote;
+use super::managed::{Permit, Source};
+use super::pulse;
+use super::status::{Pulse, Replication};
+use super::wire::Wire;
+use crate::gtid::Dialect;
+
+/// Between two looks at what is applied.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Without a word from the source for so long, a replica reconnects.
+const NET_TIMEOUT_S: u32 = 4;
+
+/// One dialect's words.
+struct Words {
+    stop: &'static str,
+    stop_receiver: &'static str,
+    start: &'static str,
+    start_receiver: &'static str,
+    start_applier: &'static str,
+    forget: &'static str,
+}
+
+const MYSQL: Words = Words {
+    stop: "STOP REPLICA",
+    stop_receiver: "STOP REPLICA IO_THREAD",
+    start: "START REPLICA",
+    start_receiver: "START REPLICA IO_THREAD",
+    start_applier: "START REPLICA SQL_THREAD",
+    forget: "RESET REPLICA ALL",
+};
+const MARIADB: Words = Words {
+    stop: "STOP SLAVE",
+    stop_receiver: "STOP SLAVE IO_THREAD",
+    start: "START SLAVE",
+    start_receiver: "START SLAVE IO_THREAD",
+    start_applier: "START SLAVE SQL_THREAD",
+    forget: "RESET SLAVE ALL",
+};
+
+fn words(dialect: Dialect) -> &'static Words {
+    match dialect {
+        Dialect::Mysql => &MYSQL,
+        Dialect::Mariadb => &MARIADB,
+    }
+}
+
+async fn step(wire: &mut Wire, permit: &Permit, sql: &str) -> Result<(), SqlError> {
+    permit.check(sql)?;
+    wire.run(sql).await
+}
+
+/// Stops the receiver; nothing to do where there is none or it stands still.
+pub(super) async fn stop_receiver(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    let dialect = wire.caps().dialect;
+    let seen = pulse::take(wire).await?;
+    match &seen.replication {
+        Some(channel) if channel.io_started => {
+            keeps_relay_log(dialect, channel, &seen)?;
+            step(wire, permit, words(dialect).stop_receiver).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Starts the receiver.
+pub(super) async fn start_receiver(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    let dialect = wire.caps().dialect;
+    let seen = pulse::take(wire).await?;
+    keeps_relay_log(dialect, configured(&seen)?, &seen)?;
+    step(wire, permit, words(dialect).start_receiver).await
+}
+
+/// Starts both threads.
+pub(super) async fn start(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    let dialect = wire.caps().dialect;
+    step(wire, permit, words(dialect).start).await
+}
+
+/// Makes a running receiver connect anew, as a change of the replica side of semi-sync needs it.
+pub(super) async fn reconnect(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    let dialect = wire.caps().dialect;
+    let seen = pulse::take(wire).await?;
+    match &seen.replication {
+        Some(channel) if channel.io_started => {
+            keeps_relay_log(dialect, channel, &seen)?;
+            step(wire, permit, words(dialect).stop_receiver).await?;
+            step(wire, permit, words(dialect).start_receiver).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Forgets the source once everything received is applied.
+pub(super) async fn forget_source(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    let words = words(wire.caps().dialect);
+    if pulse::take(wire).await?.replication.is_none() {
+        return Ok(());
+    }
+    drain(wire, permit).await?;
+    step(wire, permit, words.stop).await?;
+    step(wire, permit, words.forget).await?;
+    match pulse::take(wire).await?.replication {
+        None => Ok(()),
+        Some(channel) => {
+            Err(SqlError::NotInEffect { what: "forgetting the source", seen: format!("{channel:?}") })
+        }
+    }
+}
+
+/// Points the server at `source` and starts.
+pub(super) async fn follow(wire: &mut Wire, source: &Source, permit: &Permit) -> Result<(), SqlError> {
+    let caps = wire.caps();
+    let seen = pulse::take(wire).await?;
+    if !seen.switch.is_closed() {
+        return Err(SqlError::Unsafe("an open server does not follow another: close it first".into()));
+    }
+    step(wire, permit, &format!("SET GLOBAL {}={NET_TIMEOUT_S}", caps.net_timeout)).await?;
+    let change = match caps.dialect {
+        Dialect::Mysql => prepare_mysql(wire, source, permit, seen.replication.as_ref()).await?,
+        Dialect::Mariadb => prepare_mariadb(wire, source, permit, seen.replication.is_some()).await?,
+    };
+    permit.check("change of source")?;
+    wire.run(&change).await.map_err(|e| without_secret(e, source))?;
+    step(wire, permit, words(caps.dialect).start).await?;
+    let seen = pulse::take(wire).await?;
+    let now = configured(&seen)?;
+    if now.source_host == source.host && now.source_port == source.port && now.auto_position {
+        return Ok(());
+    }
+    Err(SqlError::NotInEffect {
+        what: "change of source",
+        seen: format!("{}:{}", now.source_host, now.source_port),
+    })
+}
+
+/// Stops what must stand still for the change, and keeps the applier running where it may, so that the relay log stays.
+async fn prepare_mysql(
+    wire: &mut Wire,
+    source: &Source,
+    permit: &Permit,
+    channel: Option<&Replication>,
+) -> Result<String, SqlError> {
+    let keep = channel.is_some_and(|c| c.auto_position);
+    if keep {
+        if channel.is_some_and(|c| c.io_started) {
+            step(wire, permit, MYSQL.stop_receiver).await?;
+        }
+        step(wire, permit, MYSQL.start_applier).await?;
+    } else if channel.is_some() {
+        step(wire, permit, MYSQL.stop).await?;
+    }
+    // While the applier runs, the statement may not name auto-position, which is on already.
+    Ok(change_mysql(source, !keep))
+}
+
+/// Applies everything, stops both threads, and takes a former writer's own transactions into its replica position.
+async fn prepare_mariadb(
+    wire: &mut Wire,
+    source: &Source,
+    permit: &Permit,
+    configured: bool,
+) -> Result<String, SqlError> {
+    if configured {
+        drain(wire, permit).await?;
+        step(wire, permit, MARIADB.stop).await?;
+    }
+    // gtid_current_pos is the replica position, or the binlog's where this server wrote later itself.
+    step(
+        wire,
+        permit,
+        "SET @baton_pos = @@global.gtid_current_pos; \
+         SET @baton_stmt = IF(@baton_pos <> @@global.gtid_slave_pos, 'SET GLOBAL gtid_slave_pos=@baton_pos', 'DO 0'); \
+         EXECUTE IMMEDIATE @baton_stmt",
+    )
+    .await?;
+    Ok(change_mariadb(source))
+}
+
+fn change_mysql(source: &Source, auto_position: bool) -> String {
+    let mut sql = format!(
+        "CHANGE REPLICATION SOURCE TO SOURCE_HOST={}, SOURCE_PORT={}, SOURCE_USER={}, SOURCE_PASSWORD={}, \
+         SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=86400, SOURCE_HEARTBEAT_PERIOD=0.5, GET_SOURCE_PUBLIC_KEY=1",
+        quote(&source.host),
+        source.port,
+        quote(&source.user),
+        quote(source.password.expose_secret()),
+    );
+    if auto_position {
+        sql.push_str(", SOURCE_AUTO_POSITION=1");
+    }
+    sql + &tls(source, "SOURCE")
+}
+
+fn change_mariadb(source: &Source) -> String {
+    format!(
+        "CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
+         MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=0.5, MASTER_USE_GTID=slave_pos{}",
+        quote(&source.host),
+        source.port,
+        quote(&source.user),
+        quote(source.password.expose_secret()),
+        tls(source, "MASTER"),
+    )
+}
+
+/// Each option is named, off or on, because a change of source keeps those that are not.
+fn tls(source: &Source, side: &str) -> String {
+    let (on, tls) = match &source.tls {
+        None => (0, Default::default()),
+        Some(tls) => (1, tls.clone()),
+    };
+    let path = |value: &Option<String>| quote(value.as_deref().unwrap_or_default());
+    let verify = u8::from(tls.ca.is_some());
+    format!(
+        ", {side}_SSL={on}, {side}_SSL_CA={}, {side}_SSL_CERT={}, {side}_SSL_KEY={}, {side}_SSL_VERIFY_SERVER_CERT={verify}",
+        path(&tls.ca),
+        path(&tls.cert),
+        path(&tls.key),
+    )
+}
+
+/// Stops receiving and waits until everything received is applied.
+async fn drain(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    stop_receiver(wire, permit).await?;
+    loop {
+        let seen = pulse::take(wire).await?;
+        if seen.all_applied() {
+            return Ok(());
+        }
+        let applying = seen.replication.as_ref().is_some_and(|c| c.sql_running);
+        if !applying || wire.pause(LOOK_AGAIN).await.is_err() {
+            return Err(SqlError::Unsafe(format!(
+                "received and not applied (applier running: {applying}); forgetting the source now would lose it"
+            )));
+        }
+    }
+}
+
+fn configured(seen: &Pulse) -> Result<&Replication, SqlError> {
+    seen.replication
+        .as_ref()
+        .ok_or_else(|| SqlError::NoSuchThing { message: "no source is configured on this server".into() })
+}
+
+/// MariaDB's relay log survives the IO thread's stop and start only beside a running SQL thread.
+fn keeps_relay_log(dialect: Dialect, channel: &Replication, seen: &Pulse) -> Result<(), SqlError> {
+    if dialect == Dialect::Mysql || channel.sql_running || seen.all_applied() {
+        return Ok(());
+    }
+    Err(SqlError::Unsafe(
+        "the SQL thread stands still with received events unapplied: with both threads stopped MariaDB throws them \
+         away; START SLAVE SQL_THREAD first"
+            .into(),
+    ))
+}
+
+/// A syntax error quotes the statement.
+fn without_secret(error: SqlError, source: &Source) -> SqlError {
+    match error {
+        SqlError::Other { errno, message } => {
+            let secret = source.password.expose_secret();
+            let message = if secret.is_empty() { message } else { message.replace(secret, "…") };
+            SqlError::Other { errno, message }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::managed::SourceTls;
+    use super::*;
+
+    fn source(tls: Option<SourceTls>) -> Source {
+        Source {
+            host: "db1".into(),
+            port: 3306,
+            user: "repl".into(),
+            password: "it's".to_owned().into(),
+            tls,
+        }
+    }
+
+    #[test]
+    fn tls_is_always_said_and_secrets_are_quoted() {
+        let plain = change_mysql(&source(None), true);
+        assert!(plain.contains("SOURCE_SSL=0") && plain.contains(r"SOURCE_PASSWORD='it\'s'"), "{plain}");
+        assert!(plain.contains("SOURCE_AUTO_POSITION=1"));
+        let ca = SourceTls { ca: Some("/ca.pem".into()), ..SourceTls::default() };
+        let secure = change_mariadb(&source(Some(ca)));
+        assert!(secure.contains("MASTER_SSL=1, MASTER_SSL_CA='/ca.pem'"), "{secure}");
+        assert!(secure.contains("MASTER_SSL_VERIFY_SERVER_CERT=1"), "{secure}");
+    }
+
+    #[test]
+    fn a_secret_leaves_no_trace_in_an_error() {
+        let error = SqlError::Other { errno: 1064, message: "near 'it's'".into() };
+        assert!(!without_secret(error, &source(None)).to_string().contains("it's"));
+        assert!(!format!("{:?}", source(None)).contains("it's"));
+    }
+}

@@ -1,0 +1,190 @@
+//! The managed server on real servers: which line carries which call.
+
+use std::time::Duration;
+
+use super::connector::{Connector, Limits};
+use super::error::SqlError;
+use super::line::{Known, Line};
+use super::managed::{
+    Account, CloseOptions, ClosedProof, ManagedServer, Permit, Privileges, Source, SqlFuture,
+};
+use super::status::{Inventory, Pulse};
+use super::{accounts, applied, close, inventory, pulse, replication, semi_sync, sessions};
+use crate::gtid::GtidSet;
+
+/// A MySQL or MariaDB server; which of them shows when it first answers. Each line is a connection of its own, so that
+/// a slow command never holds up a probe, and nothing holds up a close.
+pub struct SqlServer {
+    limits: Limits,
+    watch: Line,
+    command: Line,
+    waiting: Line,
+    fence: Line,
+    second: Line,
+}
+
+impl SqlServer {
+    /// Connects to nothing yet.
+    pub fn new(connector: &Connector) -> Self {
+        let known = Known::default();
+        let line = || Line::new(connector.clone(), Known::clone(&known));
+        Self {
+            limits: connector.limits().clone(),
+            watch: line(),
+            command: line(),
+            waiting: line(),
+            fence: line(),
+            second: line(),
+        }
+    }
+}
+
+impl ManagedServer for SqlServer {
+    fn ping(&self) -> SqlFuture<'_, ()> {
+        Box::pin(async move { self.watch.take("ping", self.limits.query).await?.run("DO 0").await })
+    }
+
+    fn pulse(&self) -> SqlFuture<'_, Pulse> {
+        Box::pin(async move { pulse::take(&mut *self.watch.take("pulse", self.limits.query).await?).await })
+    }
+
+    fn inventory(&self) -> SqlFuture<'_, Inventory> {
+        Box::pin(async move {
+            let mut wire = self.watch.take("inventory", self.limits.query).await?;
+            inventory::take(&mut wire).await
+        })
+    }
+
+    fn warm_up(&self) -> SqlFuture<'_, ()> {
+        Box::pin(async move {
+            for line in [&self.fence, &self.second, &self.command] {
+                line.take_living("warm up", self.limits.query).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn close<'a>(&'a self, options: &'a CloseOptions) -> SqlFuture<'a, ClosedProof> {
+        Box::pin(async move {
+            let begun = tokio::time::Instant::now();
+            // The second connection first: a server that has none left for the kill is not told to close.
+            let mut second = self.second.take_living("close", options.deadline).await?;
+            let left = options.deadline.saturating_sub(begun.elapsed());
+            let mut fence = self.fence.take_living("close", left).await?;
+            close::close(&mut fence, &mut second, options).await
+        })
+    }
+
+    fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("stop waiting", self.limits.command).await?;
+            let seen = pulse::take(&mut wire).await?;
+            if !seen.switch.is_closed() || seen.semi_sync.waiting_sessions > 0 {
+                let (switch, waiting) = (seen.switch, seen.semi_sync.waiting_sessions);
+                return Err(SqlError::Unsafe(format!(
+                    "semi-sync goes off on a closed server only, this one is {switch:?} and {waiting} commits wait"
+                )));
+            }
+            semi_sync::source_off(&mut wire, permit).await
+        })
+    }
+
+    fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("let go", self.limits.command).await?;
+            semi_sync::source_off(&mut wire, permit).await
+        })
+    }
+
+    fn set_acker<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("set acker", self.limits.command).await?;
+            semi_sync::set_replica(&mut wire, on, permit).await?;
+            let seen = pulse::take(&mut wire).await?;
+            if seen.replication.is_some_and(|c| c.io_started) && seen.semi_sync.replica_acking != on {
+                replication::reconnect(&mut wire, permit).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn stop_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("stop receiver", self.limits.command).await?;
+            replication::stop_receiver(&mut wire, permit).await
+        })
+    }
+
+    fn start_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("start receiver", self.limits.command).await?;
+            replication::start_receiver(&mut wire, permit).await
+        })
+    }
+
+    fn start_replication<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("start replication", self.limits.command).await?;
+            replication::start(&mut wire, permit).await
+        })
+    }
+
+    fn forget_source<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("forget source", self.limits.command).await?;
+            replication::forget_source(&mut wire, permit).await
+        })
+    }
+
+    fn follow<'a>(&'a self, source: &'a Source, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("follow", self.limits.command).await?;
+            replication::follow(&mut wire, source, permit).await
+        })
+    }
+
+    fn wait_applied<'a>(&'a self, set: &'a GtidSet, bound: Duration) -> SqlFuture<'a, bool> {
+        Box::pin(async move {
+            let total = applied::with_overhead(bound);
+            let mut wire = self.waiting.take_living("wait until applied", total).await?;
+            applied::wait(&mut wire, set, bound).await
+        })
+    }
+
+    fn executed(&self) -> SqlFuture<'_, GtidSet> {
+        Box::pin(async move {
+            let mut wire = self.watch.take("executed", self.limits.query).await?;
+            pulse::executed(&mut wire).await
+        })
+    }
+
+    fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("event scheduler", self.limits.command).await?;
+            let sql = format!("SET GLOBAL event_scheduler={}", if on { "ON" } else { "OFF" });
+            permit.check(&sql)?;
+            wire.run(&sql).await
+        })
+    }
+
+    fn kill_own_leftovers(&self) -> SqlFuture<'_, u32> {
+        Box::pin(async move {
+            let mut wire = self.second.take_living("kill leftovers", self.limits.command).await?;
+            sessions::kill_leftovers(&mut wire).await
+        })
+    }
+
+    fn accounts_that_write_while_closed(&self) -> SqlFuture<'_, Vec<Account>> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("accounts", self.limits.command).await?;
+            accounts::overprivileged(&mut wire).await
+        })
+    }
+
+    fn privileges(&self) -> SqlFuture<'_, Privileges> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("privileges", self.limits.command).await?;
+            accounts::privileges(&mut wire).await
+        })
+    }
+}

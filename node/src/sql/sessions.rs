@@ -1,0 +1,135 @@
+//! The sessions of a server: whose they are, which of them are clients', and their end.
+
+use std::time::Duration;
+
+use super::error::SqlError;
+use super::fields::Fields;
+use super::managed::Killed;
+use super::wire::Wire;
+
+/// Between two looks at the process list.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Kept back from the bound for what follows the wait.
+const FOR_THE_REST: Duration = Duration::from_millis(150);
+
+/// One row of the process list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) id: u64,
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) command: String,
+}
+
+/// Every session that the server has.
+pub(super) async fn list(wire: &mut Wire) -> Result<Vec<Session>, SqlError> {
+    // SHOW, because the tables behind it are deprecated here, switched off there.
+    let rows = wire.rows("SHOW PROCESSLIST").await?;
+    rows.iter().map(|row| session(&Fields::of_row(row))).collect()
+}
+
+fn session(row: &Fields) -> Result<Session, SqlError> {
+    let text = |name| row.text(&[name]).unwrap_or_default().to_owned();
+    Ok(Session {
+        id: row.number(&["id"]).ok_or_else(|| SqlError::Unexpected("a session without id".into()))?,
+        user: text("user"),
+        host: text("host"),
+        command: text("command"),
+    })
+}
+
+impl Session {
+    /// A client's: not the server's own threads, not replication's on either side, not Baton's account.
+    fn is_client(&self, own_user: &str) -> bool {
+        let internal = ["system user", "event_scheduler", "unauthenticated user", "mysql.session"];
+        let serving = ["Binlog Dump", "Binlog Dump GTID", "Daemon", "Slave_IO", "Slave_SQL", "Slave_worker"];
+        self.user != own_user
+            && !internal.contains(&self.user.as_str())
+            && !serving.contains(&self.command.as_str())
+    }
+
+    fn killed(&self) -> Killed {
+        Killed { id: self.id, user: self.user.clone(), host: self.host.clone() }
+    }
+}
+
+/// Kills every client session there is now, and waits until they are gone or the wire's time is up.
+/// Returns those killed and, of them, those still there.
+pub(super) async fn kill_clients(wire: &mut Wire) -> Result<(Vec<Killed>, Vec<Killed>), SqlError> {
+    let own = wire.connector().user().to_owned();
+    let clients: Vec<Session> = list(wire).await?.into_iter().filter(|s| s.is_client(&own)).collect();
+    for session in &clients {
+        kill(wire, session.id).await?;
+    }
+    let killed: Vec<Killed> = clients.iter().map(Session::killed).collect();
+    let mut left = killed.clone();
+    while !left.is_empty() {
+        let now = list(wire).await?;
+        left.retain(|k| now.iter().any(|s| s.id == k.id));
+        // What is left is reported, not an error: the last look must fit into the bound.
+        if left.is_empty() || wire.left() < FOR_THE_REST {
+            break;
+        }
+        wire.pause(LOOK_AGAIN).await?;
+    }
+    Ok((killed, left))
+}
+
+/// Kills a session. One that has gone already is fine.
+pub(super) async fn kill(wire: &mut Wire, id: u64) -> Result<(), SqlError> {
+    match wire.run(&format!("KILL {id}")).await {
+        Err(SqlError::NoSuchThing { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// Kills a session and sees it gone.
+///
+/// # Errors
+/// [`SqlError::TimedOut`] when it is still there at the end.
+pub(super) async fn end(wire: &mut Wire, id: u64) -> Result<(), SqlError> {
+    kill(wire, id).await?;
+    while list(wire).await?.iter().any(|s| s.id == id) {
+        wire.pause(LOOK_AGAIN).await?;
+    }
+    Ok(())
+}
+
+/// Kills sessions of Baton's own account that came over the server's socket and belong to no connection of this
+/// process: an earlier process of this host's node left them. Other nodes come over TCP.
+pub(super) async fn kill_leftovers(wire: &mut Wire) -> Result<u32, SqlError> {
+    let connector = wire.connector().clone();
+    let leftover = |s: &Session| s.user == connector.user() && s.host == "localhost" && !connector.owns(s.id);
+    let leftovers: Vec<u64> = list(wire).await?.into_iter().filter(leftover).map(|s| s.id).collect();
+    for id in &leftovers {
+        end(wire, *id).await?;
+    }
+    Ok(u32::try_from(leftovers.len()).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_clients_are_clients() {
+        let session = |user: &str, command: &str| Session {
+            id: 1,
+            user: user.into(),
+            host: "h".into(),
+            command: command.into(),
+        };
+        assert!(session("app", "Sleep").is_client("baton"));
+        assert!(session("root", "Query").is_client("baton"));
+        for (user, command) in [
+            ("baton", "Sleep"),
+            ("repl", "Binlog Dump GTID"),
+            ("repl", "Binlog Dump"),
+            ("system user", "Query"),
+            ("event_scheduler", "Daemon"),
+        ] {
+            assert!(!session(user, command).is_client("baton"), "{user} {command}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A client that writes all the time and keeps book: what was acknowledged has to be found later.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::bounded::within;
+use super::dialect::Account;
+use super::host::Host;
+use super::server::{Server, tcp_options};
+
+/// Between two attempts to connect that failed at once.
+const CONNECT_PAUSE: Duration = Duration::from_millis(5);
+const READ_BOUND: Duration = Duration::from_secs(120);
+
+/// How a ledger writes.
+#[derive(Debug, Clone)]
+pub struct LedgerOptions {
+    /// How many sessions write at once.
+    pub sessions: usize,
+    /// One write of each session per this time; `None` writes as fast as answers come.
+    pub pace: Option<Duration>,
+    /// How long to wait for a connection, its log-in included.
+    pub connect_timeout: Duration,
+    /// How long to wait for the answer to one write.
+    pub write_timeout: Duration,
+}
+
+impl Default for LedgerOptions {
+    /// Eight sessions, each one write per 20 ms.
+    fn default() -> Self {
+        Self {
+            sessions: 8,
+            pace: Some(Duration::from_millis(20)),
+            connect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What came of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server said OK: the row must be found for ever after.
+    Acknowledged,
+    /// The server said no, with this error number: the row must not be found.
+    Refused(u16),
+    /// No answer, so either is right.
+    Unknown(String),
+}
+
+/// One attempt to write one row.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The session.
+    pub client: i32,
+    /// The session's own count.
+    pub seq: i64,
+    /// When it was sent.
+    pub sent: Instant,
+    /// When its outcome was known.
+    pub ended: Instant,
+    /// Its outcome.
+    pub outcome: Outcome,
+}
+
+/// What a server holds of a ledger's rows.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Rows found.
+    pub rows: usize,
+    /// Acknowledged writes that are not there: sessions and counts.
+    pub lost: Vec<(i32, i64)>,
+    /// Refused writes that are there nevertheless.
+    pub refused: Vec<(i32, i64)>,
+    /// Rows that are there more than once.
+    pub doubled: usize,
+}
+
+/// Sessions that write until they are stopped.
+#[derive(Debug)]
+pub struct Ledger {
+    book: Arc<Book>,
+    stop: watch::Sender<bool>,
+    sessions: JoinSet<()>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    writes: Mutex<Vec<Write>>,
+    connects: Mutex<Vec<Instant>>,
+}
+
+impl Book {
+    fn writes(&self) -> MutexGuard<'_, Vec<Write>> {
+        // A panic elsewhere leaves the list whole.
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connects(&self) -> MutexGuard<'_, Vec<Instant>> {
+        self.connects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    /// Starts the sessions on a host. Each takes the next of `targets` whenever it has to connect again; there must be
+    /// at least one.
+    pub fn start(host: &Host, targets: &[SocketAddr], options: LedgerOptions) -> Self {
+        // Sessions of two ledgers on one cluster must not be taken for each other's.
+        static NEXT: AtomicI32 = AtomicI32::new(0);
+        let book = Arc::new(Book::default());
+        let (stop, stopped) = watch::channel(false);
+        let mut sessions = JoinSet::new();
+        for number in 0..options.sessions {
+            let session = Session {
+                client: NEXT.fetch_add(1, Ordering::Relaxed),
+                seq: 0,
+                targets: targets.to_vec(),
+                next_target: number,
+                options: options.clone(),
+                book: Arc::clone(&book),
+                stopped: stopped.clone(),
+            };
+            sessions.spawn_on(session.run(), host.runtime());
+        }
+        Self { book, stop, sessions }
+    }
+
+    /// Lets each session finish the write it is at, then ends it. Bounded by the options' two timeouts.
+    pub async fn stop(&mut self) {
+        // An error says that no session is left.
+        let _ = self.stop.send(true);
+        while self.sessions.join_next().await.is_some() {}
+    }
+
+    /// All writes so far, in the order in which their outcomes became known.
+    pub fn writes(&self) -> Vec<Write> {
+        self.book.writes().clone()
+    }
+
+    /// How many writes were acknowledged so far.
+    pub fn acknowledged(&self) -> usize {
+        self.book.writes().iter().filter(|write| write.outcome == Outcome::Acknowledged).count()
+    }
+
+    /// How many times a session connected so far: as often as there are sessions, when none was ever cut.
+    pub fn connections(&self) -> usize {
+        self.book.connects().len()
+    }
+
+    /// The longest time from one acknowledged write to the next, of all sessions together.
+    pub fn outage(&self) -> Duration {
+        longest_gap(&self.acknowledgements(), None)
+    }
+
+    /// The same, of gaps that end after `moment`: the outage that a fault at `moment` made.
+    pub fn gap_after(&self, moment: Instant) -> Duration {
+        longest_gap(&self.acknowledgements(), Some(moment))
+    }
+
+    fn acknowledgements(&self) -> Vec<Instant> {
+        let writes = self.book.writes();
+        writes
+            .iter()
+            .filter(|write| write.outcome == Outcome::Acknowledged)
+            .map(|write| write.ended)
+            .collect()
+    }
+
+    /// Compares a server's table with the book. Call it after [`Ledger::stop`].
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn found(&self, server: &Server) -> Result<Found> {
+        let mut connection = server.connect().await?;
+        let query = "SELECT client, seq FROM app.writes";
+        let rows: Vec<(i32, i64)> =
+            within("reading the ledger's table", READ_BOUND, connection.query(query)).await?;
+        let writes = self.book.writes();
+        let clients: HashSet<i32> = writes.iter().map(|write| write.client).collect();
+        let rows: Vec<_> = rows.into_iter().filter(|row| clients.contains(&row.0)).collect();
+        let there: HashSet<_> = rows.iter().copied().collect();
+        let of = |wanted: fn(&Outcome) -> bool| {
+            writes.iter().filter(move |write| wanted(&write.outcome)).map(|write| (write.client, write.seq))
+        };
+        Ok(Found {
+            rows: rows.len(),
+            lost: of(|outcome| *outcome == Outcome::Acknowledged)
+                .filter(|key| !there.contains(key))
+                .collect(),
+            refused: of(|outcome| matches!(outcome, Outcome::Refused(_)))
+                .filter(|key| there.contains(key))
+                .collect(),
+            doubled: rows.len() - there.len(),
+        })
+    }
+}
+
+/// Instants are in order: outcomes are noted as they become known.
+fn longest_gap(acknowledged: &[Instant], after: Option<Instant>) -> Duration {
+    let gaps = acknowledged.windows(2).filter(|pair| after.is_none_or(|moment| pair[1] > moment));
+    gaps.map(|pair| pair[1].saturating_duration_since(pair[0])).max().unwrap_or_default()
+}
+
+struct Session {
+    client: i32,
+    seq: i64,
+    targets: Vec<SocketAddr>,
+    next_target: usize,
+    options: LedgerOptions,
+    book: Arc<Book>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Session {
+    async fn run(mut self) {
+        let mut pace = self.options.pace.map(|period| {
+            let mut pace = interval(period);
+            // After an outage the pace goes on as before, instead of making up for what was missed.
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            pace
+        });
+        let mut connection = None;
+        while !*self.stopped.borrow() {
+            let Some(open) = connection.as_mut() else {
+                connection = self.connect().await;
+                continue;
+            };
+            if let Some(pace) = pace.as_mut() {
+                pace.tick().await;
+            }
+            if !self.write(open).await {
+                connection = None;
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Option<Conn> {
+        let target = self.targets[self.next_target % self.targets.len()];
+        self.next_target += 1;
+        let began = Instant::now();
+        let connecting = Conn::new(tcp_options(target, Account::APP));
+        match timeout(self.options.connect_timeout, connecting).await {
+            Ok(Ok(connection)) => {
+                self.book.connects().push(began);
+                Some(connection)
+            }
+            _ => {
+                sleep(CONNECT_PAUSE).await;
+                None
+            }
+        }
+    }
+
+    /// Writes one row. Says whether the connection is still good.
+    async fn write(&mut self, connection: &mut Conn) -> bool {
+        self.seq += 1;
+        let at_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let (client, seq) = (self.client, self.seq);
+        let insert = format!("INSERT INTO app.writes (client, seq, at_us) VALUES ({client}, {seq}, {at_us})");
+        let sent = Instant::now();
+        let answer = timeout(self.options.write_timeout, connection.query_drop(insert)).await;
+        let outcome = match answer {
+            Ok(Ok(())) => Outcome::Acknowledged,
+            Ok(Err(Error::Server(error))) if !leaves_unknown(error.code) => Outcome::Refused(error.code),
+            Ok(Err(error)) => Outcome::Unknown(error.to_string()),
+            Err(_) => Outcome::Unknown("no answer in time".to_owned()),
+        };
+        let good = outcome == Outcome::Acknowledged;
+        // Timed under the lock, so that the book is in the order of its instants.
+        let mut writes = self.book.writes();
+        writes.push(Write { client, seq, sent, ended: Instant::now(), outcome });
+        good
+    }
+}
+
+/// Errors that a server may give after a commit has reached its binlog: shutting down, killed, interrupted, and the
+/// connection's own.
+fn leaves_unknown(code: u16) -> bool {
+    matches!(code, 1053 | 1152 | 1158..=1161 | 1180 | 1196 | 1317 | 1927 | 3100 | 3101)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gap_is_the_longest_that_ends_after_the_moment() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let acknowledged = [at(0), at(500), at(510), at(530), at(830), at(840)];
+        assert_eq!(longest_gap(&acknowledged, None), Duration::from_millis(500));
+        assert_eq!(longest_gap(&acknowledged, Some(at(505))), Duration::from_millis(300));
+        assert_eq!(longest_gap(&acknowledged[..1], None), Duration::ZERO);
+    }
+}
