@@ -4,3 +4,6 @@ pub mod boot;
 pub mod clock;
 pub mod keeper;
 pub mod process;
+
+#[cfg(test)]
+mod testing;
