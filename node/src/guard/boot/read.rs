@@ -195,12 +195,9 @@ impl Reader {
             let wrong = |problem| BootError::Syntax { path: path.to_owned(), line, problem };
             match parse_line(text).map_err(wrong)? {
                 None => {}
+                Some(Line::Include(missing)) if !missing.exists() => {}
                 Some(Line::Group(name)) => group = Some(self.groups.contains(&name)),
-                Some(Line::Include(included)) => {
-                    if included.exists() {
-                        self.read(&included, depth + 1)?;
-                    }
-                }
+                Some(Line::Include(included)) => self.read(&included, depth + 1)?,
                 Some(Line::IncludeDir(directory)) => {
                     for included in included_files(&directory)? {
                         self.read(&included, depth + 1)?;
