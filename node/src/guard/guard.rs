@@ -16,7 +16,7 @@ use super::process::ServerProcess;
 use super::record::Memory;
 use super::voter::Applied;
 use crate::decide::seen::{GuardSeen, Process};
-use crate::sql::ManagedServer;
+use crate::sql::{Account, ManagedServer};
 use crate::state::{ClusterState, Epoch, NodeName};
 
 /// How often a server that is not there is looked for.
@@ -48,6 +48,8 @@ pub struct GuardPorts {
     pub states: watch::Receiver<Arc<ClusterState>>,
     /// The group.
     pub propose: Arc<dyn Propose>,
+    /// Accounts that may write while the server is closed: Baton's, replication's, and those the policy names.
+    pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
 }
 
 /// What can be asked of a running guard.

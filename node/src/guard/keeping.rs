@@ -173,12 +173,9 @@ impl Guard {
         let Attached::To { process, .. } = &self.server else { return Err("no server to close".into()) };
         let pid = process.pid();
         let proof = self.ports.server.close(&CloseOptions::default()).await.map_err(|e| e.to_string())?;
-        if !proof.is_proof() {
-            let left = (proof.sessions_left.len(), proof.xa_prepared, proof.writers_left.len());
-            return Err(format!(
-                "closed ({why}), but {} sessions, {} prepared XA transactions and {} privileged accounts can still write",
-                left.0, left.1, left.2
-            ));
+        let gaps = proof.gaps(|account| (self.ports.accepts)(account));
+        if !gaps.is_empty() {
+            return Err(format!("closed ({why}), but writes are still possible: {}", gaps.join("; ")));
         }
         info!(pid, why, sessions = proof.sessions_killed.len(), "closed the server");
         self.settle_closed().await;

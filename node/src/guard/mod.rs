@@ -18,6 +18,8 @@ mod opening;
 mod ports;
 pub mod process;
 mod record;
+#[cfg(test)]
+mod testing;
 mod voter;
 
 pub use guard::{Guard, GuardHandle, GuardPorts};

@@ -250,29 +250,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::os::unix::process::ExitStatusExt;
-    use std::process::{Child, Command};
 
+    use super::super::testing::Sleeper;
     use super::*;
-
-    /// A process that stands for a server; ended and reaped with the test.
-    struct Sleeper(Child);
-
-    impl Sleeper {
-        fn start() -> Self {
-            Self(Command::new("sleep").arg("1000").spawn().unwrap())
-        }
-
-        fn pid(&self) -> i32 {
-            i32::try_from(self.0.id()).unwrap()
-        }
-    }
-
-    impl Drop for Sleeper {
-        fn drop(&mut self) {
-            drop(self.0.kill());
-            drop(self.0.wait());
-        }
-    }
 
     #[test]
     fn counts_the_fields_of_stat_from_the_last_parenthesis() {
@@ -309,7 +289,7 @@ mod tests {
         assert!(process.has_exited());
         assert!(matches!(process.can_kill(), Err(ProcessError::NotRunning { .. })));
         assert!(matches!(ServerProcess::find(sleeper.pid()), Err(ProcessError::NotRunning { .. })));
-        assert_eq!(sleeper.0.wait().unwrap().signal(), Some(9));
+        assert_eq!(sleeper.child().wait().unwrap().signal(), Some(9));
         process.kill().unwrap();
     }
 

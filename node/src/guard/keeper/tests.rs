@@ -5,9 +5,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,62 +16,25 @@ use tokio::time::timeout;
 use super::*;
 use crate::guard::clock::Boottime;
 use crate::guard::process::ServerProcess;
+use crate::guard::testing::{Directory, Sleeper};
 
 /// The bound of whatever a test waits for.
 const SOON: Duration = Duration::from_secs(10);
 const RUN_DIR_VARIABLE: &str = "BATON_TEST_KEEPER_RUN_DIR";
 
-/// A directory of this test's own, gone with it.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("baton-keeper-{}-{number}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
+/// What arms the keeper with this process.
+fn request_for(server: &Sleeper, epoch: u64, left: Duration) -> ArmRequest {
+    let process = server.process();
+    ArmRequest {
+        epoch,
+        pid: process.pid(),
+        start_time_ticks: process.start_time_ticks(),
+        deadline: Some(Boottime::now() + left),
     }
 }
 
-impl Drop for Directory {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-/// A process that stands for the server, gone with the test.
-struct Server(Child);
-
-impl Server {
-    fn start() -> Self {
-        Self(Command::new("sleep").arg("1000").spawn().unwrap())
-    }
-
-    fn process(&self) -> ServerProcess {
-        ServerProcess::find(i32::try_from(self.0.id()).unwrap()).unwrap()
-    }
-
-    fn request(&self, epoch: u64, left: Duration) -> ArmRequest {
-        let process = self.process();
-        ArmRequest {
-            epoch,
-            pid: process.pid(),
-            start_time_ticks: process.start_time_ticks(),
-            deadline: Some(Boottime::now() + left),
-        }
-    }
-
-    fn runs(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+fn runs(server: &mut Sleeper) -> bool {
+    server.child().try_wait().unwrap().is_none()
 }
 
 /// The loop in a thread. Ends with the test, once its server (declared after it, so dropped before) is gone.
@@ -89,15 +51,15 @@ impl Loop {
 
     fn with_fence(hard_fence_command: Option<Vec<String>>) -> Self {
         let directory = Directory::new();
-        let options = KeeperOptions { run_dir: directory.0.clone(), hard_fence_command };
-        let listener = UnixListener::bind(directory.0.join(SOCKET_FILE)).unwrap();
+        let options = KeeperOptions { run_dir: directory.path().to_owned(), hard_fence_command };
+        let listener = UnixListener::bind(directory.path().join(SOCKET_FILE)).unwrap();
         let (stop, stopped) = UnixStream::pair().unwrap();
         let thread = std::thread::spawn(move || serve(&listener, stopped, &options).unwrap());
         Self { stop: Some(stop), thread: Some(thread), directory }
     }
 
     fn run_dir(&self) -> &Path {
-        &self.directory.0
+        self.directory.path()
     }
 
     async fn client(&self) -> Client {
@@ -134,12 +96,12 @@ async fn wait_for_kill(client: &Client) -> KillRecord {
 #[tokio::test]
 async fn kills_at_the_deadline() {
     let keeper = Loop::start();
-    let server = Server::start();
+    let server = Sleeper::start();
     let process = server.process();
     let client = keeper.client().await;
     assert_eq!(client.hello().holding, None);
 
-    let request = server.request(7, Duration::from_millis(150));
+    let request = request_for(&server, 7, Duration::from_millis(150));
     let status = client.arm(request).await.unwrap();
     assert_eq!(status.holding.unwrap().deadline, request.deadline);
     timeout(SOON, process.exited()).await.unwrap().unwrap();
@@ -163,11 +125,11 @@ async fn kills_at_the_deadline() {
 #[tokio::test]
 async fn held_without_a_deadline_it_is_killed_only_after_an_extension() {
     let keeper = Loop::start();
-    let mut server = Server::start();
+    let mut server = Sleeper::start();
     let client = keeper.client().await;
-    let request = ArmRequest { deadline: None, ..server.request(2, Duration::ZERO) };
+    let request = ArmRequest { deadline: None, ..request_for(&server, 2, Duration::ZERO) };
     assert_eq!(client.arm(request).await.unwrap().holding.unwrap().deadline, None);
-    assert!(server.runs());
+    assert!(runs(&mut server));
     let deadline = Boottime::now() + Duration::from_millis(100);
     client.extend(2, request.pid, deadline).await.unwrap();
     assert_eq!(wait_for_kill(&client).await.deadline, deadline);
@@ -176,9 +138,9 @@ async fn held_without_a_deadline_it_is_killed_only_after_an_extension() {
 #[tokio::test]
 async fn extensions_keep_it_alive() {
     let keeper = Loop::start();
-    let mut server = Server::start();
+    let mut server = Sleeper::start();
     let client = keeper.client().await;
-    let request = server.request(1, Duration::from_millis(300));
+    let request = request_for(&server, 1, Duration::from_millis(300));
     client.arm(request).await.unwrap();
     let mut deadline = request.deadline.unwrap();
     for _ in 0..6 {
@@ -187,7 +149,7 @@ async fn extensions_keep_it_alive() {
         let status = client.extend(1, request.pid, deadline).await.unwrap();
         assert_eq!(status.holding.unwrap().deadline, Some(deadline));
     }
-    assert!(Boottime::now() > request.deadline.unwrap() && server.runs());
+    assert!(Boottime::now() > request.deadline.unwrap() && runs(&mut server));
     // The answers of an older round do not take anything away.
     let earlier = deadline.saturating_sub(Duration::from_millis(200));
     let status = client.extend(1, request.pid, earlier).await.unwrap();
@@ -202,16 +164,16 @@ async fn extensions_keep_it_alive() {
 #[tokio::test]
 async fn a_closed_server_lives() {
     let keeper = Loop::start();
-    let mut server = Server::start();
+    let mut server = Sleeper::start();
     let client = keeper.client().await;
-    let request = server.request(3, Duration::from_millis(200));
+    let request = request_for(&server, 3, Duration::from_millis(200));
     client.arm(request).await.unwrap();
     assert_eq!(refusal(client.closed(3, request.pid + 1).await), Refusal::NotHeld);
     assert_eq!(refusal(client.closed(2, request.pid).await), Refusal::NotHeld);
     assert_eq!(client.closed(3, request.pid).await.unwrap().holding, None);
     client.closed(3, request.pid).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(server.runs());
+    assert!(runs(&mut server));
     assert_eq!(client.status().await.unwrap().killed, None);
     // The end of a pause arms the same pair again.
     client.arm(again(&request)).await.unwrap();
@@ -221,11 +183,11 @@ async fn a_closed_server_lives() {
 #[tokio::test]
 async fn takes_only_its_newest_epoch() {
     let keeper = Loop::start();
-    let server = Server::start();
+    let server = Sleeper::start();
     let client = keeper.client().await;
-    let old = server.request(4, SOON);
+    let old = request_for(&server, 4, SOON);
     client.arm(old).await.unwrap();
-    let new = server.request(5, SOON);
+    let new = request_for(&server, 5, SOON);
     client.arm(new).await.unwrap();
     assert_eq!(refusal(client.arm(old).await), Refusal::OlderEpoch { epoch: 4, newest: 5 });
     assert_eq!(refusal(client.extend(4, old.pid, old.deadline.unwrap() + SOON).await), Refusal::NotHeld);
@@ -238,13 +200,13 @@ async fn takes_only_its_newest_epoch() {
 #[tokio::test]
 async fn takes_no_other_server_while_one_runs_open() {
     let keeper = Loop::start();
-    let (mut first, second) = (Server::start(), Server::start());
+    let (mut first, second) = (Sleeper::start(), Sleeper::start());
     let client = keeper.client().await;
-    let request = first.request(1, SOON);
+    let request = request_for(&first, 1, SOON);
     client.arm(request).await.unwrap();
-    let next = second.request(2, SOON);
+    let next = request_for(&second, 2, SOON);
     assert_eq!(refusal(client.arm(next).await), Refusal::PreviousStillRuns { epoch: 1, pid: request.pid });
-    first.0.kill().unwrap();
+    first.child().kill().unwrap();
     let mut exited = client.exited();
     let exit = *timeout(SOON, exited.wait_for(Option::is_some)).await.unwrap().unwrap();
     assert_eq!(exit, Some(ServerExit { epoch: 1, pid: request.pid }));
@@ -254,9 +216,9 @@ async fn takes_no_other_server_while_one_runs_open() {
 #[tokio::test]
 async fn refuses_what_it_cannot_hold() {
     let keeper = Loop::start();
-    let server = Server::start();
+    let server = Sleeper::start();
     let client = keeper.client().await;
-    let good = server.request(1, SOON);
+    let good = request_for(&server, 1, SOON);
     let now = Boottime::now();
     let other_start = ArmRequest { start_time_ticks: good.start_time_ticks + 1, ..good };
     assert!(matches!(refusal(client.arm(other_start).await), Refusal::CannotHold { .. }));
@@ -272,9 +234,9 @@ async fn refuses_what_it_cannot_hold() {
 #[tokio::test]
 async fn a_lost_daemon_changes_nothing_and_the_next_takes_over() {
     let keeper = Loop::start();
-    let mut server = Server::start();
+    let mut server = Sleeper::start();
     let client = keeper.client().await;
-    let request = server.request(9, Duration::from_millis(400));
+    let request = request_for(&server, 9, Duration::from_millis(400));
     client.arm(request).await.unwrap();
     drop(client);
     let client = keeper.client().await;
@@ -284,7 +246,7 @@ async fn a_lost_daemon_changes_nothing_and_the_next_takes_over() {
     client.extend(9, request.pid, request.deadline.unwrap() + Duration::from_millis(200)).await.unwrap();
     drop(client);
     let process = server.process();
-    assert!(server.runs());
+    assert!(runs(&mut server));
     timeout(SOON, process.exited()).await.unwrap().unwrap();
     assert!(Boottime::now() >= request.deadline.unwrap() + Duration::from_millis(200));
 }
@@ -292,15 +254,17 @@ async fn a_lost_daemon_changes_nothing_and_the_next_takes_over() {
 #[tokio::test]
 async fn runs_the_hard_fence_after_the_kill() {
     let proof = Directory::new();
-    let script =
-        format!("echo $BATON_EPOCH $BATON_SERVER_PID > {0}/new && mv {0}/new {0}/done", proof.0.display());
+    let script = format!(
+        "echo $BATON_EPOCH $BATON_SERVER_PID > {0}/new && mv {0}/new {0}/done",
+        proof.path().display()
+    );
     let keeper = Loop::with_fence(Some(vec!["sh".into(), "-c".into(), script]));
-    let server = Server::start();
+    let server = Sleeper::start();
     let client = keeper.client().await;
-    let request = server.request(6, Duration::from_millis(50));
+    let request = request_for(&server, 6, Duration::from_millis(50));
     client.arm(request).await.unwrap();
     wait_for_kill(&client).await;
-    let done = proof.0.join("done");
+    let done = proof.path().join("done");
     timeout(SOON, async {
         while !done.exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -368,7 +332,7 @@ impl Drop for KeeperProcess {
 #[tokio::test]
 async fn a_process_of_its_own_ends_only_when_it_holds_nothing() {
     let directory = Directory::new();
-    let run_dir = directory.0.join("run");
+    let run_dir = directory.path().join("run");
     let options = spawn_options(&run_dir);
     let client = connect_or_spawn(&options).await.unwrap();
     let keeper_pid = client.hello().keeper_pid;
@@ -383,8 +347,8 @@ async fn a_process_of_its_own_ends_only_when_it_holds_nothing() {
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("AlreadyRunning"));
 
-    let server = Server::start();
-    let request = server.request(1, SOON);
+    let server = Sleeper::start();
+    let request = request_for(&server, 1, SOON);
     client.arm(request).await.unwrap();
     let pid = Pid::from_raw(keeper_pid).unwrap();
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
@@ -411,12 +375,15 @@ async fn a_process_of_its_own_ends_only_when_it_holds_nothing() {
 #[tokio::test]
 async fn says_why_no_keeper_came_up() {
     let directory = Directory::new();
-    let options =
-        SpawnOptions { run_dir: directory.0.clone(), program: "/bin/false".into(), arguments: Vec::new() };
+    let options = SpawnOptions {
+        run_dir: directory.path().to_owned(),
+        program: "/bin/false".into(),
+        arguments: Vec::new(),
+    };
     match connect_or_spawn(&options).await {
         Err(ClientError::NotUp { exit: Some(status), .. }) => assert!(!status.success()),
         other => panic!("{other:?}"),
     }
-    let missing = SpawnOptions { program: directory.0.join("missing"), ..options };
+    let missing = SpawnOptions { program: directory.path().join("missing"), ..options };
     assert!(matches!(connect_or_spawn(&missing).await, Err(ClientError::Spawn { .. })));
 }
