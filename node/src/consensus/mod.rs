@@ -1,1 +1,8 @@
-//! consensus (to be written)
+//! consensus (under construction)
+
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use types::Member;
