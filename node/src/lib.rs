@@ -8,6 +8,7 @@ pub mod gtid;
 pub mod guard;
 pub mod observe;
 pub mod operate;
+pub mod peers;
 pub mod route;
 pub mod serve;
 pub mod sql;

@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::stream;
@@ -13,28 +12,8 @@ use openraft::{EntryPayload, Membership, RaftLogReader};
 
 use super::{Binding, Log, Machine, Shared, Store, StoreError};
 use crate::consensus::tests::sample::sample;
+use crate::consensus::tests::{Scratch, until};
 use crate::consensus::types::{Entry, LogId, Logged, TypeConfig};
-
-/// A directory of the test's own, gone when the test ends, failed or not.
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("baton-store-{:032x}", rand::random::<u128>()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn file(&self) -> PathBuf {
-        self.0.join("group.db")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn open(scratch: &Scratch) -> Store {
     Store::open(&scratch.file(), "machine-a", "store-1").unwrap()
@@ -170,7 +149,7 @@ async fn nothing_is_granted_while_a_snapshot_is_installed() {
         let mut machine = machine.clone();
         async move { machine.install_snapshot(&snapshot.meta, snapshot.snapshot).await }
     });
-    crate::consensus::tests::until("withheld", || shared.with_applied(|_, _| ()).is_none()).await;
+    until("withheld", || shared.with_applied(|_, _| ()).is_none()).await;
     release.send(()).unwrap();
     installing.await.unwrap().unwrap();
     assert_eq!(shared.with_applied(|_, _| ()), Some(()));
@@ -206,6 +185,6 @@ async fn a_store_that_cannot_be_used_says_so() {
     let damaged = Store::open(&scratch.file(), "machine-a", "s").err().unwrap();
     assert!(matches!(damaged, StoreError::Corrupt { .. }), "{damaged}");
 
-    let nowhere = Store::open(&scratch.0.join("missing/group.db"), "machine-a", "s").err().unwrap();
+    let nowhere = Store::open(&scratch.file().join("missing/group.db"), "machine-a", "s").err().unwrap();
     assert!(matches!(nowhere, StoreError::CannotOpen { .. }), "{nowhere}");
 }
