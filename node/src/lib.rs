@@ -9,6 +9,7 @@ pub mod guard;
 pub mod identity;
 pub mod observe;
 pub mod operate;
+pub mod peers;
 pub mod route;
 pub mod serve;
 pub mod sql;

@@ -1,1 +1,28 @@
-//! consensus (to be written)
+//! The group: everything that names openraft.
+//!
+//! [`Group`] is the one handle. Behind it: the [`store`], messages over the peer service, who leads, how a command
+//! gets into the log, how the group comes into being, and how nodes come and go.
+
+mod formation;
+mod group;
+mod leadership;
+mod membership;
+mod network;
+mod options;
+mod propose;
+mod receive;
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+mod wire;
+
+pub use formation::FormationStatus;
+pub use group::{Group, OpenError};
+pub use leadership::{Leadership, NotLeader};
+pub use membership::MembershipError;
+pub use options::{FormationCommand, GroupOptions, Pace};
+pub use propose::ProposeError;
+pub use receive::Refused;
+pub use store::{Applied, Binding, MembershipView, Notes, StoreError, since_boot};
+pub use types::Member;

@@ -1,0 +1,174 @@
+//! openraft's state machine: applies commands to the replicated state, and shows the result once it is on disk.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::{Stream, StreamExt};
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use rusqlite::{OptionalExtension, Transaction};
+
+use super::error::StoreError;
+use super::thread::Thread;
+use super::visible::{Applied, Shared};
+use super::{from_json, to_json};
+use crate::consensus::types::{LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::state::ClusterState;
+
+/// A snapshot is the state itself: it is small.
+pub(crate) type SnapshotData = Arc<ClusterState>;
+
+/// At most so many entries are applied in one transaction.
+const BATCH: usize = 64;
+
+#[derive(Clone, Default)]
+struct Position {
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+/// The state machine, and (a clone of it) the builder of snapshots.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    position: Arc<Mutex<Position>>,
+    /// Kept in memory only: the state is on disk with every batch, so that openraft can build it again.
+    snapshot: Arc<Mutex<Option<Snapshot>>>,
+    thread: Thread,
+    shared: Arc<Shared>,
+}
+
+impl Machine {
+    pub(super) async fn load(thread: Thread, shared: Arc<Shared>) -> Result<Self, StoreError> {
+        let (position, state) = thread.start("read its state", read).await?.done().await?;
+        let machine = Self {
+            position: Arc::new(Mutex::new(position.clone())),
+            snapshot: Arc::default(),
+            thread,
+            shared,
+        };
+        machine.show(position, Arc::new(state));
+        Ok(machine)
+    }
+
+    fn position(&self) -> Position {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes first, shows then. Between the two, and until `show` returns, everybody sees the state before:
+    /// that is as if the entries had come a moment later.
+    async fn persist_and_show(&self, position: Position, state: Arc<ClusterState>) -> Result<(), io::Error> {
+        let rows = (to_json(&position.last_applied), to_json(&position.membership), to_json(&*state));
+        let (last_applied, membership, body) = match rows {
+            (Ok(last_applied), Ok(membership), Ok(state)) => (last_applied, membership, state),
+            (Err(e), ..) | (_, Err(e), _) | (.., Err(e)) => return Err(io::Error::other(e)),
+        };
+        let work = move |transaction: &Transaction<'_>| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO machine VALUES (1, ?1, ?2, ?3)",
+                (last_applied, membership, body),
+            )?;
+            Ok(())
+        };
+        let written = async { self.thread.start("write its state", work).await?.done().await };
+        written.await.inspect_err(|_| self.shared.withhold())?;
+        self.show(position, state);
+        Ok(())
+    }
+
+    fn show(&self, position: Position, state: Arc<ClusterState>) {
+        let index = position.last_applied.map_or(0, |id| id.index);
+        // Both change under the position's lock: a snapshot is built beside this.
+        let mut current = self.position.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.show(Arc::new(Applied { state, index }), &position.membership);
+        *current = position;
+    }
+}
+
+fn read(transaction: &Transaction<'_>) -> rusqlite::Result<(Position, ClusterState)> {
+    let row: Option<(String, String, String)> = transaction
+        .query_row("SELECT last_applied, membership, state FROM machine", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    let Some((last_applied, membership, state)) = row else {
+        return Ok((Position::default(), ClusterState::default()));
+    };
+    let position =
+        Position { last_applied: from_json(0, &last_applied)?, membership: from_json(1, &membership)? };
+    Ok((position, from_json(2, &state)?))
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        // openraft builds in a task beside the one that applies: position and state must belong together.
+        let (position, state) = {
+            let position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
+            (position.clone(), self.shared.applied().state.clone())
+        };
+        let meta = SnapshotMeta { last_log_id: position.last_applied, last_membership: position.membership };
+        let snapshot = Snapshot { meta, snapshot: state };
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let position = self.position();
+        Ok((position.last_applied, position.membership))
+    }
+
+    async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut batches = entries.ready_chunks(BATCH);
+        while let Some(batch) = batches.next().await {
+            let mut position = self.position();
+            let mut state = ClusterState::clone(&self.shared.applied().state);
+            let mut answers = Vec::with_capacity(batch.len());
+            for item in batch {
+                let (entry, responder) = item?;
+                let log_id = entry.log_id();
+                position.last_applied = Some(log_id);
+                let outcome = match entry.payload {
+                    EntryPayload::Blank => None,
+                    EntryPayload::Normal(logged) => Some(state.apply(log_id.index, &logged.0)),
+                    EntryPayload::Membership(membership) => {
+                        position.membership = StoredMembership::new(Some(log_id), membership);
+                        None
+                    }
+                };
+                answers.extend(responder.map(|responder| (responder, Reply(outcome))));
+            }
+            self.persist_and_show(position, Arc::new(state)).await?;
+            for (responder, reply) in answers {
+                responder.send(reply);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: SnapshotData) -> Result<(), io::Error> {
+        self.shared.withhold();
+        let position = Position { last_applied: meta.last_log_id, membership: meta.last_membership.clone() };
+        self.persist_and_show(position, state.clone()).await?;
+        let snapshot = Snapshot { meta: meta.clone(), snapshot: state };
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        Ok(self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}

@@ -1,0 +1,149 @@
+use std::time::{Duration, Instant};
+
+use super::cluster::{Host, Node, WITHIN, leader_of, propose_surely, start_all, three};
+use super::sample::sample;
+use super::until;
+use crate::consensus::ProposeError;
+
+async fn all_at(nodes: &[&Node], index: u64) {
+    until("all have applied", || nodes.iter().all(|node| node.index() >= index)).await;
+}
+
+async fn stop(nodes: Vec<Node>) {
+    for node in &nodes {
+        node.kill().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_proposed_anywhere_is_applied_everywhere() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let leader = leader_of(&refs).await;
+    let follower = refs.iter().find(|node| node.name != leader.name).unwrap();
+    follower.group.propose(sample(1), WITHIN).await.unwrap();
+    leader.group.propose(sample(2), WITHIN).await.unwrap();
+    let index = leader.index();
+    all_at(&refs, index).await;
+    let state = leader.group.states().borrow().clone();
+    assert!(nodes.iter().all(|node| *node.group.states().borrow() == state));
+
+    let term = leader.group.confirm_leadership(WITHIN).await.unwrap();
+    assert_eq!(term, leader.group.leadership().borrow().term);
+    assert!(leader.group.quorum_seen_within(Duration::from_secs(1)));
+    follower.group.confirm_leadership(WITHIN).await.unwrap_err();
+    assert_eq!(follower.group.quorum_seen(), None);
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_dies_and_comes_back() {
+    let hosts = three();
+    let mut nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let dead = leader_of(&refs).await.name.clone();
+    let before = leader_of(&refs).await.group.leadership().borrow().term;
+    let position = nodes.iter().position(|node| node.name == dead).unwrap();
+    nodes[position].group.propose(sample(1), WITHIN).await.unwrap();
+    let seen = nodes[position].index();
+    nodes.remove(position).kill().await;
+
+    let refs: Vec<&Node> = nodes.iter().collect();
+    propose_surely(refs[0], 2).await;
+    let leader = leader_of(&refs).await;
+    assert!(leader.group.leadership().borrow().term > before);
+
+    let all: Vec<&Host> = hosts.iter().collect();
+    let back = hosts[position].start(&all).await;
+    assert!(back.index() >= seen, "a restart shows no older state than the one shown before it");
+    let index = leader.index();
+    all_at(&[&back], index).await;
+    assert_eq!(*back.group.states().borrow(), *leader.group.states().borrow());
+    nodes.push(back);
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_is_handed_over() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let leader = leader_of(&refs).await;
+    let next = refs.iter().find(|node| node.name != leader.name).unwrap();
+    all_at(&refs, leader.index()).await;
+    leader.group.transfer_leadership(&next.name).await.unwrap();
+    until("handed over", || next.group.leadership().borrow().mine).await;
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_majority_nothing_is_committed_and_the_caller_learns_what_is_certain() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let leader = leader_of(&refs).await;
+    let others: Vec<&&Node> = refs.iter().filter(|node| node.name != leader.name).collect();
+    let before = leader.index();
+    for other in &others {
+        other.kill().await;
+    }
+    let answer = leader.group.propose(sample(1), Duration::from_millis(300)).await;
+    assert!(matches!(answer, Err(ProposeError::Unknown { .. })), "it is in the leader's log: {answer:?}");
+    leader.group.confirm_leadership(Duration::from_millis(300)).await.unwrap_err();
+    until("the quorum is lost", || !leader.group.quorum_seen_within(Duration::from_secs(1))).await;
+    let answer = leader.group.propose(sample(2), Duration::from_millis(300)).await;
+    assert_eq!(answer, Err(ProposeError::NoLeader), "refused once the quorum's lease is over");
+    assert_eq!(leader.index(), before);
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_far_behind_gets_a_snapshot() {
+    let hosts = three();
+    let mut nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let leader = leader_of(&refs).await.name.clone();
+    let position = nodes.iter().position(|node| node.name != leader).unwrap();
+    nodes.remove(position).kill().await;
+    for number in 0..900 {
+        propose_surely(&nodes[0], number).await;
+    }
+    let all: Vec<&Host> = hosts.iter().collect();
+    let back = hosts[position].start(&all).await;
+    let index = nodes[0].index();
+    all_at(&[&back], index).await;
+    assert_eq!(*back.group.states().borrow(), *nodes[0].group.states().borrow());
+    assert_eq!(back.group.with_applied(|_, _| ()), Some(()));
+    nodes.push(back);
+    stop(nodes).await;
+}
+
+/// Not a test of speed on any machine: it prints what was measured, and fails only where a command waits for the
+/// next heartbeat.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_and_commits_do_not_wait_for_heartbeats() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let leader = leader_of(&refs).await;
+    let followers: Vec<&&Node> = refs.iter().filter(|node| node.name != leader.name).collect();
+    let (mut taken, mut lag) = (Vec::new(), Vec::new());
+    for number in 0..40 {
+        let start = Instant::now();
+        leader.group.propose(sample(number), WITHIN).await.unwrap();
+        taken.push(start.elapsed());
+        let index = leader.index();
+        for follower in &followers {
+            let mut states = follower.group.states();
+            states.wait_for(|applied| applied.index >= index).await.unwrap();
+        }
+        lag.push(start.elapsed() - taken[taken.len() - 1]);
+    }
+    taken.sort();
+    lag.sort();
+    println!("propose: median {:?}, worst {:?}", taken[20], taken[39]);
+    println!("both followers have applied: median {:?} later, worst {:?}", lag[20], lag[39]);
+    assert!(taken[20] + lag[20] < Duration::from_millis(60));
+    stop(nodes).await;
+}

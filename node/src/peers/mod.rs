@@ -1,0 +1,129 @@
+//! Connections to the other nodes.
+//!
+//! Two per peer, opened on first use and kept: consensus and everything that can be long go over the first, and
+//! what must not wait behind them over the second. Whoever asks a voter for lease time repeats an unanswered
+//! request on the other one: a lost packet stalls all of one TCP stream.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use baton_proto::peer::peer_client::PeerClient;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+
+use crate::state::NodeName;
+
+/// A peer that does not even accept a connection within this is not there.
+const CONNECT: Duration = Duration::from_millis(500);
+/// A connection whose other end vanished without a word is found out after both of these.
+const PING_EVERY: Duration = Duration::from_millis(500);
+const PING_ANSWER: Duration = Duration::from_millis(1000);
+/// Snapshots of the state are the longest messages.
+pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// How connections to peers are secured.
+#[derive(Clone)]
+pub enum Dialer {
+    /// Mutual TLS: gives the settings for the named peer, asked when its link is made.
+    Tls(Arc<dyn Fn(&NodeName) -> ClientTlsConfig + Send + Sync>),
+    /// Nothing at all.
+    #[cfg(test)]
+    Plaintext,
+}
+
+/// Why there is no connection to be had at all; an unreachable peer shows only when it is called.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the address of {name}, {address:?}, cannot be used: {detail}; correct it in the configuration")]
+pub struct BadAddress {
+    /// The peer.
+    pub name: NodeName,
+    /// Its address as configured.
+    pub address: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// The two connections to one peer. Clones share them; neither is dialled before it is used.
+#[derive(Clone)]
+pub struct Link {
+    /// For consensus, reports and actions.
+    pub first: PeerClient<Channel>,
+    /// For heartbeats, and for lease requests repeated.
+    pub second: PeerClient<Channel>,
+    address: String,
+}
+
+/// All peers, by name.
+pub struct Peers {
+    dialer: Dialer,
+    links: Mutex<BTreeMap<NodeName, Link>>,
+}
+
+impl Peers {
+    /// No peers yet.
+    pub fn new(dialer: Dialer) -> Self {
+        Self { dialer, links: Mutex::default() }
+    }
+
+    /// The connections to `name`, if it is known.
+    pub fn get(&self, name: &NodeName) -> Option<Link> {
+        self.lock().get(name).cloned()
+    }
+
+    /// The connections to `name` at `address` (`host:port`), made if they are not there or lead elsewhere.
+    ///
+    /// # Errors
+    /// [`BadAddress`] when `address` is no address.
+    pub fn link(&self, name: &NodeName, address: &str) -> Result<Link, BadAddress> {
+        let mut links = self.lock();
+        if let Some(link) = links.get(name).filter(|link| link.address == address) {
+            return Ok(link.clone());
+        }
+        let link = Link {
+            first: self.client(name, address)?,
+            second: self.client(name, address)?,
+            address: address.to_owned(),
+        };
+        links.insert(name.clone(), link.clone());
+        Ok(link)
+    }
+
+    /// Drops the connections to everybody of whom `keep` says no.
+    pub fn retain(&self, keep: impl Fn(&NodeName) -> bool) {
+        self.lock().retain(|name, _| keep(name));
+    }
+
+    fn client(&self, name: &NodeName, address: &str) -> Result<PeerClient<Channel>, BadAddress> {
+        let channel = self.endpoint(name, address).map_err(|e| BadAddress {
+            name: name.clone(),
+            address: address.to_owned(),
+            detail: std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string),
+        })?;
+        Ok(PeerClient::new(channel.connect_lazy())
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT))
+    }
+
+    fn endpoint(&self, name: &NodeName, address: &str) -> Result<Endpoint, tonic::transport::Error> {
+        let (scheme, tls) = match &self.dialer {
+            Dialer::Tls(settings) => ("https", Some(settings(name))),
+            #[cfg(test)]
+            Dialer::Plaintext => ("http", None),
+        };
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_ANSWER)
+            .keep_alive_while_idle(true);
+        match tls {
+            Some(tls) => endpoint.tls_config(tls),
+            None => Ok(endpoint),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeName, Link>> {
+        // The map is changed by whole links only.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
