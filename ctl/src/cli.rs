@@ -24,22 +24,29 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Configuration file [default: ~/.config/baton/batonctl.toml, /etc/baton/batonctl.toml or /etc/baton/baton.toml]
-    #[arg(long, global = true, env = "BATON_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "BATON_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Nodes to ask, the first that answers counts; repeat it, or separate them by commas
-    #[arg(long, global = true, env = "BATON_NODES", value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_NODES",
+        hide_env_values = true,
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
     pub node: Vec<String>,
     /// The cluster's name
-    #[arg(long, global = true, env = "BATON_CLUSTER", value_name = "NAME")]
+    #[arg(long, global = true, env = "BATON_CLUSTER", hide_env_values = true, value_name = "NAME")]
     pub cluster: Option<String>,
     /// The cluster's CA certificate [default: ca.pem in ~/.config/baton or /etc/baton/tls]
-    #[arg(long, global = true, env = "BATON_CA", value_name = "FILE")]
+    #[arg(long, global = true, env = "BATON_CA", hide_env_values = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// Client certificate [default: admin.pem beside it]
-    #[arg(long, global = true, env = "BATON_CERT", value_name = "FILE")]
+    #[arg(long, global = true, env = "BATON_CERT", hide_env_values = true, value_name = "FILE")]
     pub cert: Option<PathBuf>,
     /// The client certificate's key [default: admin.key beside it]
-    #[arg(long, global = true, env = "BATON_KEY", value_name = "FILE")]
+    #[arg(long, global = true, env = "BATON_KEY", hide_env_values = true, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// Bound on each request [default: 5s for a question, 60s for a change]
     #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -47,8 +54,8 @@ pub struct Global {
     /// Print one JSON object on stdout, and nothing else there
     #[arg(long, global = true)]
     pub json: bool,
-    /// When to use colour; NO_COLOR is respected
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Use colour: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
 }
 
@@ -66,7 +73,7 @@ pub enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Who is the writer, who follows, and is it well? Exit status 0 healthy, 1 degraded, 2 no writer
+    /// Who is the writer, who follows, and are they well?
     Status,
     /// What happened: the last operations, or one of them step by step
     History {
@@ -80,7 +87,7 @@ pub enum Command {
         #[arg(long)]
         steps: bool,
     },
-    /// Why does Baton do what it does, or does nothing? With an epoch: why that epoch ended
+    /// Why does Baton do what it does, or nothing; with an epoch, why that one ended
     Why {
         /// The epoch that ended
         epoch: Option<u64>,
@@ -111,7 +118,7 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Look for what is wrong with the servers and the configuration, with the statement that mends it
+    /// Find what is wrong with servers and configuration, each with its mend
     Check,
     /// Print the SQL that creates Baton's accounts with the least privileges
     Grants(Grants),
@@ -144,7 +151,8 @@ pub enum Command {
 /// `batonctl grants`.
 #[derive(Debug, Args)]
 pub struct Grants {
-    /// Which server the SQL is for
+    /// Which server the SQL is for: mysql or mariadb
+    #[arg(value_name = "mysql|mariadb", hide_possible_values = true)]
     pub dialect: Dialect,
     /// Baton's own account, `server.user` in baton.toml
     #[arg(long, value_name = "NAME", default_value = "baton")]

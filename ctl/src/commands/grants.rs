@@ -28,8 +28,12 @@ fn password(path: &Path) -> Result<String, Error> {
         source,
     })?;
     let password = text.trim_end_matches(['\r', '\n']);
+    let wrong = |what: &str| Err(Error::Config { path: path.to_owned(), what: what.into() });
     match password {
-        "" => Err(Error::Config { path: path.to_owned(), what: "the password is empty".into() }),
+        "" => wrong("the password is empty"),
+        password if password.contains(char::is_control) => {
+            wrong("a password is one line of printable characters")
+        }
         password => Ok(password.to_owned()),
     }
 }

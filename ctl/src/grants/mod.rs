@@ -73,8 +73,11 @@ pub fn sql(dialect: Dialect, accounts: &Accounts) -> Result<String, Error> {
     if accounts.password.is_none() || accounts.replication_password.is_none() {
         text += "-- Fill in the passwords: the server refuses the statements as they stand.\n";
     }
-    text +=
-        &format!("\nCREATE DATABASE IF NOT EXISTS baton;\n{}", create(&baton, accounts.password.as_deref()));
+    if text_of(accounts).any(|text| text.contains('\\')) {
+        text += "SET SESSION sql_mode = REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', '');\n";
+    }
+    text += "\nCREATE DATABASE IF NOT EXISTS baton;\n";
+    text += &create(&baton, accounts.password.as_deref());
     for right in rights {
         text += &format!("-- {}\nGRANT {} ON {} TO {baton};\n", right.why, right.privileges, right.on);
     }
@@ -85,16 +88,21 @@ pub fn sql(dialect: Dialect, accounts: &Accounts) -> Result<String, Error> {
     Ok(text)
 }
 
+/// Everything of the operator's that becomes part of a literal.
+fn text_of(accounts: &Accounts) -> impl Iterator<Item = &String> {
+    let names = [&accounts.user, &accounts.replication_user, &accounts.host];
+    names.into_iter().chain(&accounts.password).chain(&accounts.replication_password)
+}
+
 fn create(account: &str, password: Option<&str>) -> String {
     // No quotes around the gap: left unfilled it is a syntax error, not a password that everybody knows.
     let password = password.map_or_else(|| "<password>".to_owned(), quote);
     format!("CREATE USER IF NOT EXISTS {account} IDENTIFIED BY {password};\n")
 }
 
-/// A string literal that every sql_mode reads alike: backslash is an escape in one mode and a character in the
-/// other, so a text with one is written in hexadecimal where that can stand, and refused nowhere.
+/// A string literal, under the sql_mode that [`sql`] sees to.
 fn quote(text: &str) -> String {
-    let escaped = text.replace('\'', "''").replace('\\', "\\\\");
+    let escaped = text.replace('\\', "\\\\").replace('\'', "''");
     format!("'{escaped}'")
 }
 

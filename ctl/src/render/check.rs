@@ -26,10 +26,10 @@ pub fn check(reply: &CheckReply, style: &Style) -> String {
 /// The findings that need a hand, the worst first; the mend stands below each, to be copied as it is.
 pub(super) fn findings(findings: &[Finding], style: &Style) -> String {
     let mut text = String::new();
+    let shown = findings.iter().filter(|finding| finding.level != "ok");
+    let name = shown.map(|finding| finding.node.chars().count()).max().unwrap_or(0);
     for level in ["error", "warning"] {
-        let shown: Vec<&Finding> = findings.iter().filter(|finding| finding.level == level).collect();
-        let name = shown.iter().map(|finding| finding.node.chars().count()).max().unwrap_or(0);
-        for finding in shown {
+        for finding in findings.iter().filter(|finding| finding.level == level) {
             let (tone, shape) = if level == "error" { (Tone::Bad, " ✗ ") } else { (Tone::Warn, " ! ") };
             let node = Cell::new(tone, shape).then(Tone::Plain, format!("{:name$}", finding.node));
             text += &table(&[vec![node, Cell::plain(&finding.what)]], style);

@@ -28,7 +28,7 @@ impl Cell {
     }
 
     /// In columns. Names and messages are taken to be of single-width characters.
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.0.iter().map(|(_, text)| text.chars().count()).sum()
     }
 

@@ -28,11 +28,14 @@ pub fn done(done: &Done, style: &Style) -> String {
     text
 }
 
-/// The line on stderr when a command fails, with what to do after it.
+/// The line on stderr when a command fails: what is wrong, and what to do.
 pub fn error_line(what: &str, mend: &str, style: &Style) -> String {
     let head = style.paint(Tone::Bad, "error:");
-    match mend {
-        "" => format!("{head} {what}\n"),
-        mend => format!("{head} {what}: {mend}\n"),
-    }
+    let stop = if what.ends_with(['.', '?', '!']) || mend.is_empty() { "" } else { "." };
+    let mut letters = mend.chars();
+    let mend = letters.next().map(|first| format!(" {}{}", first.to_uppercase(), letters.as_str()));
+    format!("{head} {what}{stop}{}\n", mend.unwrap_or_default())
 }
+
+#[cfg(test)]
+pub(crate) mod fixtures;

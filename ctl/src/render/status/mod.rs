@@ -19,7 +19,7 @@ pub fn status(reply: &StatusReply, now: Timestamp, style: &Style) -> String {
     if !reply.operation.is_empty() {
         text += &painted(Tone::Strong, &format!("under way: {}", reply.operation), "", "  ", style);
     }
-    text += &flow(&footer(reply, now), 6, style);
+    text += &footer(reply, now, style);
     for warning in warnings(reply) {
         text += &painted(Tone::Warn, &warning, "! ", "  ", style);
     }
@@ -30,23 +30,24 @@ pub fn status(reply: &StatusReply, now: Timestamp, style: &Style) -> String {
     text
 }
 
-fn footer(reply: &StatusReply, now: Timestamp) -> Vec<Cell> {
+/// The group and the last failover: on one line where that fits, the nodes of the failover left out if need be.
+fn footer(reply: &StatusReply, now: Timestamp, style: &Style) -> String {
     let group = match reply.leader.as_str() {
         "" => Cell::new(Tone::Bad, "no leader"),
         leader => Cell::plain(format!("leader {leader} (term {})", reply.term)),
     };
     let all = reply.voters_answering >= reply.voters;
     let voting = format!(", {} of {} voting", reply.voters_answering, reply.voters);
-    let mut items = vec![group.then(if all { Tone::Plain } else { Tone::Warn }, voting)];
-    if let Some(last) = reply.last_failover.as_ref().filter(|last| last.at_ms > 0) {
-        let moved = match (last.from.as_str(), last.to.as_str()) {
-            (from, to) if from != to && !from.is_empty() => format!(" ({from} → {to})"),
-            _ => String::new(),
-        };
-        let (when, outage) = (time::ago(last.at_ms, now), time::length(last.outage_ms));
-        items.push(Cell::plain(format!("last failover {when}{moved}, {outage}")));
-    }
-    items
+    let group = group.then(if all { Tone::Plain } else { Tone::Warn }, voting);
+    let Some(last) = reply.last_failover.as_ref().filter(|last| last.at_ms > 0) else {
+        return flow(&[group], 6, style);
+    };
+    let (when, outage) = (time::ago(last.at_ms, now), time::length(last.outage_ms));
+    let short = Cell::plain(format!("last failover {when}, {outage}"));
+    let full = Cell::plain(format!("last failover {when}, {} → {}, {outage}", last.from, last.to));
+    let named = !last.from.is_empty() && last.from != last.to;
+    let room = style.width.saturating_sub(group.width() + 6);
+    flow(&[group, if named && full.width() <= room { full } else { short }], 6, style)
 }
 
 /// The cluster's own warnings, and why it is not lossless where none of them says so.
