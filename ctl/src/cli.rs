@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::certs::CertsArgs;
 use crate::exit;
 
 /// Ask and steer a Baton cluster.
@@ -42,10 +43,10 @@ pub struct Global {
     /// The cluster's CA certificate [default: ca.pem in ~/.config/baton or /etc/baton/tls]
     #[arg(long, global = true, env = "BATON_CA", hide_env_values = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Client certificate [default: admin.pem beside it]
+    /// Client certificate [default: admin.client.pem beside it]
     #[arg(long, global = true, env = "BATON_CERT", hide_env_values = true, value_name = "FILE")]
     pub cert: Option<PathBuf>,
-    /// The client certificate's key [default: admin.key beside it]
+    /// The client certificate's key [default: admin.client.key beside it]
     #[arg(long, global = true, env = "BATON_KEY", hide_env_values = true, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// Bound on each request [default: 5s for a question, 60s for a change]
@@ -140,6 +141,8 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Make the cluster's CA and the certificates of nodes and clients
+    Certs(CertsArgs),
     /// Add or remove a node
     Node {
         /// Which of the two

@@ -42,6 +42,9 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// `batonctl certs` could not do its work; its words hold the mend.
+    #[error(transparent)]
+    Certs(#[from] crate::certs::CertsError),
     /// Every node was tried and none answered.
     #[error("no node answers: {}", tried(.0))]
     NoAnswer(Vec<(String, Trouble)>),
@@ -91,7 +94,7 @@ impl Error {
                     .into()
             }
             Self::NotConfirmed => "type the name as it is shown, or pass --yes".into(),
-            Self::Write(_) => String::new(),
+            Self::Certs(_) | Self::Write(_) => String::new(),
         }
     }
 
@@ -102,6 +105,7 @@ impl Error {
             | Self::File { .. }
             | Self::Config { .. }
             | Self::Certificate { .. }
+            | Self::Certs(_)
             | Self::NotConfirmed => Exit::Usage,
             Self::NoAnswer(_) | Self::Unconfirmed { .. } => Exit::NoAnswer,
             Self::Refused { .. } | Self::Write(_) => Exit::Refused,

@@ -6,6 +6,7 @@ pub mod consensus;
 pub mod decide;
 pub mod gtid;
 pub mod guard;
+pub mod identity;
 pub mod observe;
 pub mod operate;
 pub mod route;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use baton_proto::control::control_client::ControlClient;
+use baton_proto::names::any_node;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Response, Status};
 
@@ -40,7 +41,7 @@ impl Group {
             .ca_certificate(ca)
             .identity(Identity::from_pem(cert, key))
             // In the certificate of every node of the cluster, whatever its address.
-            .domain_name(format!("node.{}.baton", settings.cluster));
+            .domain_name(any_node(&settings.cluster));
         let bound = settings.timeout.unwrap_or(QUESTION_TIMEOUT);
         let door = |node: &String| {
             let endpoint = Endpoint::from_shared(format!("https://{node}"))

@@ -66,8 +66,8 @@ impl Settings {
             cluster,
             nodes,
             ca: place(&global.ca, file.tls.ca, "ca.pem"),
-            cert: place(&global.cert, file.tls.cert, "admin.pem"),
-            key: place(&global.key, file.tls.key, "admin.key"),
+            cert: place(&global.cert, file.tls.cert, "admin.client.pem"),
+            key: place(&global.key, file.tls.key, "admin.client.key"),
             timeout: global.timeout.or(file.timeout),
         })
     }
@@ -75,7 +75,7 @@ impl Settings {
 
 /// `~/.config/baton` where an operator keeps his own certificate, else the folder of the node on this host.
 fn tls_folder() -> PathBuf {
-    let own = user_folder().filter(|folder| folder.join("admin.pem").exists());
+    let own = user_folder().filter(|folder| folder.join("admin.client.pem").exists());
     own.unwrap_or_else(|| PathBuf::from("/etc/baton/tls"))
 }
 

@@ -1,0 +1,320 @@
+//! Every key: what it takes, its default with the reason for it, and when a change of it counts.
+
+use super::kind::Kind;
+
+/// When a changed value takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// At the next reload (SIGHUP).
+    Live,
+    /// At the next start of the daemon.
+    Restart,
+    /// Never from the file once the group has formed: `batonctl config apply` changes the replicated value.
+    Replicated,
+}
+
+/// One key of the file.
+#[derive(Debug)]
+pub struct Key {
+    /// `section.key`; in `[[node]]` the key alone.
+    pub path: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// As it would be written in the environment.
+    pub default: Preset,
+    /// When a change counts.
+    pub scope: Scope,
+    /// What it does, and why the default is what it is.
+    pub about: &'static str,
+}
+
+/// What stands for a key that is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// It must be written.
+    Required,
+    /// Nothing: the feature is off.
+    Unset,
+    /// This value.
+    Value(&'static str),
+}
+
+use Preset::{Required, Unset, Value};
+use Scope::{Live, Replicated, Restart};
+
+const fn key(path: &'static str, kind: Kind, default: Preset, scope: Scope, about: &'static str) -> Key {
+    Key { path, kind, default, scope, about }
+}
+
+/// Milliseconds in an hour, the most that most waits may be set to.
+const HOUR_MS: u64 = 3_600_000;
+
+/// Every key outside `[[node]]`, in the order in which they are shown.
+pub static KEYS: &[Key] = &[
+    key("cluster.name", Kind::Name, Required, Restart, "The cluster's name, part of every certificate."),
+    key("cluster.id", Kind::Name, Unset, Restart, "Tells two clusters of one name apart."),
+    key(
+        "server.user",
+        Kind::Text,
+        Value("baton"),
+        Restart,
+        "Baton's own account; `batonctl grants` prints its SQL.",
+    ),
+    key(
+        "server.password_file",
+        Kind::Path,
+        Value("/etc/baton/mysql.password"),
+        Restart,
+        "Holds that account's password: a file, because a process list and an environment can be read.",
+    ),
+    key(
+        "server.replication_user",
+        Kind::Text,
+        Value("baton_replication"),
+        Restart,
+        "The account replicas connect with; apart from Baton's, so that it can do nothing else.",
+    ),
+    key(
+        "server.replication_password_file",
+        Kind::Path,
+        Value("/etc/baton/replication.password"),
+        Restart,
+        "Holds the replication account's password.",
+    ),
+    key(
+        "server.socket",
+        Kind::Path,
+        Value("/run/mysqld/mysqld.sock"),
+        Restart,
+        "The server's socket: it tells the server's pid, which the keeper needs. Debian's place for MySQL and MariaDB.",
+    ),
+    key(
+        "server.unit",
+        Kind::Text,
+        Unset,
+        Restart,
+        "The systemd unit that runs the server; unset where none does.",
+    ),
+    key(
+        "server.start_command",
+        Kind::Command,
+        Unset,
+        Restart,
+        "Starts the server, program and arguments; unset where systemd restarts it.",
+    ),
+    key(
+        "server.connect_timeout",
+        Kind::Duration { min_ms: 50, max_ms: 30_000 },
+        Value("500ms"),
+        Live,
+        "Bound on one connection attempt: over ten round trips between sites, and three fit into unreachable_after.",
+    ),
+    key(
+        "failover.automatic",
+        Kind::Boolean,
+        Value("true"),
+        Live,
+        "Whether the writer moves without being told to; `batonctl pause` stops it for a time.",
+    ),
+    key(
+        "failover.lease_ttl",
+        Kind::Duration { min_ms: 1, max_ms: 15_000 },
+        Value("1500ms"),
+        Replicated,
+        "How long a writer stays open without a majority. Outlasts an election, so that losing the leader closes \
+         nothing, and bounds the outage when the writer's host is cut off. From 500ms on, below which one lost \
+         packet ends it, to the 15s of a hand-over.",
+    ),
+    key(
+        "failover.drift",
+        Kind::Ratio { max: 0.1 },
+        Value("0.001"),
+        Replicated,
+        "How much faster one clock may run than another: time services slew by 500 ppm at most, and two clocks differ \
+         by twice that.",
+    ),
+    key(
+        "failover.unreachable_after",
+        Kind::Duration { min_ms: 100, max_ms: 600_000 },
+        Value("1500ms"),
+        Live,
+        "How long the writer must be out of reach. As long as a lease: shorter gains nothing, the lease has to end.",
+    ),
+    key(
+        "failover.catch_up_for",
+        Kind::Duration { min_ms: 100, max_ms: HOUR_MS },
+        Value("30s"),
+        Live,
+        "Bound on a candidate applying its relay log before the next one, or on_loss, is tried. A healthy replica \
+         needs far less than a second.",
+    ),
+    key(
+        "failover.degrade_after",
+        Kind::Duration { min_ms: 0, max_ms: 600_000 },
+        Value("2s"),
+        Replicated,
+        "How long commits may wait for a missing acker. Longer than a lease, so that a short cut degrades nothing.",
+    ),
+    key(
+        "failover.wait_count",
+        Kind::Integer { min: 1, max: 16 },
+        Value("1"),
+        Replicated,
+        "How many ackers each commit waits for. One is what two servers can give.",
+    ),
+    key(
+        "failover.on_loss",
+        Kind::Choice(&["wait", "promote"]),
+        Value("wait"),
+        Replicated,
+        "When no candidate has every acknowledged write: wait for one, or promote the most advanced and report the loss.",
+    ),
+    key(
+        "failover.on_ackers_lost",
+        Kind::Choice(&["degrade", "block"]),
+        Value("degrade"),
+        Replicated,
+        "When too few ackers are left: go on unprotected, committed as `degraded`, or let commits wait.",
+    ),
+    key(
+        "failover.hard_fence",
+        Kind::HardFence,
+        Value("sigkill"),
+        Replicated,
+        "What ends a server whose lease ran out: \"sigkill\", or program and arguments. SIGKILL needs nothing but the \
+         keeper, and leaves no commit answered that no acker has.",
+    ),
+    key(
+        "raft.heartbeat",
+        Kind::Duration { min_ms: 10, max_ms: 10_000 },
+        Value("100ms"),
+        Restart,
+        "How often the leader says that it is there.",
+    ),
+    key(
+        "raft.election_min",
+        Kind::Duration { min_ms: 30, max_ms: 60_000 },
+        Value("400ms"),
+        Restart,
+        "Least silence before an election: four heartbeats, so that one late packet elects nobody.",
+    ),
+    key(
+        "raft.election_max",
+        Kind::Duration { min_ms: 40, max_ms: 120_000 },
+        Value("700ms"),
+        Restart,
+        "Most silence before an election. Ends before unreachable_after, so that a new leader loses no time.",
+    ),
+    key("router.enabled", Kind::Boolean, Value("true"), Restart, "Whether this node routes connections."),
+    key(
+        "router.writer_listen",
+        Kind::Listen,
+        Value("127.0.0.1:6446"),
+        Restart,
+        "Connections to the writer. On loopback: an application beside its node needs no other listener.",
+    ),
+    key("router.reader_listen", Kind::Listen, Value("127.0.0.1:6447"), Restart, "Connections to readers."),
+    key(
+        "router.hold_for",
+        Kind::Duration { min_ms: 0, max_ms: HOUR_MS },
+        Value("30s"),
+        Live,
+        "How long a new connection waits while there is no writer. Less than most connection pools give up after.",
+    ),
+    key(
+        "router.held_max",
+        Kind::Integer { min: 0, max: 65_536 },
+        Value("1024"),
+        Live,
+        "How many new connections wait at once. Each holds one descriptor.",
+    ),
+    key(
+        "control.listen",
+        Kind::Listen,
+        Unset,
+        Restart,
+        "A listener of its own for batonctl; unset: the peer port serves it too, one hole in the firewall less.",
+    ),
+    key(
+        "http.listen",
+        Kind::Listen,
+        Value("127.0.0.1:7480"),
+        Restart,
+        "Health and metrics. On loopback: it asks nobody for a certificate.",
+    ),
+    key("tls.ca", Kind::Path, Value("/etc/baton/tls/ca.pem"), Restart, "The cluster's CA certificate."),
+    key("tls.cert", Kind::Path, Value("/etc/baton/tls/{node}.pem"), Restart, "This node's certificate."),
+    key("tls.key", Kind::Path, Value("/etc/baton/tls/{node}.key"), Restart, "This node's private key."),
+    key(
+        "paths.data",
+        Kind::Path,
+        Value("/var/lib/baton"),
+        Restart,
+        "Log and state. Not on a volume that is snapshotted or restored with the server.",
+    ),
+    key(
+        "paths.run",
+        Kind::Path,
+        Value("/run/baton"),
+        Restart,
+        "The keeper's socket and deadline: what has to end when the host does.",
+    ),
+];
+
+/// The keys of each `[[node]]`. Who is in the group is replicated: `batonctl node add` and `remove` change it.
+pub static NODE_KEYS: &[Key] = &[
+    key("name", Kind::Name, Required, Replicated, "The node's name, part of its certificate."),
+    key("peer", Kind::Address, Required, Replicated, "Where the other nodes and batonctl reach this node."),
+    key(
+        "server",
+        Kind::Address,
+        Unset,
+        Replicated,
+        "Where clients and replicas reach its server; unset makes it a witness.",
+    ),
+    key("zone", Kind::Text, Unset, Replicated, "Its site or failure domain."),
+    key(
+        "priority",
+        Kind::Integer { min: 0, max: 1000 },
+        Value("100"),
+        Replicated,
+        "Among equally fit candidates the highest is chosen. In the middle, so that one can be preferred or put last.",
+    ),
+];
+
+/// The key of that path outside `[[node]]`.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Section names, in order, `node` not among them.
+pub(super) fn sections() -> impl Iterator<Item = &'static str> {
+    let mut last = "";
+    KEYS.iter().filter_map(move |key| {
+        let section = key.section();
+        (section != last).then(|| {
+            last = section;
+            section
+        })
+    })
+}
+
+impl Key {
+    /// `failover` of `failover.lease_ttl`.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.path.split_once('.').map_or("node", |(section, _)| section)
+    }
+
+    /// `lease_ttl` of `failover.lease_ttl`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that overrides it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("BATON_{}", self.path.replace('.', "_").to_uppercase())
+    }
+}

@@ -1,0 +1,324 @@
+//! The configuration in types. Fields have no defaults here: those stand in `keys`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::HostPort;
+use super::duration;
+
+/// The whole file, every default filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The group this node belongs to.
+    pub cluster: ClusterConfig,
+    /// Every node of the group, in the order of the file.
+    #[serde(rename = "node")]
+    pub nodes: Vec<NodeConfig>,
+    /// How a node reaches the server beside it.
+    pub server: ServerConfig,
+    /// When and how the writer moves.
+    pub failover: FailoverConfig,
+    /// The group's own timing.
+    pub raft: RaftConfig,
+    /// The embedded router.
+    pub router: RouterConfig,
+    /// Where operators connect.
+    #[serde(default)]
+    pub control: ControlConfig,
+    /// Health and metrics.
+    pub http: HttpConfig,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Folders.
+    pub paths: PathsConfig,
+}
+
+/// `[cluster]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Appears in certificates, logs and metrics: `[a-z0-9-]{1,32}`.
+    pub name: String,
+    /// Tells two clusters of one name apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// One `[[node]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// `[a-z0-9-]{1,32}`, unique in the cluster.
+    pub name: String,
+    /// Where the other nodes reach this one.
+    pub peer: HostPort,
+    /// Where clients and replicas reach the server beside it. None on a witness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<HostPort>,
+    /// Site or failure domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Among equally fit candidates the highest is chosen. 0 to 1000.
+    pub priority: u32,
+}
+
+impl NodeConfig {
+    /// Whether no server stands beside this node.
+    #[must_use]
+    pub fn is_witness(&self) -> bool {
+        self.server.is_none()
+    }
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Baton's own account.
+    pub user: String,
+    /// Holds that account's password and nothing else.
+    pub password_file: PathBuf,
+    /// The account replicas connect with.
+    pub replication_user: String,
+    /// Holds that account's password and nothing else.
+    pub replication_password_file: PathBuf,
+    /// The socket of the server beside this node.
+    pub socket: PathBuf,
+    /// The systemd unit that runs the server, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Starts the server: program and arguments, run without a shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_command: Option<Vec<String>>,
+    /// Bound on one connection attempt.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+}
+
+/// `[failover]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailoverConfig {
+    /// Whether the writer moves without being told to.
+    pub automatic: bool,
+    /// How long a server stays open after the last renewal that a majority granted.
+    #[serde(with = "duration")]
+    pub lease_ttl: Duration,
+    /// How much faster one clock may run than another, as a fraction.
+    pub drift: f64,
+    /// How long a writer must be out of everyone's reach before it counts as lost.
+    #[serde(with = "duration")]
+    pub unreachable_after: Duration,
+    /// Bound on a candidate applying its relay log.
+    #[serde(with = "duration")]
+    pub catch_up_for: Duration,
+    /// How long too few ackers may be connected before `degraded` is committed.
+    #[serde(with = "duration")]
+    pub degrade_after: Duration,
+    /// How many ackers each commit waits for.
+    pub wait_count: u32,
+    /// What to do when no candidate has everything that was acknowledged.
+    pub on_loss: OnLoss,
+    /// What to do when too few ackers are left.
+    pub on_ackers_lost: OnAckersLost,
+    /// What ends a server whose lease ran out.
+    pub hard_fence: HardFence,
+}
+
+/// When no candidate is known to have every acknowledged write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLoss {
+    /// Stay without a writer until one that has everything is back, or an operator decides.
+    Wait,
+    /// Promote the most advanced one and say what was lost.
+    Promote,
+}
+
+/// When fewer than `wait_count` ackers are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnAckersLost {
+    /// Commit `degraded`, then let commits go on without an acker.
+    Degrade,
+    /// Let commits wait until an acker is back.
+    Block,
+}
+
+/// What the keeper does when a lease ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum HardFence {
+    /// The word `"sigkill"`: SIGKILL through the server's pidfd.
+    Signal(FenceSignal),
+    /// Program and arguments, run without a shell.
+    Command(Vec<String>),
+}
+
+/// The one signal that ends a server without answering the commits that still wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceSignal {
+    /// SIGKILL.
+    Sigkill,
+}
+
+/// `[raft]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RaftConfig {
+    /// How often the leader says that it is there.
+    #[serde(with = "duration")]
+    pub heartbeat: Duration,
+    /// Least time without a heartbeat before an election.
+    #[serde(with = "duration")]
+    pub election_min: Duration,
+    /// Most time without a heartbeat before an election.
+    #[serde(with = "duration")]
+    pub election_max: Duration,
+}
+
+/// `[router]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouterConfig {
+    /// Whether this node routes.
+    pub enabled: bool,
+    /// Connections to the writer.
+    pub writer_listen: SocketAddr,
+    /// Connections to readers.
+    pub reader_listen: SocketAddr,
+    /// How long a new connection may wait for a writer.
+    #[serde(with = "duration")]
+    pub hold_for: Duration,
+    /// How many new connections may wait at once.
+    pub held_max: u32,
+}
+
+/// `[control]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlConfig {
+    /// A listener of its own for operators. None: the peer port serves them too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Where health and metrics are served.
+    pub listen: SocketAddr,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The cluster's CA certificate.
+    pub ca: PathBuf,
+    /// This node's certificate.
+    pub cert: PathBuf,
+    /// This node's private key.
+    pub key: PathBuf,
+}
+
+/// `[paths]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathsConfig {
+    /// Log and state. Outside every volume that is snapshotted or restored with the server.
+    pub data: PathBuf,
+    /// What lives as long as the host is up: the keeper's socket and deadline.
+    pub run: PathBuf,
+}
+
+/// What safety depends on: the file seeds these at formation, afterwards the replicated values count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SafetySettings {
+    /// Milliseconds.
+    pub lease_ttl_ms: u64,
+    /// Parts per million.
+    pub drift_ppm: u32,
+    /// Milliseconds.
+    pub degrade_after_ms: u64,
+    /// How many ackers each commit waits for.
+    pub wait_count: u32,
+    /// See [`OnLoss`].
+    pub on_loss: OnLoss,
+    /// See [`OnAckersLost`].
+    pub on_ackers_lost: OnAckersLost,
+    /// See [`HardFence`]; `{node}` is not yet filled in.
+    pub hard_fence: HardFence,
+}
+
+impl Config {
+    /// The node of that name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&NodeConfig> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The seeds for what becomes replicated state.
+    #[must_use]
+    pub fn safety_settings(&self) -> SafetySettings {
+        let failover = &self.failover;
+        SafetySettings {
+            lease_ttl_ms: millis(failover.lease_ttl),
+            drift_ppm: (failover.drift * 1e6).round() as u32,
+            degrade_after_ms: millis(failover.degrade_after),
+            wait_count: failover.wait_count,
+            on_loss: failover.on_loss,
+            on_ackers_lost: failover.on_ackers_lost,
+            hard_fence: failover.hard_fence.clone(),
+        }
+    }
+
+    /// Fills `{node}` in. The hard fence keeps it: that value is the same on every node, see [`HardFence::command`].
+    pub(super) fn expand(&mut self, node: &str) {
+        let paths = [
+            &mut self.server.password_file,
+            &mut self.server.replication_password_file,
+            &mut self.server.socket,
+            &mut self.tls.ca,
+            &mut self.tls.cert,
+            &mut self.tls.key,
+            &mut self.paths.data,
+            &mut self.paths.run,
+        ];
+        for path in paths {
+            *path = PathBuf::from(fill(&path.to_string_lossy(), node));
+        }
+        if let Some(unit) = &mut self.server.unit {
+            *unit = fill(unit, node);
+        }
+        for word in self.server.start_command.iter_mut().flatten() {
+            *word = fill(word, node);
+        }
+    }
+}
+
+impl HardFence {
+    /// Program and arguments to run for this node's server, or None for SIGKILL.
+    #[must_use]
+    pub fn command(&self, node: &str) -> Option<Vec<String>> {
+        match self {
+            Self::Signal(_) => None,
+            Self::Command(words) => Some(words.iter().map(|word| fill(word, node)).collect()),
+        }
+    }
+}
+
+fn fill(text: &str, node: &str) -> String {
+    text.replace("{node}", node)
+}
+
+/// Saturates: a duration from the file is bounded far below.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
