@@ -37,10 +37,12 @@ pub enum Error {
     /// A certificate or key was read and cannot be used.
     #[error("{}: {what}", path.display())]
     Certificate {
-        /// The file, or the folder of the three files.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         what: String,
+        /// What to do.
+        mend: &'static str,
     },
     /// `batonctl certs` could not do its work; its words hold the mend.
     #[error(transparent)]
@@ -87,7 +89,7 @@ impl Error {
             }
             Self::File { purpose, .. } => format!("name the {purpose} on the command line or in batonctl.toml"),
             Self::Config { .. } => "correct the file; `batonctl --help` names the options that replace it".into(),
-            Self::Certificate { .. } => "make new ones with `batonctl certs`, from the cluster's own CA".into(),
+            Self::Certificate { mend, .. } => (*mend).into(),
             Self::NoAnswer(tried) => mend_of_all(tried),
             Self::Unconfirmed { .. } => {
                 "it may have been carried out: look at `batonctl status` and `batonctl history` before repeating it"

@@ -1,5 +1,6 @@
 //! Reaching the cluster: every node can answer, so the first that does is the one that is asked.
 
+mod identity;
 mod race;
 mod trouble;
 mod verdict;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::names::any_node;
+use rustls::pki_types::UnixTime;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Response, Status};
 
@@ -34,11 +36,12 @@ impl Group {
     /// # Errors
     /// A file that cannot be read or is not what it should be.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let ca = Certificate::from_pem(read("CA certificate", &settings.ca)?);
+        let ca = read("CA certificate", &settings.ca)?;
         let cert = read("client certificate", &settings.cert)?;
         let key = read("client key", &settings.key)?;
+        identity::check(settings, &ca, &cert, UnixTime::now())?;
         let tls = ClientTlsConfig::new()
-            .ca_certificate(ca)
+            .ca_certificate(Certificate::from_pem(ca))
             .identity(Identity::from_pem(cert, key))
             // In the certificate of every node of the cluster, whatever its address.
             .domain_name(any_node(&settings.cluster));
@@ -49,8 +52,9 @@ impl Group {
                 .connect_timeout(bound)
                 .tls_config(tls.clone())
                 .map_err(|error| Error::Certificate {
-                    path: settings.cert.clone(),
-                    what: innermost(&error),
+                    path: settings.key.clone(),
+                    what: format!("the key cannot be used: {}", innermost(&error)),
+                    mend: "pass the key that `batonctl certs` made with the certificate (--cert, --key)",
                 })?;
             Ok((node.clone(), endpoint))
         };

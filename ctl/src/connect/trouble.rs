@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io::ErrorKind;
 
-use rustls::{AlertDescription, CertificateError, Error as Tls};
+use rustls::{CertificateError, Error as Tls};
 
 /// What stood between us and one node. `Display` is a clause for the error line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,25 +131,32 @@ fn from_tls(error: &Tls) -> Trouble {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Trouble::OtherCa,
             other => Trouble::Other(format!("its certificate is wrong: {other}")),
         },
-        Tls::AlertReceived(alert) => match alert {
-            AlertDescription::UnknownCA | AlertDescription::DecryptError => {
-                Trouble::OursRejected("from another CA")
-            }
-            AlertDescription::CertificateExpired => Trouble::OursRejected("expired"),
-            AlertDescription::CertificateRequired => Trouble::OursRejected("none was shown"),
-            AlertDescription::AccessDenied => Trouble::OursRejected("access denied"),
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown => Trouble::OursRejected("not valid"),
-            other => Trouble::Other(format!("it ended the TLS handshake: {other:?}")),
-        },
+        Tls::AlertReceived(alert) => rejected(&format!("{alert:?}")),
         Tls::InvalidMessage(_) => Trouble::NotTls,
         other => Trouble::Other(other.to_string()),
     }
 }
 
+/// An alert by its name. Nearly all of them say why the node did not take our certificate.
+fn rejected(alert: &str) -> Trouble {
+    Trouble::OursRejected(match alert {
+        // The second: the CAs of two clusters of one name differ by their key only.
+        "UnknownCA" | "DecryptError" => "from another CA",
+        "CertificateExpired" => "expired",
+        "CertificateRequired" => "none was shown",
+        "AccessDenied" => "access denied",
+        "BadCertificate" | "UnsupportedCertificate" | "CertificateRevoked" | "CertificateUnknown" => {
+            "not valid"
+        }
+        other => return Trouble::Other(format!("it ended the TLS handshake ({other})")),
+    })
+}
+
 fn from_io(error: &std::io::Error) -> Trouble {
+    // HTTP/2 passes the words of a TLS error on, not the error itself.
+    if let Some(alert) = error.to_string().strip_prefix("received fatal alert: ") {
+        return rejected(alert);
+    }
     match error.kind() {
         ErrorKind::ConnectionRefused => Trouble::Refused,
         ErrorKind::TimedOut => Trouble::TimedOut,
@@ -168,6 +175,8 @@ fn from_io(error: &std::io::Error) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use rustls::AlertDescription;
+
     use super::*;
 
     #[test]
@@ -175,6 +184,8 @@ mod tests {
         let tls = Tls::AlertReceived(AlertDescription::CertificateExpired);
         let io = std::io::Error::new(ErrorKind::InvalidData, tls);
         assert_eq!(Trouble::find(&io), Some(Trouble::OursRejected("expired")));
+        let passed_on = std::io::Error::new(ErrorKind::InvalidData, io.to_string());
+        assert_eq!(Trouble::find(&passed_on), Some(Trouble::OursRejected("expired")));
     }
 
     #[test]

@@ -33,7 +33,8 @@ fn trouble(status: &Status) -> Option<Trouble> {
     match status.code() {
         Code::Unavailable => Some(Trouble::NotReady(words(status))),
         Code::DeadlineExceeded => Some(Trouble::TimedOut),
-        Code::Cancelled => Some(Trouble::Other("it cancelled the request".into())),
+        // hyper's word for a connection that ended before the answer.
+        Code::Cancelled => Some(Trouble::Other("it closed the connection".into())),
         _ => None,
     }
 }
