@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! The `batonctl` command.
+
+fn main() -> std::process::ExitCode {
+    batonctl::run(std::env::args_os()).into()
+}

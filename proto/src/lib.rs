@@ -1,6 +1,9 @@
 //! The gRPC contract of Baton: [`peer`] between nodes, [`control`] between `batonctl` and a node.
 //!
-//! The packages are versioned; a field is never given another meaning, only a new number.
+//! The packages are versioned; a field is never given another meaning, only a new number. [`names`] is what the
+//! certificates of both ends call their holders.
+
+pub mod names;
 
 pub mod names;
 

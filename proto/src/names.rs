@@ -70,6 +70,14 @@ impl Holder {
     }
 }
 
+/// The DNS name that every node of a cluster has beside its own: a client knows addresses, not which node answers.
+///
+/// It has a label more than a node's name, so that no node can be called like it.
+#[must_use]
+pub fn any_node(cluster: &str) -> String {
+    format!("any.node.{cluster}.baton")
+}
+
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -105,6 +113,11 @@ mod tests {
         {
             assert_eq!(Holder::from_dns_name(&holder.dns_name()), Some(holder));
         }
+    }
+
+    #[test]
+    fn any_node_is_no_holder() {
+        assert_eq!(Holder::from_dns_name(&any_node("shop")), None);
     }
 
     #[test]

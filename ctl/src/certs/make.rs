@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_proto::names::{Holder, name_fault};
+use baton_proto::names::{Holder, any_node, name_fault};
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
@@ -218,6 +218,9 @@ fn leaf(
     params.extended_key_usages = usages.to_vec();
     params.use_authority_key_identifier_extension = true;
     params.subject_alt_names = vec![SanType::DnsName(holder.dns_name().try_into()?)];
+    if let Holder::Node { cluster, .. } = holder {
+        params.subject_alt_names.push(SanType::DnsName(any_node(cluster).try_into()?));
+    }
     for san in sans {
         params.subject_alt_names.push(further_name(san)?);
     }

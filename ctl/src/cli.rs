@@ -1,0 +1,219 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::certs::CertsArgs;
+use crate::exit;
+
+/// Ask and steer a Baton cluster.
+#[derive(Debug, Parser)]
+#[command(name = "batonctl", version, about, after_help = exit::TABLE, propagate_version = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Configuration file [default: ~/.config/baton/batonctl.toml, /etc/baton/batonctl.toml or /etc/baton/baton.toml]
+    #[arg(long, global = true, env = "BATON_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Nodes to ask, the first that answers counts; repeat it, or separate them by commas
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_NODES",
+        hide_env_values = true,
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
+    pub node: Vec<String>,
+    /// The cluster's name
+    #[arg(long, global = true, env = "BATON_CLUSTER", hide_env_values = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The cluster's CA certificate [default: ca.pem in ~/.config/baton or /etc/baton/tls]
+    #[arg(long, global = true, env = "BATON_CA", hide_env_values = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Client certificate [default: admin.client.pem beside it]
+    #[arg(long, global = true, env = "BATON_CERT", hide_env_values = true, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// The client certificate's key [default: admin.client.key beside it]
+    #[arg(long, global = true, env = "BATON_KEY", hide_env_values = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Bound on each request [default: 5s for a question, 60s for a change]
+    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Print one JSON object on stdout, and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Use colour: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: Color,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Who is the writer, who follows, and are they well?
+    Status,
+    /// What happened: the last operations, or one of them step by step
+    History {
+        /// How many, the newest first; a single one is shown with its steps
+        #[arg(value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only the operations of this epoch, with their steps
+        #[arg(long, value_name = "E")]
+        epoch: Option<u64>,
+        /// Show the steps of each
+        #[arg(long)]
+        steps: bool,
+    },
+    /// Why does Baton do what it does, or nothing; with an epoch, why that one ended
+    Why {
+        /// The epoch that ended
+        epoch: Option<u64>,
+    },
+    /// Promote nothing automatically for a time
+    Pause {
+        /// How long, for example 30m; the pause ends by itself
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+        length: Duration,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// End a pause now
+    Resume,
+    /// Move the write role away from a writer that is lost
+    Failover {
+        /// Take your word, not a proof, that the old writer can acknowledge nothing more
+        #[arg(long)]
+        force: bool,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The new writer; otherwise Baton chooses
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+        /// Don't ask for the cluster's name
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Find what is wrong with servers and configuration, each with its mend
+    Check,
+    /// Print the SQL that creates Baton's accounts with the least privileges
+    Grants(Grants),
+    /// Take a running replication under Baton's care; the writer stays open
+    Adopt {
+        /// The server that must be the writer; otherwise the one that is open now
+        #[arg(long, value_name = "NODE")]
+        writer: Option<String>,
+        /// Show what would change, change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Give the cluster back to its people: Baton watches on and touches nothing
+    Release {
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Make the cluster's CA and the certificates of nodes and clients
+    Certs(CertsArgs),
+    /// Add or remove a node
+    Node {
+        /// Which of the two
+        #[command(subcommand)]
+        action: NodeAction,
+    },
+}
+
+/// `batonctl grants`.
+#[derive(Debug, Args)]
+pub struct Grants {
+    /// Which server the SQL is for: mysql or mariadb
+    #[arg(value_name = "mysql|mariadb", hide_possible_values = true)]
+    pub dialect: Dialect,
+    /// Baton's own account, `server.user` in baton.toml
+    #[arg(long, value_name = "NAME", default_value = "baton")]
+    pub user: String,
+    /// The account that replicas connect with, `server.replication_user` in baton.toml
+    #[arg(long, value_name = "NAME", default_value = "baton_replication")]
+    pub replication_user: String,
+    /// Where the accounts may connect from, as in CREATE USER
+    #[arg(long, value_name = "HOST", default_value = "%")]
+    pub host: String,
+    /// Take Baton's password from this file; without it you fill it in
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Take the replication account's password from this file
+    #[arg(long, value_name = "FILE")]
+    pub replication_password_file: Option<PathBuf>,
+}
+
+/// Which family of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    /// MySQL 8.0.23 and later.
+    Mysql,
+    /// MariaDB 10.6 and later.
+    Mariadb,
+}
+
+/// `batonctl node …`.
+#[derive(Debug, Subcommand)]
+pub enum NodeAction {
+    /// Add a node; it joins as a learner and votes once it has caught up
+    Add {
+        /// Its name
+        name: String,
+        /// Where the other nodes reach it
+        #[arg(long, value_name = "HOST:PORT")]
+        peer: String,
+        /// Its server; without one it is a witness
+        #[arg(long, value_name = "HOST:PORT")]
+        server: Option<String>,
+        /// Its zone
+        #[arg(long, value_name = "ZONE")]
+        zone: Option<String>,
+    },
+    /// Remove a node; never the one that holds the write role
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,55 @@
+//! Questions: status, history, why, check.
+
+use baton_proto::control::{CheckRequest, HistoryRequest, StatusReply, StatusRequest, WhyRequest};
+use jiff::Timestamp;
+
+use super::{Context, Outcome};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::render;
+use crate::terminal::with_progress;
+
+pub(super) async fn ask_status(context: &Context<'_>) -> Result<StatusReply, Error> {
+    let question = context.group.ask(|mut node| async move { node.status(StatusRequest {}).await });
+    with_progress("asking the nodes", question).await
+}
+
+pub(super) async fn status(context: &Context<'_>) -> Result<Outcome, Error> {
+    let reply = ask_status(context).await?;
+    let exit = match reply.health.as_str() {
+        "healthy" => Exit::Ok,
+        "no_writer" => Exit::NoWriter,
+        // A word of a newer node is not known to be healthy.
+        _ => Exit::Degraded,
+    };
+    let text = render::status(&reply, Timestamp::now(), context.style);
+    Outcome::new(&reply, text, exit)
+}
+
+pub(super) async fn history(
+    context: &Context<'_>,
+    limit: u32,
+    epoch: Option<u64>,
+    steps: bool,
+) -> Result<Outcome, Error> {
+    let request = HistoryRequest { limit, epoch: epoch.unwrap_or(0) };
+    let question = context.group.ask(move |mut node| async move { node.history(request).await });
+    let reply = with_progress("reading the history", question).await?;
+    let text = render::history(&reply, steps || limit == 1 || epoch.is_some(), context.style);
+    Outcome::new(&reply, text, Exit::Ok)
+}
+
+pub(super) async fn why(context: &Context<'_>, epoch: Option<u64>) -> Result<Outcome, Error> {
+    let request = WhyRequest { epoch: epoch.unwrap_or(0) };
+    let question = context.group.ask(move |mut node| async move { node.why(request).await });
+    let reply = with_progress("asking for the reasons", question).await?;
+    Outcome::new(&reply, render::why(&reply, context.style), Exit::Ok)
+}
+
+pub(super) async fn check(context: &Context<'_>) -> Result<Outcome, Error> {
+    let question = context.group.ask(|mut node| async move { node.check(CheckRequest {}).await });
+    let reply = with_progress("checking every server", question).await?;
+    let wrong = reply.findings.iter().any(|finding| finding.level == "error");
+    let exit = if wrong { Exit::Degraded } else { Exit::Ok };
+    Outcome::new(&reply, render::check(&reply, context.style), exit)
+}

@@ -1,0 +1,35 @@
+//! What the exit status means: a contract with scripts.
+
+/// The exit status of every command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done; for `status`, healthy.
+    Ok = 0,
+    /// `status`: degraded. `check`: at least one error was found.
+    Degraded = 1,
+    /// `status`: no server is open for writes.
+    NoWriter = 2,
+    /// The command line, the configuration or a file it names is wrong; nothing was asked of a node.
+    Usage = 3,
+    /// No node answered in time, or none could carry the request to a leader.
+    NoAnswer = 4,
+    /// Baton refused the request, or failed to carry it out.
+    Refused = 5,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The table of exit statuses, as `--help` ends with it.
+pub const TABLE: &str = "\
+Exit status:
+  0  done; status: healthy
+  1  status: degraded; check: at least one error found
+  2  status: no writer
+  3  wrong usage or configuration, nothing was asked of a node
+  4  no node answers (after a change: whether it was carried out is unknown)
+  5  refused by Baton, or failed";

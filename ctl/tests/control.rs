@@ -1,0 +1,278 @@
+//! The real `batonctl` against a mock node over real mutual TLS: what it prints, asks and exits with.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+mod support;
+
+use baton_proto::control::{AdoptReply, CheckReply, Finding, StatusReply};
+use support::{Folder, Node, Script, batonctl, batonctl_of, run};
+use tokio::process::Command;
+use tonic::Status;
+
+fn status(health: &str) -> Script {
+    let status = StatusReply { cluster: "shop".into(), health: health.into(), ..StatusReply::default() };
+    Script { status, ..Script::default() }
+}
+
+/// A port that nothing listens on.
+async fn closed_port() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn the_exit_status_says_how_the_cluster_is() {
+    let folder = Folder::new("health", "shop");
+    for (health, exit) in [("healthy", 0), ("degraded", 1), ("no_writer", 2), ("a word of tomorrow", 1)] {
+        let node = Node::start(&folder, status(health)).await;
+        let ran = batonctl(&folder, &[&node.address], &["status"]).await;
+        assert_eq!((ran.exit, ran.err.as_str()), (exit, ""), "{ran:?}");
+        assert!(ran.out.starts_with("shop "), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn json_is_the_reply_itself() {
+    let folder = Folder::new("json", "shop");
+    let node = Node::start(&folder, status("no_writer")).await;
+    let ran = batonctl(&folder, &[&node.address], &["status", "--json"]).await;
+    assert_eq!((ran.exit, ran.json()["health"].as_str()), (2, Some("no_writer")));
+    assert!(ran.json()["nodes"].is_array());
+}
+
+#[tokio::test]
+async fn a_dead_node_is_passed_over() {
+    let folder = Folder::new("dead", "shop");
+    let node = Node::start(&folder, status("healthy")).await;
+    let dead = closed_port().await;
+    let ran = batonctl(&folder, &[&dead, &node.address], &["status"]).await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_silent_node_is_passed_over_and_does_not_get_a_change_twice() {
+    let folder = Folder::new("silent", "shop");
+    let silent = Node::start(&folder, Script { silent: true, ..Script::default() }).await;
+    let node = Node::start(&folder, status("healthy")).await;
+    let ran = batonctl(&folder, &[&silent.address, &node.address], &["status"]).await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+
+    let ran = batonctl(&folder, &[&silent.address, &node.address], &["resume", "--timeout", "1s"]).await;
+    assert_eq!(ran.exit, 4, "{ran:?}");
+    assert!(ran.err.contains("did not confirm") && ran.err.contains("batonctl history"), "{ran:?}");
+    assert_eq!(node.asked().iter().filter(|asked| asked.starts_with("Resume")).count(), 0);
+}
+
+#[tokio::test]
+async fn a_node_without_a_leader_is_passed_over() {
+    let folder = Folder::new("leaderless", "shop");
+    let error = Some(Status::unavailable("no leader is known"));
+    let cut_off = Node::start(&folder, Script { error, ..Script::default() }).await;
+    let ran = batonctl(&folder, &[&cut_off.address], &["status"]).await;
+    assert_eq!(ran.exit, 4);
+    assert!(ran.err.contains("no leader is known"), "{ran:?}");
+    let node = Node::start(&folder, status("healthy")).await;
+    assert_eq!(batonctl(&folder, &[&cut_off.address, &node.address], &["status"]).await.exit, 0);
+}
+
+#[tokio::test]
+async fn nobody_there_is_4_and_says_what_to_do() {
+    let folder = Folder::new("nobody", "shop");
+    let dead = closed_port().await;
+    let ran = batonctl(&folder, &[&dead], &["status", "--json"]).await;
+    assert_eq!(ran.exit, 4);
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    assert_eq!(ran.json()["error"], format!("no node answers: {dead}: connection refused"));
+    assert!(ran.json()["mend"].as_str().unwrap().contains("start baton-node"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_passes_through_and_is_5() {
+    let folder = Folder::new("refused", "shop");
+    let error = Some(Status::failed_precondition("db3 lags 41 s; wait, or name another with --to"));
+    let node = Node::start(&folder, Script { error, ..Script::default() }).await;
+    let args = ["failover", "--force", "--yes", "--reason", "db1's rack burns", "--to", "db3"];
+    let ran = batonctl(&folder, &[&node.address], &args).await;
+    assert_eq!(ran.exit, 5);
+    assert_eq!(ran.err, "error: db3 lags 41 s; wait, or name another with --to\n");
+}
+
+#[tokio::test]
+async fn a_failover_asks_before_and_says_who_and_why() {
+    let folder = Folder::new("failover", "shop");
+    let node = Node::start(&folder, status("healthy")).await;
+    let args = ["failover", "--force", "--reason", "test"];
+    let ran = batonctl(&folder, &[&node.address], &args).await;
+    assert_eq!(ran.exit, 3, "nobody is at the terminal: {ran:?}");
+    assert_eq!(node.asked(), Vec::<String>::new());
+
+    let ran = batonctl(&folder, &[&node.address], &[&args[..], &["--yes"]].concat()).await;
+    assert_eq!((ran.exit, ran.out.as_str()), (0, "done\n  one more thing\n"));
+    let asked = node.asked().concat();
+    assert!(asked.contains("force: true") && asked.contains("\"test\"") && asked.contains("ada@"), "{asked}");
+}
+
+#[tokio::test]
+async fn every_change_arrives() {
+    let folder = Folder::new("changes", "shop");
+    let node = Node::start(&folder, status("healthy")).await;
+    let cases: [(&[&str], &str); 5] = [
+        (&["pause", "--for", "30m"], "PauseRequest { for_ms: 1800000"),
+        (&["resume"], "ResumeRequest"),
+        (&["release"], "ReleaseRequest"),
+        (
+            &["node", "add", "db4", "--peer", "10.0.0.4:7400"],
+            "AddNodeRequest { name: \"db4\", peer: \"10.0.0.4:7400\"",
+        ),
+        (&["node", "remove", "db4"], "RemoveNodeRequest { name: \"db4\""),
+    ];
+    for (args, expected) in cases {
+        let ran = batonctl(&folder, &[&node.address], args).await;
+        assert_eq!(ran.exit, 0, "{args:?}: {ran:?}");
+        let asked = node.asked().pop().unwrap();
+        assert!(asked.starts_with(expected), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn adoption_is_0_when_it_would_be_or_was_and_5_otherwise() {
+    let folder = Folder::new("adopt", "shop");
+    let finding = Finding { level: "error".into(), what: "db2 is open".into(), ..Finding::default() };
+    let refused = AdoptReply { findings: vec![finding], ..AdoptReply::default() };
+    let adopted = AdoptReply { adopted: true, ..AdoptReply::default() };
+    let cases = [
+        (refused.clone(), true, 5),
+        (refused, false, 5),
+        (AdoptReply::default(), true, 0),
+        (AdoptReply::default(), false, 5),
+        (adopted, false, 0),
+    ];
+    for (adopt, dry_run, exit) in cases {
+        let node = Node::start(&folder, Script { adopt, ..Script::default() }).await;
+        let args: &[&str] = if dry_run { &["adopt", "--dry-run"] } else { &["adopt"] };
+        let ran = batonctl(&folder, &[&node.address], args).await;
+        assert_eq!(ran.exit, exit, "dry run {dry_run}: {ran:?}");
+        assert!(node.asked().concat().contains(&format!("dry_run: {dry_run}")));
+    }
+}
+
+#[tokio::test]
+async fn check_is_1_when_an_error_was_found() {
+    let folder = Folder::new("check", "shop");
+    for (level, exit) in [("ok", 0), ("warning", 0), ("error", 1)] {
+        let check = CheckReply { findings: vec![Finding { level: level.into(), ..Finding::default() }] };
+        let node = Node::start(&folder, Script { check, ..Script::default() }).await;
+        assert_eq!(batonctl(&folder, &[&node.address], &["check"]).await.exit, exit, "{level}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_of_another_ca_is_named() {
+    let (ours, theirs) = (Folder::new("ca", "shop"), Folder::new("ca-other", "shop"));
+    let node = Node::start(&theirs, status("healthy")).await;
+    let ran = batonctl(&ours, &[&node.address], &["status"]).await;
+    assert_eq!(ran.exit, 4);
+    assert!(ran.err.contains("from another CA than ours"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_named() {
+    let folder = Folder::new("cluster", "shop");
+    let node = Node::start(&folder, status("healthy")).await;
+    let ran = batonctl_of(&folder, "warehouse", &[&node.address], &["status"]).await;
+    assert_eq!(ran.exit, 4);
+    assert!(ran.err.contains("its certificate is for another cluster"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_the_clusters_is_not_even_shown() {
+    let (ours, theirs) = (Folder::new("client", "shop"), Folder::new("client-other", "shop"));
+    std::fs::write(theirs.path().join("ca.pem"), ours.read("ca.pem")).unwrap();
+    let ran = batonctl(&theirs, &["127.0.0.1:1"], &["status"]).await;
+    assert!(ran.exit == 3 && ran.err.contains("was not issued by"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_takes_other_certificates_gets_no_change_through() {
+    let (ours, theirs) = (Folder::new("taken", "shop"), Folder::new("taken-other", "shop"));
+    // Our CA issued the node's certificate, but it trusts the clients of another.
+    std::fs::write(theirs.path().join("db1.pem"), ours.read("db1.pem")).unwrap();
+    std::fs::write(theirs.path().join("db1.key"), ours.read("db1.key")).unwrap();
+    let node = Node::start(&theirs, status("healthy")).await;
+    for command in ["status", "resume"] {
+        // Whether the node's reason arrives before the end of the connection is a matter of timing.
+        let ran = batonctl(&ours, &[&node.address], &[command]).await;
+        let said = ran.err.contains("does not take our certificate (from another CA)");
+        assert!(ran.exit == 4 && (said || ran.err.contains("closed the connection")), "{ran:?}");
+    }
+    assert_eq!(node.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_named_on_either_side() {
+    let folder = Folder::new("expired", "shop");
+    let now = jiff::Timestamp::now();
+    let long_ago = now - jiff::SignedDuration::from_hours(24 * 900);
+    batonctl::certs::make_all("shop", &["db1".to_owned()], "admin", folder.path(), true, long_ago).unwrap();
+    let ran = batonctl(&folder, &["127.0.0.1:1"], &["status"]).await;
+    assert!(ran.exit == 3 && ran.err.contains("admin.client.pem: the certificate has expired"), "{ran:?}");
+
+    batonctl::certs::make_client("admin", folder.path(), true, now).unwrap();
+    let node = Node::start(&folder, status("healthy")).await;
+    let ran = batonctl(&folder, &[&node.address], &["status"]).await;
+    assert!(ran.exit == 4 && ran.err.contains("its certificate has expired"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_on_this_side_is_3() {
+    let folder = Folder::new("usage", "shop");
+    let cases: [(&[&str], &str); 6] = [
+        (&["statu"], "statu"),
+        (&["status", "--config", "/nowhere/batonctl.toml"], "/nowhere/batonctl.toml"),
+        (&["status", "--node", "https://db1:7400"], "is not a node's address"),
+        (&["pause", "--for", "soon"], "soon"),
+        (&["pause", "--for", "0s"], "--for 30m"),
+        (&["failover", "--yes", "--reason", " "], "--reason"),
+    ];
+    for (args, expected) in cases {
+        let ran = batonctl(&folder, &["127.0.0.1:1"], args).await;
+        assert!(ran.exit == 3 && ran.err.contains(expected), "{args:?}: {ran:?}");
+    }
+    std::fs::remove_file(folder.path().join("admin.client.key")).unwrap();
+    let ran = batonctl(&folder, &["127.0.0.1:1"], &["status", "--json"]).await;
+    assert!(ran.exit == 3 && ran.err.contains("client key"), "{ran:?}");
+    assert!(ran.json()["error"].as_str().unwrap().contains("admin.client.key"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_named() {
+    let folder = Folder::new("key", "shop");
+    std::fs::write(folder.path().join("admin.client.key"), "not a key").unwrap();
+    let ran = batonctl(&folder, &["127.0.0.1:1"], &["status"]).await;
+    assert!(ran.exit == 3 && ran.err.contains("batonctl certs"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn colour_only_where_it_is_wanted() {
+    let folder = Folder::new("colour", "shop");
+    let node = Node::start(&folder, status("no_writer")).await;
+    let ran = batonctl(&folder, &[&node.address], &["status"]).await;
+    assert!(!ran.out.contains('\x1b'), "a pipe is no terminal: {ran:?}");
+    let ran = batonctl(&folder, &[&node.address], &["status", "--color", "always"]).await;
+    assert!(ran.out.contains('\x1b'), "{ran:?}");
+}
+
+#[tokio::test]
+async fn grants_and_certs_need_no_cluster() {
+    let folder = Folder::new("local", "shop");
+    let bare = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_batonctl"));
+        command.env_clear().current_dir(folder.path());
+        command
+    };
+    let ran = run(bare().args(["grants", "mariadb", "--json"])).await;
+    assert!(ran.exit == 0 && ran.json()["sql"].as_str().unwrap().contains("READ ONLY ADMIN"), "{ran:?}");
+    let ran = run(bare().args(["certs", "init", "--cluster", "shop", "--dir", "new", "db1", "--json"])).await;
+    assert!(ran.exit == 0 && ran.json()["made"].is_array(), "{ran:?}");
+    let ran = run(bare().args(["certs", "init", "--cluster", "shop", "--dir", "new", "db1"])).await;
+    assert!(ran.exit == 3 && ran.err.contains("--force"), "{ran:?}");
+}

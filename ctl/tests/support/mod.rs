@@ -1,0 +1,205 @@
+//! A cluster of one mock node behind real mutual TLS, and the real `batonctl` against it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use baton_proto::control::control_server::{Control, ControlServer};
+use baton_proto::control::*;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Request, Response, Status};
+
+/// What the mock answers to everything.
+#[derive(Clone, Default)]
+pub struct Script {
+    pub status: StatusReply,
+    pub check: CheckReply,
+    pub adopt: AdoptReply,
+    /// Instead of any answer.
+    pub error: Option<Status>,
+    /// Never answers.
+    pub silent: bool,
+}
+
+/// One mock node.
+#[derive(Clone)]
+pub struct Mock {
+    script: Script,
+    /// Every request, as its Debug text.
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Mock {
+    async fn answer<Q: std::fmt::Debug, T>(
+        &self,
+        request: Request<Q>,
+        reply: T,
+    ) -> Result<Response<T>, Status> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{:?}", request.into_inner()));
+        if self.script.silent {
+            std::future::pending::<()>().await;
+        }
+        match &self.script.error {
+            Some(error) => Err(error.clone()),
+            None => Ok(Response::new(reply)),
+        }
+    }
+}
+
+fn done() -> Done {
+    Done { message: "done".into(), details: vec!["one more thing".into()] }
+}
+
+#[tonic::async_trait]
+impl Control for Mock {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        self.answer(request, self.script.status.clone()).await
+    }
+    async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryReply>, Status> {
+        self.answer(request, HistoryReply::default()).await
+    }
+    async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {
+        self.answer(request, WhyReply::default()).await
+    }
+    async fn pause(&self, request: Request<PauseRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn resume(&self, request: Request<ResumeRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn failover(&self, request: Request<FailoverRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckReply>, Status> {
+        self.answer(request, self.script.check.clone()).await
+    }
+    async fn adopt(&self, request: Request<AdoptRequest>) -> Result<Response<AdoptReply>, Status> {
+        self.answer(request, self.script.adopt.clone()).await
+    }
+    async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn add_node(&self, request: Request<AddNodeRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn remove_node(&self, request: Request<RemoveNodeRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+}
+
+/// A running mock node; ends with the value.
+pub struct Node {
+    pub address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Node {
+    /// Serves `script` as node db1 with the certificates in `folder`.
+    pub async fn start(folder: &Folder, script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = Arc::default();
+        let mock = Mock { script, asked: Arc::clone(&asked) };
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(folder.read("db1.pem"), folder.read("db1.key")))
+            .client_ca_root(Certificate::from_pem(folder.read("ca.pem")));
+        let mut server = Server::builder().tls_config(tls).unwrap();
+        let serving =
+            server.add_service(ControlServer::new(mock)).serve_with_incoming(TcpIncoming::from(listener));
+        let task = tokio::spawn(async move { serving.await.unwrap() });
+        Self { address, asked, task }
+    }
+
+    /// What it was asked so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// A folder with a cluster's certificates; deleted with the value.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The certificates of cluster `cluster` with one node, db1.
+    pub fn new(test: &str, cluster: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let path = std::env::temp_dir().join(format!("batonctl-{}-{test}-{cluster}", std::process::id()));
+        let folder = Self(path);
+        let nodes = ["db1".to_owned()];
+        batonctl::certs::make_all(cluster, &nodes, "admin", &folder.0, true, jiff::Timestamp::now()).unwrap();
+        folder
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.0.join(name)).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What one run of `batonctl` printed, and its exit status.
+#[derive(Debug)]
+pub struct Ran {
+    pub exit: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Runs `batonctl` as cluster shop's admin against `nodes`.
+pub async fn batonctl(folder: &Folder, nodes: &[&str], args: &[&str]) -> Ran {
+    batonctl_of(folder, "shop", nodes, args).await
+}
+
+/// The same, taking the cluster for `cluster`.
+pub async fn batonctl_of(folder: &Folder, cluster: &str, nodes: &[&str], args: &[&str]) -> Ran {
+    let path = folder.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_batonctl"));
+    command
+        .env_clear()
+        .env("BATON_NODES", nodes.join(","))
+        .env("BATON_CLUSTER", cluster)
+        .env("USER", "ada")
+        .args(args)
+        .arg("--ca")
+        .arg(path.join("ca.pem"))
+        .arg("--cert")
+        .arg(path.join("admin.client.pem"))
+        .arg("--key")
+        .arg(path.join("admin.client.key"));
+    run(&mut command).await
+}
+
+/// Runs a command to its end, bounded.
+pub async fn run(command: &mut Command) -> Ran {
+    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let Output { status, stdout, stderr } =
+        tokio::time::timeout(Duration::from_secs(30), running).await.expect("batonctl ends").unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { exit: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+}
