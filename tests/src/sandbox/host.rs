@@ -15,8 +15,8 @@ use tokio::process::Command;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use super::guardian::MARKER;
 use super::links::Links;
+use super::members::{HOST, Members, SANDBOX};
 
 /// A host: an address, a folder, and a place where programs and sockets are this host's own. Cloning it gives another
 /// handle to the same host.
@@ -66,8 +66,15 @@ impl Host {
             }
             None => Command::new(program),
         };
-        command.env(MARKER, &self.sandbox).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+        command.env(SANDBOX, &self.sandbox).env(HOST, format!("{}/{}", self.sandbox, self.name));
+        command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
         command
+    }
+
+    /// All processes on this host, however they were started. The test's own threads are not among them.
+    pub(super) fn members(&self) -> Members {
+        let namespace = self.namespace.as_ref().and_then(|path| std::fs::read_link(path).ok());
+        Members::of_host(&self.sandbox, &self.name, namespace)
     }
 
     /// The runtime on which sockets are this host's own. It has one thread: blocking it stops all that runs there.

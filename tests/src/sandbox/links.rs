@@ -1,4 +1,4 @@
-//! Cutting the links between hosts.
+//! The links between hosts, and what they lose.
 //!
 //! All traffic passes the bridge, so one table of rules there can drop it silently, between any two hosts and in one
 //! direction alone, the way a real network loses it. The hosts' own link stays up.
@@ -6,16 +6,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use super::bounded::output;
-use super::host::Host;
 use super::network::{TOOL_BOUND, ip};
 
 /// Sender and receiver, by name.
-type Direction = (String, String);
+pub(super) type Direction = (String, String);
 
 /// The bridge, and what it drops.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl Links {
     }
 
     /// Changes some directions at once: they all lose `percent` of their packets afterwards.
-    async fn lose(&self, directions: Vec<Direction>, percent: u8) -> Result<()> {
+    pub(super) async fn lose(&self, directions: Vec<Direction>, percent: u8) -> Result<()> {
         let mut lost = self.lost.lock().await;
         let mut wanted = lost.clone();
         for direction in directions {
@@ -77,66 +76,7 @@ impl Links {
             .map(drop)
     }
 
-    fn others<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a String> {
+    pub(super) fn others<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a String> {
         self.hosts.iter().filter(move |other| *other != name)
-    }
-}
-
-fn both_ways(a: &str, b: &str) -> [Direction; 2] {
-    [(a.to_owned(), b.to_owned()), (b.to_owned(), a.to_owned())]
-}
-
-/// Faults of the network. Each is in force when its call returns, and lasts until it is healed.
-impl Host {
-    /// Cuts the host off from all others, the client included: packets vanish silently in both directions.
-    ///
-    /// # Errors
-    /// When hosts are loopback addresses, or `nft` fails.
-    pub async fn cut(&self) -> Result<()> {
-        let links = self.links()?;
-        links
-            .lose(links.others(&self.name).flat_map(|other| both_ways(&self.name, other)).collect(), 100)
-            .await
-    }
-
-    /// Ends every fault of this host's links.
-    ///
-    /// # Errors
-    /// When hosts are loopback addresses, or `nft` fails.
-    pub async fn heal(&self) -> Result<()> {
-        let links = self.links()?;
-        links.lose(links.others(&self.name).flat_map(|other| both_ways(&self.name, other)).collect(), 0).await
-    }
-
-    /// Cuts the link between this host and another, in both directions.
-    ///
-    /// # Errors
-    /// When hosts are loopback addresses, or `nft` fails.
-    pub async fn cut_from(&self, other: &Host) -> Result<()> {
-        self.links()?.lose(both_ways(&self.name, &other.name).into(), 100).await
-    }
-
-    /// Drops what this host sends to another; the other direction stays as it is.
-    ///
-    /// # Errors
-    /// When hosts are loopback addresses, or `nft` fails.
-    pub async fn mute_towards(&self, other: &Host) -> Result<()> {
-        self.links()?.lose(vec![(self.name.clone(), other.name.clone())], 100).await
-    }
-
-    /// Makes all of this host's links lose `percent` (0 to 100) of their packets at random, in each direction.
-    ///
-    /// # Errors
-    /// When `percent` is above 100, when hosts are loopback addresses, or `nft` fails.
-    pub async fn lose_packets(&self, percent: u8) -> Result<()> {
-        ensure!(percent <= 100, "{percent} % of packets cannot be lost");
-        let links = self.links()?;
-        links
-            .lose(links.others(&self.name).flat_map(|other| both_ways(&self.name, other)).collect(), percent)
-            .await
-    }
-
-    fn links(&self) -> Result<&Links> {
-        self.links.as_deref().context("hosts that are loopback addresses have no links to cut")
     }
 }

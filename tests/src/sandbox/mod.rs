@@ -17,10 +17,12 @@
 
 mod bounded;
 mod dialect;
+mod faults;
 mod guardian;
 mod host;
 mod ledger;
 mod links;
+mod members;
 mod network;
 mod option_file;
 mod programs;
@@ -94,7 +96,7 @@ impl Sandbox {
         let kind = options.kind.unwrap_or_else(Hosts::best);
         let root = Root::create()?;
         let network = Network::build(kind, options.hosts, &root).await?;
-        let guardian = Guardian::start(&root, &network.namespaces())?;
+        let guardian = Guardian::start(&root, network.namespaces())?;
         let (hosts, client) = network.hosts();
         Ok(Self { options, hosts, client, guardian, _network: network, root })
     }
@@ -114,14 +116,15 @@ impl Sandbox {
         self.root.path()
     }
 
-    /// The name that every process of this sandbox carries in its environment as [`guardian::MARKER`].
+    /// The name that every process of this sandbox carries in its environment as `BATON_SANDBOX`.
     pub fn id(&self) -> &str {
         self.root.id()
     }
 
     /// The pids of all processes that run on the hosts, however they were started.
     pub fn processes(&self) -> Vec<u32> {
-        self.guardian.processes()
+        let pids = self.guardian.members().pids();
+        pids.iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect()
     }
 
     /// Creates and starts the servers, one on each of the first hosts, all from the same data: closed, without

@@ -34,9 +34,15 @@ relay_log = relay
 
 # small
 innodb_buffer_pool_size = 64M
+innodb_log_buffer_size = 8M
+table_open_cache = 256
+table_definition_cache = 400
 performance_schema = ON
 performance_schema_max_table_instances = 200
 performance_schema_digests_size = 0
+performance_schema_accounts_size = 0
+performance_schema_hosts_size = 0
+performance_schema_users_size = 0
 performance_schema_events_statements_history_long_size = 0
 performance_schema_events_stages_history_long_size = 0
 performance_schema_events_waits_history_long_size = 0
@@ -56,6 +62,7 @@ enforce_gtid_consistency = ON
 log_replica_updates = ON
 innodb_redo_log_capacity = 32M
 performance_schema_instrument = '%=OFF'
+performance_schema_error_size = 0
 ";
 
 const MARIADB: &str = "

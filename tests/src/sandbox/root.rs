@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
-use super::guardian;
+use super::members::Members;
 
 /// What the names of sandbox folders begin with.
-const PREFIX: &str = "baton-";
+const PREFIX: &str = "baton-sandbox-";
 /// Held locked by the sandbox's process: a folder whose lock can be had belongs to nobody any more. A lock and not a
 /// pid, because pids are reused and differ between pid namespaces.
 const LOCK: &str = "lock";
@@ -60,7 +60,7 @@ impl Drop for Root {
 /// The folder for temporary files, or `/tmp` where that leaves no room for a socket's path.
 fn short_parent() -> PathBuf {
     let temp = std::env::temp_dir();
-    let longest = temp.as_os_str().len() + "/baton-4194304-999".len() + LONGEST_BELOW.len();
+    let longest = temp.as_os_str().len() + "/baton-sandbox-4194304-999".len() + LONGEST_BELOW.len();
     if longest <= 107 { temp } else { PathBuf::from("/tmp") }
 }
 
@@ -74,7 +74,7 @@ fn sweep(parent: &Path) {
         }
         let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
         if lock.try_lock().is_ok() {
-            guardian::kill_all(&name, &[]);
+            Members::of_sandbox(&name, Vec::new()).kill();
             let _ = fs::remove_dir_all(entry.path());
         }
     }

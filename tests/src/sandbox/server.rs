@@ -11,7 +11,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::net::TcpStream;
 use tokio::process::Child;
 
 use super::SERVER_PORT;
@@ -140,7 +139,10 @@ impl Server {
                 return Ok(Some(Err(status)));
             }
             Conn::new(root_options(&socket)).await?.disconnect().await?;
-            host.run(async move { Ok(TcpStream::connect(address).await?) }).await?;
+            host.run(async move {
+                Ok(Conn::new(tcp_options(address, Account::BATON)).await?.disconnect().await?)
+            })
+            .await?;
             Ok(Some(Ok(())))
         })
         .await;

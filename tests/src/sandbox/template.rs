@@ -101,17 +101,20 @@ async fn make_mysql(mut server: Command, folder: &Path) -> Result<()> {
 /// then ours, read by a server that neither listens nor checks rights.
 async fn make_mariadb(mut server: Command, programs: &Programs, folder: &Path) -> Result<()> {
     const SCRIPTS: [&str; 5] = [
-        "mysql_system_tables.sql",
-        "mysql_performance_tables.sql",
-        "mysql_system_tables_data.sql",
-        "maria_add_gis_sp_bootstrap.sql",
-        "mysql_sys_schema.sql",
+        "_system_tables.sql",
+        "_performance_tables.sql",
+        "_system_tables_data.sql",
+        "_add_gis_sp_bootstrap.sql",
+        "_sys_schema.sql",
     ];
     fs::create_dir_all(folder.join("data/mysql"))?;
     let mut sql =
         String::from("CREATE DATABASE IF NOT EXISTS mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n");
     for script in SCRIPTS {
-        let path = programs.share().join(script);
+        // What their names begin with changed over time.
+        let mut names = ["mysql", "maria", "mariadb"].iter().map(|family| format!("{family}{script}"));
+        let path = names.find_map(|name| Some(programs.share().join(name)).filter(|path| path.is_file()));
+        let path = path.with_context(|| format!("no file *{script} in {}", programs.share().display()))?;
         sql += &fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         sql.push('\n');
     }

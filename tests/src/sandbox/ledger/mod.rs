@@ -1,25 +1,27 @@
 //! A client that writes all the time and keeps book: what was acknowledged has to be found later.
 
+mod book;
+mod session;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::bounded::within;
-use super::dialect::Account;
 use super::host::Host;
-use super::server::{Server, tcp_options};
+use super::server::Server;
+use book::Book;
+use session::Session;
 
-/// Between two attempts to connect that failed at once.
-const CONNECT_PAUSE: Duration = Duration::from_millis(5);
+pub use book::{Outcome, Write};
+
 const READ_BOUND: Duration = Duration::from_secs(120);
 
 /// How a ledger writes.
@@ -47,32 +49,6 @@ impl Default for LedgerOptions {
     }
 }
 
-/// What came of a write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The server said OK: the row must be found for ever after.
-    Acknowledged,
-    /// The server said no, with this error number: the row must not be found.
-    Refused(u16),
-    /// No answer, so either is right.
-    Unknown(String),
-}
-
-/// One attempt to write one row.
-#[derive(Debug, Clone)]
-pub struct Write {
-    /// The session.
-    pub client: i32,
-    /// The session's own count.
-    pub seq: i64,
-    /// When it was sent.
-    pub sent: Instant,
-    /// When its outcome was known.
-    pub ended: Instant,
-    /// Its outcome.
-    pub outcome: Outcome,
-}
-
 /// What a server holds of a ledger's rows.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -92,23 +68,6 @@ pub struct Ledger {
     book: Arc<Book>,
     stop: watch::Sender<bool>,
     sessions: JoinSet<()>,
-}
-
-#[derive(Debug, Default)]
-struct Book {
-    writes: Mutex<Vec<Write>>,
-    connects: Mutex<Vec<Instant>>,
-}
-
-impl Book {
-    fn writes(&self) -> MutexGuard<'_, Vec<Write>> {
-        // A panic elsewhere leaves the list whole.
-        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn connects(&self) -> MutexGuard<'_, Vec<Instant>> {
-        self.connects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Ledger {
@@ -209,84 +168,6 @@ impl Ledger {
 fn longest_gap(acknowledged: &[Instant], after: Option<Instant>) -> Duration {
     let gaps = acknowledged.windows(2).filter(|pair| after.is_none_or(|moment| pair[1] > moment));
     gaps.map(|pair| pair[1].saturating_duration_since(pair[0])).max().unwrap_or_default()
-}
-
-struct Session {
-    client: i32,
-    seq: i64,
-    targets: Vec<SocketAddr>,
-    next_target: usize,
-    options: LedgerOptions,
-    book: Arc<Book>,
-    stopped: watch::Receiver<bool>,
-}
-
-impl Session {
-    async fn run(mut self) {
-        let mut pace = self.options.pace.map(|period| {
-            let mut pace = interval(period);
-            // After an outage the pace goes on as before, instead of making up for what was missed.
-            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            pace
-        });
-        let mut connection = None;
-        while !*self.stopped.borrow() {
-            let Some(open) = connection.as_mut() else {
-                connection = self.connect().await;
-                continue;
-            };
-            if let Some(pace) = pace.as_mut() {
-                pace.tick().await;
-            }
-            if !self.write(open).await {
-                connection = None;
-            }
-        }
-    }
-
-    async fn connect(&mut self) -> Option<Conn> {
-        let target = self.targets[self.next_target % self.targets.len()];
-        self.next_target += 1;
-        let began = Instant::now();
-        let connecting = Conn::new(tcp_options(target, Account::APP));
-        match timeout(self.options.connect_timeout, connecting).await {
-            Ok(Ok(connection)) => {
-                self.book.connects().push(began);
-                Some(connection)
-            }
-            _ => {
-                sleep(CONNECT_PAUSE).await;
-                None
-            }
-        }
-    }
-
-    /// Writes one row. Says whether the connection is still good.
-    async fn write(&mut self, connection: &mut Conn) -> bool {
-        self.seq += 1;
-        let at_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let (client, seq) = (self.client, self.seq);
-        let insert = format!("INSERT INTO app.writes (client, seq, at_us) VALUES ({client}, {seq}, {at_us})");
-        let sent = Instant::now();
-        let answer = timeout(self.options.write_timeout, connection.query_drop(insert)).await;
-        let outcome = match answer {
-            Ok(Ok(())) => Outcome::Acknowledged,
-            Ok(Err(Error::Server(error))) if !leaves_unknown(error.code) => Outcome::Refused(error.code),
-            Ok(Err(error)) => Outcome::Unknown(error.to_string()),
-            Err(_) => Outcome::Unknown("no answer in time".to_owned()),
-        };
-        let good = outcome == Outcome::Acknowledged;
-        // Timed under the lock, so that the book is in the order of its instants.
-        let mut writes = self.book.writes();
-        writes.push(Write { client, seq, sent, ended: Instant::now(), outcome });
-        good
-    }
-}
-
-/// Errors that a server may give after a commit has reached its binlog: shutting down, killed, interrupted, and the
-/// connection's own.
-fn leaves_unknown(code: u16) -> bool {
-    matches!(code, 1053 | 1152 | 1158..=1161 | 1180 | 1196 | 1317 | 1927 | 3100 | 3101)
 }
 
 #[cfg(test)]
