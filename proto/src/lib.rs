@@ -5,8 +5,6 @@
 
 pub mod names;
 
-pub mod names;
-
 /// Node to node.
 pub mod peer {
     #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, rust_2018_idioms)]
