@@ -196,3 +196,6 @@ async fn in_flight<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
         None => pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ impl Reporter {
         Digest::of(&(self.setup.see)()) != *sent
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,6 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
