@@ -45,3 +45,43 @@ impl Facts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::fake;
+    use super::*;
+    use crate::gtid::Dialect;
+
+    fn account(user: &str) -> Account {
+        Account { user: user.into(), host: "%".into(), privileges: vec!["SUPER".into()] }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            inventory: fake::inventory(Dialect::Mysql, "9.7.4"),
+            accounts: Ok(Vec::new()),
+            privileges: Ok(Privileges { account: "baton@%".into(), held: Vec::new(), missing: Vec::new() }),
+        }
+    }
+
+    #[test]
+    fn accepted_accounts_are_no_finding() {
+        let facts = Facts { accounts: Ok(vec![account("dba"), account("app")]), ..facts() };
+        let about = facts.about(&fake::writer(), &|account| account.user == "dba");
+        let [finding] = about.findings.as_slice() else { panic!("{:?}", about.findings) };
+        assert!(finding.error && finding.what.contains("'app'@'%'"), "{finding:?}");
+    }
+
+    #[test]
+    fn account_tables_that_cannot_be_read_are_an_error() {
+        let denied = || SqlError::MissingPrivilege { message: "SELECT".into() };
+        for facts in
+            [Facts { accounts: Err(denied()), ..facts() }, Facts { privileges: Err(denied()), ..facts() }]
+        {
+            let about = facts.about(&fake::writer(), &|_| false);
+            let [finding] = about.findings.as_slice() else { panic!("{:?}", about.findings) };
+            assert!(finding.error && finding.what.contains("cannot be read"), "{finding:?}");
+        }
+    }
+}

@@ -12,9 +12,11 @@ pub mod probe;
 mod pulse;
 pub mod reporter;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use lint::{lint, lint_fleet};
 pub use own::{OwnHandle, OwnSetup, OwnWatch};
 pub use probe::{Connect, Prober};
-pub use reporter::{ReportSink, Reporter, ReporterSetup};
+pub use reporter::{ReportSink, Reporter, ReporterSetup, see};
 pub use table::Table;

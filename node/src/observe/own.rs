@@ -109,9 +109,8 @@ impl OwnWatch {
             tokio::select! {
                 changed = self.setup.process.changed(), if guarded => {
                     guarded = changed.is_ok();
-                    self.facts_due = Instant::now();
-                    self.receiving = Receiving::default();
-                    self.told();
+                    (asked, read) = (None, None);
+                    self.another_process();
                 }
                 () = self.setup.nudge.notified() => self.told(),
                 (at, answer) = in_flight(&mut asked) => self.answered(at, answer),
@@ -128,6 +127,16 @@ impl OwnWatch {
         }
     }
 
+    /// What the old process said stays, as old as it is: it is the last that was seen of its data. What is configured
+    /// may differ now.
+    fn another_process(&mut self) {
+        self.receiving = Receiving::default();
+        self.facts = None;
+        self.facts_due = Instant::now();
+        self.answers.send_modify(|answers| answers.about = None);
+        self.told();
+    }
+
     /// The process or the guard changed: passed on before the server is asked about it.
     fn told(&mut self) {
         self.pulse_due = Instant::now();
@@ -137,6 +146,9 @@ impl OwnWatch {
     fn answered(&mut self, at: Instant, answer: Result<sql::Pulse, SqlError>) {
         match answer {
             Ok(pulse) => {
+                if self.facts.is_none() && self.answers.borrow().error.is_some() {
+                    self.facts_due = Instant::now();
+                }
                 let seen = convert(&pulse, &mut self.receiving, at);
                 let about = self.facts.as_ref().map(|f| f.about(&pulse, &*self.setup.accepts));
                 self.publish(|answers| *answers = Answers { pulse: Some((seen, at)), error: None, about });

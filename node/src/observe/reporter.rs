@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::digest::Digest;
+use super::own::OwnHandle;
+use super::probe::Prober;
 use crate::decide::seen::Report;
 
 /// From one report to the next while nothing changes.
@@ -27,10 +29,21 @@ pub trait ReportSink: Send + Sync {
     fn send(&self, report: Report) -> BoxFuture<'_, bool>;
 }
 
+/// What is seen now, the serial left open. `own` is none on a witness.
+pub fn see(own: Option<&OwnHandle>, prober: &Prober, config_differs: Vec<String>) -> Report {
+    Report {
+        serial: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        own: own.map(OwnHandle::now),
+        probes: prober.now(),
+        config_differs,
+    }
+}
+
 /// What a [`Reporter`] needs.
 #[derive(Clone)]
 pub struct ReporterSetup {
-    /// What is seen now, its serial left open; must not block.
+    /// What is seen now, as by [`see`]; must not block.
     pub see: Arc<dyn Fn() -> Report + Send + Sync>,
     /// Where to.
     pub sink: Arc<dyn ReportSink>,
@@ -72,17 +85,20 @@ impl Reporter {
     async fn deliver(&self, report: Report, sent: &Digest) -> bool {
         let mut sending = self.setup.sink.send(report);
         let mut until = Instant::now() + BOUND;
-        loop {
+        let mut nudged = false;
+        let taken = loop {
             tokio::select! {
-                taken = &mut sending => return taken,
-                () = sleep_until(until) => return false,
-                () = self.setup.news.notified() => {
-                    if self.has_news(sent) {
-                        until = until.min(Instant::now() + PATIENCE);
-                    }
-                }
+                taken = &mut sending => break taken,
+                () = sleep_until(until) => break false,
+                () = self.setup.news.notified() => if !self.has_news(sent) { continue },
+                () = self.setup.nudge.notified() => nudged = true,
             }
+            until = until.min(Instant::now() + PATIENCE);
+        };
+        if nudged {
+            self.setup.nudge.notify_one();
         }
+        taken
     }
 
     /// Until the next report is due, or there is something worth one.

@@ -39,7 +39,7 @@ fn is_local(host: &str) -> bool {
 }
 
 /// MariaDB lists one privilege under a name that GRANT does not take.
-fn grantable<'a>(dialect: Dialect, privilege: &'a str) -> &'a str {
+fn grantable(dialect: Dialect, privilege: &str) -> &str {
     match (dialect, privilege) {
         (Dialect::Mariadb, "READ_ONLY ADMIN") => "READ ONLY ADMIN",
         _ => privilege,

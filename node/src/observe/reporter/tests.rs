@@ -166,6 +166,19 @@ async fn news_waits_a_little_for_the_report_under_way_and_the_newest_wins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_leader_does_not_wait_for_the_report_to_the_old_one() {
+    let bench = Bench::start();
+    sleep(ms(10)).await;
+    *bench.sink.delay.lock().unwrap() = None;
+    sleep(ms(200)).await;
+    bench.nudge.notify_one();
+    sleep(ms(1)).await;
+    *bench.sink.delay.lock().unwrap() = Some(ms(1));
+    sleep(ms(100)).await;
+    assert_eq!(bench.times(), [0, 200, 260]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_report_that_nobody_takes_is_given_up() {
     let bench = Bench::start();
     sleep(ms(10)).await;
