@@ -3,8 +3,10 @@
 
 mod support;
 
-use baton_proto::control::{AdoptReply, CheckReply, Finding, StatusReply};
-use support::{Folder, Node, Script, batonctl, batonctl_of, run};
+use std::process::Stdio;
+
+use baton_proto::control::{AdoptReply, Change, CheckReply, Finding, StatusReply};
+use support::{Folder, Node, Script, at_a_terminal, batonctl, batonctl_of, run};
 use tokio::process::Command;
 use tonic::Status;
 
@@ -266,7 +268,7 @@ async fn grants_and_certs_need_no_cluster() {
     let folder = Folder::new("local", "shop");
     let bare = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_batonctl"));
-        command.env_clear().current_dir(folder.path());
+        command.env_clear().current_dir(folder.path()).stdin(Stdio::null()).stderr(Stdio::piped());
         command
     };
     let ran = run(bare().args(["grants", "mariadb", "--json"])).await;
@@ -275,4 +277,40 @@ async fn grants_and_certs_need_no_cluster() {
     assert!(ran.exit == 0 && ran.json()["made"].is_array(), "{ran:?}");
     let ran = run(bare().args(["certs", "init", "--cluster", "shop", "--dir", "new", "db1"])).await;
     assert!(ran.exit == 3 && ran.err.contains("--force"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_failover_takes_the_clusters_name_and_nothing_else_for_a_yes() {
+    let folder = Folder::new("confirm", "shop");
+    let args = ["failover", "--force", "--reason", "test"];
+    for (typed, exit) in [("shop\n", 0), ("yes\n", 3), ("\n", 3), ("\u{4}", 3)] {
+        let node = Node::start(&folder, status("healthy")).await;
+        let ran = at_a_terminal(&folder, &node.address, &args, typed).await;
+        assert_eq!(ran.exit, exit, "{typed:?}: {ran:?}");
+        assert!(ran.err.contains("Type the cluster's name to go on:"), "{ran:?}");
+        let asked = node.asked();
+        assert_eq!(asked.iter().any(|asked| asked.starts_with("Failover")), exit == 0, "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_adoption_shows_its_plan_before_it_asks() {
+    let folder = Folder::new("plan", "shop");
+    let change = Change { node: "db1".into(), statement: "SET GLOBAL x = 1;".into(), ..Change::default() };
+    let adopt = AdoptReply { writer: "db1".into(), changes: vec![change], ..AdoptReply::default() };
+    let node = Node::start(&folder, Script { adopt, ..Script::default() }).await;
+    let ran = at_a_terminal(&folder, &node.address, &["adopt"], "no\n").await;
+    assert!(ran.exit == 3 && ran.err.contains("SET GLOBAL x = 1;"), "{ran:?}");
+    assert!(node.asked().iter().all(|asked| asked.contains("dry_run: true")), "{:?}", node.asked());
+}
+
+#[tokio::test]
+async fn a_wait_of_over_two_seconds_is_explained() {
+    let folder = Folder::new("progress", "shop");
+    let silent = Node::start(&folder, Script { silent: true, ..Script::default() }).await;
+    let args = ["status", "--timeout", "2500ms"];
+    let ran = at_a_terminal(&folder, &silent.address, &args, "").await;
+    assert!(ran.exit == 4 && ran.err.contains("asking the nodes … 2 s"), "{ran:?}");
+    let piped = batonctl(&folder, &[&silent.address], &args).await;
+    assert_eq!(piped.err.lines().count(), 1, "only the error, into a pipe: {piped:?}");
 }

@@ -178,6 +178,10 @@ pub async fn batonctl(folder: &Folder, nodes: &[&str], args: &[&str]) -> Ran {
 
 /// The same, taking the cluster for `cluster`.
 pub async fn batonctl_of(folder: &Folder, cluster: &str, nodes: &[&str], args: &[&str]) -> Ran {
+    run(command(folder, cluster, nodes, args).stderr(Stdio::piped())).await
+}
+
+fn command(folder: &Folder, cluster: &str, nodes: &[&str], args: &[&str]) -> Command {
     let path = folder.path();
     let mut command = Command::new(env!("CARGO_BIN_EXE_batonctl"));
     command
@@ -191,13 +195,38 @@ pub async fn batonctl_of(folder: &Folder, cluster: &str, nodes: &[&str], args: &
         .arg("--cert")
         .arg(path.join("admin.client.pem"))
         .arg("--key")
-        .arg(path.join("admin.client.key"));
-    run(&mut command).await
+        .arg(path.join("admin.client.key"))
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs `batonctl` with a terminal for stdin and stderr, on which `typed` is typed; `err` is what the terminal shows.
+pub async fn at_a_terminal(folder: &Folder, node: &str, args: &[&str], typed: &str) -> Ran {
+    use std::io::{Read as _, Write as _};
+    let master =
+        rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&master).unwrap();
+    rustix::pty::unlockpt(&master).unwrap();
+    let name = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let end = std::fs::File::options().read(true).write(true).open(name).unwrap();
+    let mut command = command(folder, "shop", &[node], args);
+    command.stdin(end.try_clone().unwrap()).stderr(end);
+    let mut master = std::fs::File::from(master);
+    master.write_all(typed.as_bytes()).unwrap();
+    let mut ran = run(&mut command).await;
+    // Closes our copies of the other end: reading then ends with an error once all is read.
+    drop(command);
+    let mut shown = Vec::new();
+    let _ = master.read_to_end(&mut shown);
+    ran.err = String::from_utf8(shown).unwrap();
+    ran
 }
 
 /// Runs a command to its end, bounded.
 pub async fn run(command: &mut Command) -> Ran {
-    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    // Not `output()`, which would put a pipe in the place of a terminal.
+    let child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let running = child.wait_with_output();
     let Output { status, stdout, stderr } =
         tokio::time::timeout(Duration::from_secs(30), running).await.expect("batonctl ends").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
