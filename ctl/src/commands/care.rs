@@ -27,7 +27,7 @@ pub(super) async fn adopt(
             async move { node.adopt(request).await }
         });
         let plan = with_progress("looking at the servers", asked).await?;
-        let text = render::adopt(&plan, cluster, context.style);
+        let text = render::adopt(&plan, cluster, true, context.style);
         if dry_run || refused(&plan) {
             return Outcome::new(&plan, text, exit_of(&plan));
         }
@@ -40,7 +40,7 @@ pub(super) async fn adopt(
     let reply = with_news("adopting", news, change).await?;
     // Asked to adopt and not adopted is a refusal, whatever was found.
     let exit = if reply.adopted { Exit::Ok } else { Exit::Refused };
-    Outcome::new(&reply, render::adopt(&reply, cluster, context.style), exit)
+    Outcome::new(&reply, render::adopt(&reply, cluster, false, context.style), exit)
 }
 
 fn refused(reply: &AdoptReply) -> bool {
