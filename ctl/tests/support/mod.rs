@@ -20,10 +20,10 @@ pub struct Script {
     pub status: StatusReply,
     pub check: CheckReply,
     pub adopt: AdoptReply,
-    /// Instead of any answer.
-    pub error: Option<Status>,
-    /// Never answers.
-    pub silent: bool,
+    /// Answers requests whose name begins so with this error.
+    pub error: Option<(&'static str, Status)>,
+    /// Never answers requests whose name begins so.
+    pub silent_to: Option<&'static str>,
 }
 
 /// One mock node.
@@ -40,13 +40,14 @@ impl Mock {
         request: Request<Q>,
         reply: T,
     ) -> Result<Response<T>, Status> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{:?}", request.into_inner()));
-        if self.script.silent {
+        let request = format!("{:?}", request.into_inner());
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        if self.script.silent_to.is_some_and(|name| request.starts_with(name)) {
             std::future::pending::<()>().await;
         }
         match &self.script.error {
-            Some(error) => Err(error.clone()),
-            None => Ok(Response::new(reply)),
+            Some((name, error)) if request.starts_with(name) => Err(error.clone()),
+            _ => Ok(Response::new(reply)),
         }
     }
 }
