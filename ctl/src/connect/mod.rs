@@ -124,7 +124,8 @@ async fn open(endpoint: &Endpoint) -> Result<Client, Attempt> {
 }
 
 fn read(purpose: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::File { purpose, path: path.to_owned(), source })
+    let mend = "make it with `batonctl certs`, or name it with --ca, --cert and --key or in batonctl.toml";
+    std::fs::read(path).map_err(|source| Error::File { purpose, path: path.to_owned(), source, mend })
 }
 
 /// The words of the innermost error, which name the cause; the outer ones only say "transport error".
