@@ -256,7 +256,7 @@ async fn a_waiting_commit_bounds_the_close(managed: &Managed<'_>) -> Result<()> 
     ensure!(managed.switch().await? == Switch::Open && !commit.is_finished());
     managed.sql.let_go(&Permit::unconditional()).await?;
     tokio::time::timeout(SOON, commit).await???;
-    ensure!(!managed.sql.pulse().await?.semi_sync.source_enabled);
+    ensure!(!managed.sql.pulse().await?.semi_sync.source_active);
     managed.sql.close(&CloseOptions::default()).await?;
     managed.sql.stop_waiting(&Permit::unconditional()).await?;
     Ok(())
@@ -459,19 +459,21 @@ async fn move_to(new: &Managed<'_>, old: &Managed<'_>, siblings: &[&Managed<'_>]
     ensure!(new.sql.executed().await? == old.sql.executed().await?, "not equal");
     new.sql.forget_source(&permit).await?;
     new.sql.set_acker(false, &permit).await?;
-    // With an acker left, MySQL takes up to a second for it.
-    for sibling in siblings {
-        sibling.sql.stop_receiver(&permit).await?;
-    }
-    old.sql.stop_waiting(&permit).await?;
-    old.sql.set_acker(true, &permit).await?;
-    old.sql.follow(&new.as_source(), &permit).await?;
-    pin.make_source_wait(1, &permit, BOUND).await?;
-    ackers(new, 1).await?;
-    pin.open(&permit, BOUND).await?;
-    eprintln!("{}: the SQL of a switchover takes {:?}", new.server.dialect(), begun.elapsed());
-    let mut client = new.client().await?;
-    tokio::time::timeout(SOON, client.query_drop(insert(5, 1))).await??;
+    let attach = async {
+        old.sql.set_acker(true, &permit).await?;
+        old.sql.follow(&new.as_source(), &permit).await?;
+        pin.make_source_wait(1, &permit, BOUND).await?;
+        ackers(new, 1).await?;
+        pin.open(&permit, BOUND).await?;
+        eprintln!("{}: the SQL of a switchover takes {:?}", new.server.dialect(), begun.elapsed());
+        let mut client = new.client().await?;
+        tokio::time::timeout(SOON, client.query_drop(insert(5, 1))).await??;
+        anyhow::Ok(())
+    };
+    let (attached, stopped) = tokio::join!(attach, old.sql.stop_waiting(&permit));
+    attached?;
+    stopped?;
+    ensure!(!old.sql.pulse().await?.semi_sync.source_enabled);
     for sibling in siblings {
         sibling.sql.follow(&new.as_source(), &permit).await?;
     }

@@ -196,16 +196,18 @@ pub trait ManagedServer: Send + Sync {
     /// seen gone. [`SqlError::Unsafe`] when it could not be seen gone: it may still take effect.
     fn close<'a>(&'a self, options: &'a CloseOptions) -> SqlFuture<'a, ClosedProof>;
 
-    /// Switches the source side of semi-sync off. Sessions that wait are answered OK at once, so this is only for a
-    /// closed server without sessions. MySQL's thread for acknowledgements looks once a second whether it shall end,
-    /// unless no acker is connected: stop the ackers' receivers first where time counts (tried: 1.04 s and 3 ms).
+    /// Switches the source side of semi-sync off, on a closed server. On MySQL commits wait no more within milliseconds,
+    /// while the call takes over a second, during which other calls go on; replicas that still receive from this server
+    /// are cut and come back by themselves. A switchover runs it beside its other steps.
     ///
     /// # Errors
-    /// [`SqlError::Unsafe`] when the server is open or sessions wait.
+    /// [`SqlError::Unsafe`] when the server is open, or a client's commit waits: it would be answered OK.
     fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
-    /// Lets a degraded writer's commits through: switches the source side off while the server is open. Waiting sessions
-    /// are answered OK. Only after `degraded` is committed.
+    /// Lets a degraded writer's commits through: those that wait are answered OK at once. Only after `degraded` is
+    /// committed. On MySQL the source side stays switched on, inactive, and replicas that still count as connected are
+    /// cut; when an acker attaches afterwards the server waits for it until it goes. So this is called again while the
+    /// state is degraded and `source_active` shows; [`super::pinned::Pinned::make_source_wait`] ends it.
     fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Switches the replica side of semi-sync, and restarts the IO thread where that is needed for it to take effect
