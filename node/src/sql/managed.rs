@@ -196,18 +196,20 @@ pub trait ManagedServer: Send + Sync {
     /// seen gone. [`SqlError::Unsafe`] when it could not be seen gone: it may still take effect.
     fn close<'a>(&'a self, options: &'a CloseOptions) -> SqlFuture<'a, ClosedProof>;
 
-    /// Switches the source side of semi-sync off, on a closed server. On MySQL commits wait no more within milliseconds,
-    /// while the call takes over a second, during which other calls go on; replicas that still receive from this server
-    /// are cut and come back by themselves. A switchover runs it beside its other steps.
+    /// Switches the source side of semi-sync off, on a closed server. On MySQL no commit waits any more once the call has
+    /// begun, but it takes until no replica has been attached as an acker for over a second (else until its bound, and
+    /// then holds up new connections for up to a second). Other calls go on meanwhile: a switchover runs it beside its
+    /// other steps.
     ///
     /// # Errors
     /// [`SqlError::Unsafe`] when the server is open, or a client's commit waits: it would be answered OK.
     fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
-    /// Lets a degraded writer's commits through: those that wait are answered OK at once. Only after `degraded` is
-    /// committed. On MySQL the source side stays switched on, inactive, and replicas that still count as connected are
-    /// cut; when an acker attaches afterwards the server waits for it until it goes. So this is called again while the
-    /// state is degraded and `source_active` shows; [`super::pinned::Pinned::make_source_wait`] ends it.
+    /// Lets a degraded writer's commits through: those that wait are answered OK within milliseconds. Only after
+    /// `degraded` is committed. On MySQL replicas that count as connected are cut once (they come back by themselves),
+    /// and where an acker died within the last second, new connections and reads of global variables, the pulse among
+    /// them, can be held up for up to a second: no sign of a hung writer. The source side may stay switched on,
+    /// inactive; [`super::pinned::Pinned::make_source_wait`] makes the server wait again in any case.
     fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Switches the replica side of semi-sync, and restarts the IO thread where that is needed for it to take effect

@@ -1,13 +1,17 @@
 //! How a source stops waiting for acknowledgements.
 //!
 //! MySQL 9.7 (tried): switching the source side off answers the waiting commits within a millisecond, but the statement
-//! then waits up to a second for the thread that collects acknowledgements, and meanwhile every new connection and every
-//! read of a global variable waits with it. That thread looks once a second for as long as an acker is, or in the last
-//! second was, connected. And an acker that died idle counts as connected for about a second.
-//! So commits are let through by `wait_no_replica=OFF` instead, which takes effect when no acker is connected; the
-//! connections of those that still count are killed. The switch itself follows where there is time.
+//! then waits for the thread that collects acknowledgements, and meanwhile every new connection and every read of a
+//! global variable waits with it. That thread looks up once a second for as long as an acker is connected. For the same
+//! reason an acker that died counts as connected for up to a second, also after its connection was killed.
+//!
+//! Gentler is `wait_no_replica=OFF`, which takes effect as soon as no acker is connected, and a timeout of one
+//! millisecond, by which a commit that begins afterwards does not wait for those that are. Neither ends the waiting of
+//! a commit under way for an acker that still counts: for that there is only the switch.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::capabilities::SourceNames;
 use super::error::SqlError;
@@ -18,16 +22,23 @@ use crate::gtid::Dialect;
 
 /// After this long without an acker, MySQL's thread for acknowledgements sleeps and ends at once when told to.
 const ACK_THREAD_SLEEPS: Duration = Duration::from_millis(1200);
-/// How long a killed acker connection may take to end before the hard way is taken.
-const KILLED_ENDS: Duration = Duration::from_millis(300);
+/// Kept back from the bound of a call for the switch, in case an acker stays.
+const FOR_THE_SWITCH: Duration = Duration::from_secs(3);
+/// How long killed connections of ackers may take to count no more, before commits are let go by the switch: in a few
+/// milliseconds or only after up to a second.
+const KILLED_ENDS: Duration = Duration::from_millis(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const LOOK_SELDOM: Duration = Duration::from_millis(100);
 
 /// Lets the commits of an open, degraded writer through.
 pub(super) async fn let_go(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
     let caps = wire.caps();
     let Some(names) = caps.source else { return Ok(()) };
-    if caps.dialect == Dialect::Mysql && quiet(wire, names, permit).await? {
-        return Ok(());
+    if caps.dialect == Dialect::Mysql {
+        wait_no_more(wire, names, permit).await?;
+        if seen_inactive(wire, permit).await? {
+            return Ok(());
+        }
     }
     switch_off(wire, names, permit).await
 }
@@ -40,8 +51,9 @@ pub(super) async fn stop_waiting(wire: &mut Wire, permit: &Permit) -> Result<(),
     if !semi_sync::look(wire).await?.source_enabled {
         return Ok(());
     }
-    if caps.dialect == Dialect::Mysql && quiet(wire, names, permit).await? {
-        wire.pause(ACK_THREAD_SLEEPS).await?;
+    if caps.dialect == Dialect::Mysql {
+        wait_no_more(wire, names, permit).await?;
+        no_acker_for_a_while(wire).await?;
         closed_and_nobody_waits(wire).await?;
     }
     switch_off(wire, names, permit).await
@@ -64,11 +76,15 @@ async fn closed_and_nobody_waits(wire: &mut Wire) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Ends the waiting without the switch. False when that was not to be had.
-async fn quiet(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<bool, SqlError> {
-    let sql = format!("SET GLOBAL {}=OFF", names.wait_no_replica);
+/// Ends the waiting without the switch: at once where no acker is connected, else at the next commit.
+async fn wait_no_more(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<(), SqlError> {
+    let sql = format!("SET GLOBAL {}_timeout=1, GLOBAL {}=OFF", names.prefix, names.wait_no_replica);
     permit.check(&sql)?;
-    wire.run(&sql).await?;
+    wire.run(&sql).await
+}
+
+/// Sees to it that commits which wait already do so no more, by cutting ackers that still count as connected.
+async fn seen_inactive(wire: &mut Wire, permit: &Permit) -> Result<bool, SqlError> {
     if !semi_sync::look(wire).await?.source_active {
         return Ok(true);
     }
@@ -76,7 +92,7 @@ async fn quiet(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<b
         permit.check("KILL of a replica's connection")?;
         sessions::kill(wire, id).await?;
     }
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     while semi_sync::look(wire).await?.source_active {
         if begun.elapsed() > KILLED_ENDS {
             return Ok(false);
@@ -84,6 +100,18 @@ async fn quiet(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<b
         wire.pause(LOOK_AGAIN).await?;
     }
     Ok(true)
+}
+
+/// Waits for the moment when the switch holds up nobody, or until the call must end.
+async fn no_acker_for_a_while(wire: &mut Wire) -> Result<(), SqlError> {
+    let mut last_acker = Instant::now();
+    while last_acker.elapsed() < ACK_THREAD_SLEEPS && wire.left() > FOR_THE_SWITCH {
+        if semi_sync::look(wire).await?.ackers > 0 {
+            last_acker = Instant::now();
+        }
+        wire.pause(LOOK_SELDOM).await?;
+    }
+    Ok(())
 }
 
 async fn switch_off(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<(), SqlError> {
