@@ -256,7 +256,7 @@ async fn a_waiting_commit_bounds_the_close(managed: &Managed<'_>) -> Result<()> 
     ensure!(managed.switch().await? == Switch::Open && !commit.is_finished());
     managed.sql.let_go(&Permit::unconditional()).await?;
     tokio::time::timeout(SOON, commit).await???;
-    ensure!(!managed.sql.pulse().await?.semi_sync.source_enabled);
+    ensure!(!managed.sql.pulse().await?.semi_sync.source_active);
     managed.sql.close(&CloseOptions::default()).await?;
     managed.sql.stop_waiting(&Permit::unconditional()).await?;
     Ok(())
@@ -371,6 +371,40 @@ async fn moves_the_writer(dialect: Dialect) -> Result<()> {
     b.sql.forget_source(&permit).await?;
     b.sql.forget_source(&permit).await?;
     ensure!(b.sql.pulse().await?.replication.is_none());
+    lets_go_of_a_dead_acker(a, c.server).await.context("let go")
+}
+
+/// The last acker dies: the writer's commits wait until it is let go, and then neither they nor new connections do.
+async fn lets_go_of_a_dead_acker(writer: &Managed<'_>, acker: &Server) -> Result<()> {
+    const QUICK: Duration = Duration::from_millis(400);
+    let permit = Permit::unconditional();
+    acker.kill(rustix::process::Signal::KILL)?;
+    for _again in 0..2 {
+        let mut client = writer.client().await?;
+        let commit = tokio::spawn(async move { client.query_drop(insert(6, 1)).await });
+        until("the commit to wait", SOON, async || {
+            Ok((writer.sql.pulse().await?.semi_sync.waiting_sessions == 1).then_some(()))
+        })
+        .await?;
+        let begun = Instant::now();
+        let (gone, released) = tokio::join!(writer.sql.let_go(&permit), async {
+            tokio::time::timeout(QUICK, commit).await???;
+            anyhow::Ok(begun.elapsed())
+        });
+        eprintln!(
+            "{}: released after {:?}, all of it took {:?}",
+            writer.server.dialect(),
+            released?,
+            begun.elapsed()
+        );
+        gone?;
+        let mut late = writer.client().await?;
+        late.query_drop(insert(6, 2)).await?;
+        ensure!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        // And it can be made to wait again.
+        let mut pin = writer.pin().await?;
+        pin.make_source_wait(1, &permit, BOUND).await?;
+    }
     Ok(())
 }
 
@@ -459,21 +493,23 @@ async fn move_to(new: &Managed<'_>, old: &Managed<'_>, siblings: &[&Managed<'_>]
     ensure!(new.sql.executed().await? == old.sql.executed().await?, "not equal");
     new.sql.forget_source(&permit).await?;
     new.sql.set_acker(false, &permit).await?;
-    // With an acker left, MySQL takes up to a second for it.
-    for sibling in siblings {
-        sibling.sql.stop_receiver(&permit).await?;
-    }
-    old.sql.stop_waiting(&permit).await?;
-    old.sql.set_acker(true, &permit).await?;
-    old.sql.follow(&new.as_source(), &permit).await?;
-    pin.make_source_wait(1, &permit, BOUND).await?;
-    ackers(new, 1).await?;
-    pin.open(&permit, BOUND).await?;
-    eprintln!("{}: the SQL of a switchover takes {:?}", new.server.dialect(), begun.elapsed());
-    let mut client = new.client().await?;
-    tokio::time::timeout(SOON, client.query_drop(insert(5, 1))).await??;
-    for sibling in siblings {
-        sibling.sql.follow(&new.as_source(), &permit).await?;
-    }
-    ackers(new, 2).await
+    let attach = async {
+        old.sql.set_acker(true, &permit).await?;
+        old.sql.follow(&new.as_source(), &permit).await?;
+        pin.make_source_wait(1, &permit, BOUND).await?;
+        ackers(new, 1).await?;
+        pin.open(&permit, BOUND).await?;
+        eprintln!("{}: the SQL of a switchover takes {:?}", new.server.dialect(), begun.elapsed());
+        let mut client = new.client().await?;
+        tokio::time::timeout(SOON, client.query_drop(insert(5, 1))).await??;
+        for sibling in siblings {
+            sibling.sql.follow(&new.as_source(), &permit).await?;
+        }
+        ackers(new, 2).await
+    };
+    let (attached, stopped) = tokio::join!(attach, old.sql.stop_waiting(&permit));
+    attached?;
+    stopped?;
+    ensure!(!old.sql.pulse().await?.semi_sync.source_enabled);
+    Ok(())
 }

@@ -196,16 +196,20 @@ pub trait ManagedServer: Send + Sync {
     /// seen gone. [`SqlError::Unsafe`] when it could not be seen gone: it may still take effect.
     fn close<'a>(&'a self, options: &'a CloseOptions) -> SqlFuture<'a, ClosedProof>;
 
-    /// Switches the source side of semi-sync off. Sessions that wait are answered OK at once, so this is only for a
-    /// closed server without sessions. MySQL's thread for acknowledgements looks once a second whether it shall end,
-    /// unless no acker is connected: stop the ackers' receivers first where time counts (tried: 1.04 s and 3 ms).
+    /// Switches the source side of semi-sync off, on a closed server. On MySQL no commit waits any more once the call has
+    /// begun, but it takes until no replica has been attached as an acker for over a second (else until its bound, and
+    /// then holds up new connections for up to a second). Other calls go on meanwhile: a switchover runs it beside its
+    /// other steps.
     ///
     /// # Errors
-    /// [`SqlError::Unsafe`] when the server is open or sessions wait.
+    /// [`SqlError::Unsafe`] when the server is open, or a client's commit waits: it would be answered OK.
     fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
-    /// Lets a degraded writer's commits through: switches the source side off while the server is open. Waiting sessions
-    /// are answered OK. Only after `degraded` is committed.
+    /// Lets a degraded writer's commits through: those that wait are answered OK within milliseconds. Only after
+    /// `degraded` is committed. On MySQL replicas that count as connected are cut once (they come back by themselves),
+    /// and where an acker died within the last second, new connections and reads of global variables, the pulse among
+    /// them, can be held up for up to a second: no sign of a hung writer. The source side may stay switched on,
+    /// inactive; [`super::pinned::Pinned::make_source_wait`] makes the server wait again in any case.
     fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Switches the replica side of semi-sync, and restarts the IO thread where that is needed for it to take effect

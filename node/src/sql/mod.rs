@@ -19,6 +19,7 @@ mod line;
 pub mod managed;
 pub mod pinned;
 mod pulse;
+mod release;
 mod replica_status;
 mod replication;
 mod semi_sync;

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use super::connector::{Connector, Limits};
-use super::error::SqlError;
 use super::line::{Known, Line};
 use super::managed::{
     Account, CloseOptions, ClosedProof, ManagedServer, Permit, Privileges, Source, SqlFuture,
 };
 use super::status::{Inventory, Pulse};
-use super::{accounts, applied, close, inventory, pulse, replication, semi_sync, sessions};
+use super::{accounts, applied, close, inventory, pulse, release, replication, semi_sync, sessions};
 use crate::gtid::GtidSet;
 
 /// A MySQL or MariaDB server; which of them shows when it first answers. Each line is a connection of its own, so that
@@ -77,22 +76,16 @@ impl ManagedServer for SqlServer {
 
     fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
-            let mut wire = self.command.take_living("stop waiting", self.limits.command).await?;
-            let seen = pulse::take(&mut wire).await?;
-            if !seen.switch.is_closed() || seen.semi_sync.waiting_sessions > 0 {
-                let (switch, waiting) = (seen.switch, seen.semi_sync.waiting_sessions);
-                return Err(SqlError::Unsafe(format!(
-                    "semi-sync goes off on a closed server only, this one is {switch:?} and {waiting} commits wait"
-                )));
-            }
-            semi_sync::source_off(&mut wire, permit).await
+            // It takes its time, and is to hold up no command meanwhile.
+            let mut wire = self.waiting.take_living("stop waiting", self.limits.command).await?;
+            release::stop_waiting(&mut wire, permit).await
         })
     }
 
     fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("let go", self.limits.command).await?;
-            semi_sync::source_off(&mut wire, permit).await
+            release::let_go(&mut wire, permit).await
         })
     }
 

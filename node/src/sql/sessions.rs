@@ -76,6 +76,19 @@ pub(super) async fn kill_clients(wire: &mut Wire) -> Result<(Vec<Killed>, Vec<Ki
     Ok((killed, left))
 }
 
+/// How many client sessions have a statement under way.
+pub(super) async fn clients_at_work(wire: &mut Wire) -> Result<usize, SqlError> {
+    let own = wire.connector().user().to_owned();
+    let at_work = |s: &Session| s.is_client(&own) && s.command != "Sleep";
+    Ok(list(wire).await?.into_iter().filter(at_work).count())
+}
+
+/// The connections over which replicas are sent the binlog.
+pub(super) async fn serving_replicas(wire: &mut Wire) -> Result<Vec<u64>, SqlError> {
+    let serving = |s: &Session| s.command.starts_with("Binlog Dump");
+    Ok(list(wire).await?.into_iter().filter(serving).map(|s| s.id).collect())
+}
+
 /// Kills a session. One that has gone already is fine.
 pub(super) async fn kill(wire: &mut Wire, id: u64) -> Result<(), SqlError> {
     match wire.run(&format!("KILL {id}")).await {
