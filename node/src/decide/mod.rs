@@ -1,2 +1,10 @@
-//! Decisions: pure functions.
+//! Decisions: pure functions of what was agreed ([`crate::state`]) and what was seen ([`seen`]). No I/O, no clock, no
+//! randomness. [`diagnose`] names what is wrong, [`choose`] who becomes the writer, [`upkeep`] what a healthy cluster
+//! still needs.
+
+pub mod choose;
+pub mod diagnose;
+pub mod diagnosis;
 pub mod seen;
+mod troubles;
+pub mod upkeep;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
@@ -23,6 +23,9 @@ use crate::state::{ClusterState, Epoch, NodeName};
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often a server that should be closed is looked at.
 const LOOK_IF_OPEN: Duration = Duration::from_millis(200);
+/// How long one turn waits for an exit to complete, and how closely it looks.
+const EXIT_WITHIN: Duration = Duration::from_millis(500);
+const EXIT_LOOK: Duration = Duration::from_millis(1);
 /// Requests that may wait while the guard opens or closes.
 const REQUESTS: usize = 16;
 
@@ -48,6 +51,8 @@ pub struct GuardPorts {
     pub states: watch::Receiver<Arc<ClusterState>>,
     /// The group.
     pub propose: Arc<dyn Propose>,
+    /// Told when something here changed that the leader must know.
+    pub nudge: Arc<Notify>,
     /// Accounts that may write while the server is closed: Baton's, replication's, and those the policy names.
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
 }
@@ -253,12 +258,21 @@ impl Guard {
         }
     }
 
-    /// The process has exited: gone, once its port refuses too.
+    /// The process has taken a fatal signal or exited: gone, once the exit is complete and its port refuses.
     async fn server_exited(&mut self) {
         let Attached::To { process, .. } = &self.server else { return };
         let pid = process.pid();
         self.rounds = None;
         self.lease = None;
+        // A process stuck on its way out (a core dump, a frozen disk) keeps its port; the loop comes back to it.
+        let deadline = Instant::now() + EXIT_WITHIN;
+        while !process.has_exited() && Instant::now() < deadline {
+            tokio::time::sleep(EXIT_LOOK).await;
+        }
+        if !process.has_exited() {
+            self.trouble = Some(format!("the server's process {pid} has been killed and has not exited"));
+            return;
+        }
         if self.ports.attach.refuses().await {
             warn!(pid, "the server's process has exited and its port refuses");
             self.process.send_replace(Process::Gone { pid });
@@ -378,6 +392,9 @@ impl Guard {
             trouble: self.trouble.clone(),
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.view != view {
+            self.ports.nudge.notify_one();
+        }
         *seen = Seen { view, lease: self.lease };
     }
 }

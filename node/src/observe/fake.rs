@@ -124,7 +124,7 @@ pub(super) fn safe_settings() -> Settings {
         sync_binlog: 1,
         flush_log_at_trx_commit: 1,
         sync_relay_log: 1,
-        skip_replica_start: true,
+        skip_replica_start: Some(true),
         ..Settings::default()
     }
 }
@@ -214,6 +214,9 @@ impl ManagedServer for FakeServer {
         changes_nothing()
     }
     fn executed(&self) -> SqlFuture<'_, GtidSet> {
+        changes_nothing()
+    }
+    fn prove_commit(&self, _: Duration) -> SqlFuture<'_, ()> {
         changes_nothing()
     }
     fn set_event_scheduler<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {

@@ -256,6 +256,10 @@ pub trait ManagedServer: Send + Sync {
         Box::pin(async move { Ok(self.pulse().await?.received) })
     }
 
+    /// Commits something that changes nothing for anybody (`CREATE DATABASE IF NOT EXISTS baton`, which is written to the
+    /// binlog even when it exists) and returns when the commit has: on a source that waits, when ackers acknowledged it.
+    fn prove_commit(&self, bound: Duration) -> SqlFuture<'_, ()>;
+
     /// Switches the event scheduler.
     fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()>;
 

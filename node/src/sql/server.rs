@@ -151,6 +151,13 @@ impl ManagedServer for SqlServer {
         })
     }
 
+    fn prove_commit(&self, bound: Duration) -> SqlFuture<'_, ()> {
+        Box::pin(async move {
+            let mut wire = self.waiting.take_living("prove a commit", bound).await?;
+            wire.run("CREATE DATABASE IF NOT EXISTS baton").await
+        })
+    }
+
     fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("event scheduler", self.limits.command).await?;
