@@ -1,1 +1,3 @@
-//! serve (to be written)
+//! What the node answers: its peers over gRPC ([`peer`]).
+
+pub mod peer;

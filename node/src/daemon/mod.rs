@@ -1,0 +1,9 @@
+//! Puts the rooms together: what `baton-node run` is.
+
+mod ports;
+mod reports;
+mod routes;
+mod servers;
+mod start;
+
+pub use start::{Daemon, StartError};
