@@ -1,1 +1,22 @@
-//! observe (to be written)
+//! What this node sees, and its exchange. [`own`] watches the server beside the node, [`probe`] every server over the
+//! network, [`reporter`] sends both to the leader, [`table`] keeps the latest report of each node there. [`lint`] says
+//! which settings of a server are unsafe. Nothing here decides or changes anything.
+
+mod about;
+mod digest;
+#[cfg(test)]
+mod fake;
+pub mod lint;
+pub mod own;
+pub mod probe;
+mod pulse;
+pub mod reporter;
+pub mod table;
+#[cfg(test)]
+mod tests;
+
+pub use lint::{lint, lint_fleet};
+pub use own::{OwnHandle, OwnSetup, OwnWatch};
+pub use probe::{Connect, Prober};
+pub use reporter::{ReportSink, Reporter, ReporterSetup, see};
+pub use table::Table;

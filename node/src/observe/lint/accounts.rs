@@ -1,0 +1,53 @@
+//! Who can do too much, and whether Baton's own account can do enough.
+
+use super::Findings;
+use crate::gtid::Dialect;
+use crate::sql::{Account, Privileges};
+
+/// Baton's own account.
+pub(super) fn own(dialect: Dialect, privileges: &Privileges, found: &mut Findings) {
+    if privileges.missing.is_empty() {
+        return;
+    }
+    let missing = privileges.missing.iter().map(|p| grantable(dialect, p)).collect::<Vec<_>>().join(", ");
+    let (user, host) = privileges.account.rsplit_once('@').unwrap_or((&privileges.account, "%"));
+    found.error(
+        format!("Baton's account {} lacks {missing}", privileges.account),
+        // On a replica the statement would make a transaction of its own that the writer lacks.
+        format!("on the writer: GRANT {missing} ON *.* TO {}", quoted(user, host)),
+    );
+}
+
+/// Accounts that write while the server is closed, or may take their writes out of the binlog. Who is on the host anyway
+/// could do worse, so an account for local use is only worth a warning.
+pub(super) fn others(accounts: &[Account], found: &mut Findings) {
+    for account in accounts {
+        let name = quoted(&account.user, &account.host);
+        let held = account.privileges.join(", ");
+        let what = format!("{name} can write while the server is closed or past the binlog: it holds {held}");
+        let mend = format!("on the writer: REVOKE {held} ON *.* FROM {name}");
+        if is_local(&account.host) {
+            found.warning(what, format!("nobody should work with it while Baton is in charge; or {mend}"));
+        } else {
+            found.error(what, mend);
+        }
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "::1")
+}
+
+/// MariaDB lists one privilege under a name that GRANT does not take.
+fn grantable(dialect: Dialect, privilege: &str) -> &str {
+    match (dialect, privilege) {
+        (Dialect::Mariadb, "READ_ONLY ADMIN") => "READ ONLY ADMIN",
+        _ => privilege,
+    }
+}
+
+fn quoted(user: &str, host: &str) -> String {
+    let quote = |part: &str| format!("'{}'", part.replace('\\', "\\\\").replace('\'', "''"));
+    // A role of MariaDB has no host.
+    if host.is_empty() { quote(user) } else { format!("{}@{}", quote(user), quote(host)) }
+}

@@ -1,0 +1,163 @@
+#![allow(clippy::unwrap_used)]
+
+use tokio::time::{advance, timeout};
+
+use super::*;
+use crate::decide::seen::{GuardSeen, OwnServer, Process};
+use crate::observe::fake;
+use crate::observe::pulse::{Receiving, convert};
+use crate::state::{Grant, Member};
+
+fn db1() -> NodeName {
+    NodeName::from("db1")
+}
+
+fn numbered(serial: u64) -> Report {
+    Report { serial, ..Report::default() }
+}
+
+fn own(process: Process, ackers: u32, open: bool) -> Option<OwnServer> {
+    let mut pulse = convert(&fake::writer(), &mut Receiving::default(), Instant::now());
+    (pulse.ackers, pulse.open) = (ackers, open);
+    Some(OwnServer {
+        process,
+        pulse: Some(pulse),
+        pulse_age: Duration::from_millis(100),
+        error: None,
+        guard: GuardSeen::default(),
+        about: None,
+    })
+}
+
+fn with_ackers(serial: u64, ackers: u32, open: bool) -> Report {
+    Report { serial, own: own(Process::Running { pid: 7 }, ackers, open), ..Report::default() }
+}
+
+fn managed() -> ClusterState {
+    let grant = Grant { epoch: Epoch(1), node: db1(), since_ms: 0, unleased: false, opened_ms: Some(0) };
+    let members = ["db1", "db2"].map(|n| (NodeName::from(n), Member::default()));
+    let mut state = ClusterState::default();
+    (state.grant, state.members) = (Some(grant), members.into());
+    state
+}
+
+async fn has_changed(table: &Table) -> bool {
+    timeout(Duration::from_millis(1), table.changed()).await.is_ok()
+}
+
+fn serial(table: &Table) -> u64 {
+    table.snapshot(&ClusterState::default()).of(&db1()).unwrap().report.serial
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_report_is_dropped() {
+    let table = Table::default();
+    assert!(table.take(db1(), numbered(5)));
+    assert!(!table.take(db1(), numbered(5)));
+    assert!(!table.take(db1(), numbered(4)));
+    assert!(table.take(db1(), numbered(6)));
+    assert_eq!(serial(&table), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_sender_with_an_older_clock_is_heard_after_a_while() {
+    let table = Table::default();
+    table.take(db1(), numbered(5000));
+    advance(LATE - ms(1)).await;
+    assert!(!table.take(db1(), numbered(10)));
+    advance(ms(1)).await;
+    assert!(table.take(db1(), numbered(11)));
+    assert!(table.take(db1(), numbered(12)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_grow_old() {
+    let table = Table::default();
+    table.take(db1(), numbered(1));
+    advance(ms(700)).await;
+    assert_eq!(table.snapshot(&managed()).of(&db1()).unwrap().age, ms(700));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_matters_wakes() {
+    let table = Table::default();
+    table.take(db1(), with_ackers(1, 1, true));
+    assert!(has_changed(&table).await, "the first report");
+    table.take(db1(), with_ackers(2, 1, true));
+    assert!(!has_changed(&table).await, "nothing new");
+    table.take(db1(), Report { serial: 3, own: own(Process::Gone { pid: 7 }, 1, true), ..Report::default() });
+    assert!(has_changed(&table).await, "the process is gone");
+    table.take(db1(), Report { serial: 2, ..Report::default() });
+    assert!(!has_changed(&table).await, "a late one");
+    advance(FRESH).await;
+    table.take(db1(), Report { serial: 4, own: own(Process::Gone { pid: 7 }, 1, true), ..Report::default() });
+    assert!(has_changed(&table).await, "heard again after a silence");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_leader_knows_nothing() {
+    let table = Table::default();
+    table.take(db1(), numbered(9));
+    table.clear();
+    assert!(table.snapshot(&managed()).of(&db1()).is_none());
+    assert!(table.take(db1(), numbered(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_no_member_is_forgotten() {
+    let table = Table::default();
+    table.take(NodeName::from("db9"), numbered(1));
+    assert!(table.snapshot(&managed()).of(&NodeName::from("db9")).is_none());
+    assert_eq!(table.held().reports.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_few_ackers_are_counted_from_the_first_pulse_that_showed_it() {
+    let (table, mut state) = (Table::default(), managed());
+    state.safety.wait_count = 2;
+    table.take(db1(), with_ackers(1, 2, true));
+    assert_eq!(table.snapshot(&state).acker_short_for, None);
+    table.take(db1(), with_ackers(2, 1, true));
+    assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(100)), "as old as the pulse");
+    advance(ms(500)).await;
+    table.take(db1(), with_ackers(3, 0, true));
+    assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(600)));
+    table.take(db1(), with_ackers(4, 2, true));
+    assert_eq!(table.snapshot(&state).acker_short_for, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_the_count_of_missing_ackers() {
+    type End = fn(&Table, &mut ClusterState);
+    let goes_on: End = |table, _| assert!(table.take(db1(), with_ackers(2, 0, true)));
+    let closed: End = |table, _| assert!(table.take(db1(), with_ackers(2, 0, false)));
+    let revoked: End = |_, state| state.revoked_through = Epoch(1);
+    let next_epoch: End = |table, state| {
+        state.grant.as_mut().unwrap().epoch = Epoch(2);
+        assert!(table.take(db1(), with_ackers(2, 0, true)));
+    };
+    for (end, short) in
+        [(goes_on, Some(ms(500))), (closed, None), (revoked, None), (next_epoch, Some(ms(100)))]
+    {
+        let (table, mut state) = (Table::default(), managed());
+        table.take(db1(), with_ackers(1, 0, true));
+        assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(100)));
+        advance(ms(400)).await;
+        end(&table, &mut state);
+        assert_eq!(table.snapshot(&state).acker_short_for, short);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_is_not_heard_ends_the_count_too() {
+    let (table, state) = (Table::default(), managed());
+    table.take(db1(), with_ackers(1, 0, true));
+    advance(ms(500)).await;
+    assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(600)));
+    advance(ms(500)).await;
+    assert_eq!(table.snapshot(&state).acker_short_for, None);
+}

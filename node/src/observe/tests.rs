@@ -1,0 +1,78 @@
+//! From a server to the leader's table, all parts together.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::fake::{self, FakeServer, ok, refused};
+use super::*;
+use crate::decide::seen::{GuardSeen, ProbeError, Process, Report};
+use crate::state::{ClusterState, NodeName};
+
+struct Local(Arc<Table>);
+
+impl ReportSink for Local {
+    fn send(&self, report: Report) -> BoxFuture<'_, bool> {
+        let taken = self.0.take(NodeName::from("db1"), report);
+        Box::pin(async move { taken })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_reaches_the_leader_at_once() {
+    let server = FakeServer::new(ok(fake::writer()));
+    let table = Arc::new(Table::default());
+    let news = Arc::new(Notify::new());
+    let (process, receiver) = watch::channel(Process::Running { pid: 7 });
+    let (own, handle) = OwnWatch::new(OwnSetup {
+        server: Arc::<FakeServer>::clone(&server),
+        process: receiver,
+        guard: Arc::new(GuardSeen::default),
+        accepts: Arc::new(|_| false),
+        nudge: Arc::default(),
+        news: Arc::clone(&news),
+    });
+    let over_network = Arc::clone(&server);
+    let connect: Connect = Arc::new(move |_| Arc::<FakeServer>::clone(&over_network));
+    let prober = Prober::new(connect, Arc::clone(&news));
+    prober.follow(&[(NodeName::from("db1"), "db1:3306".to_owned())].into());
+    let reporter = Reporter::new(ReporterSetup {
+        see: Arc::new(move || see(Some(&handle), &prober, Vec::new())),
+        sink: Arc::new(Local(Arc::clone(&table))),
+        news,
+        nudge: Arc::default(),
+        first_serial: 1,
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(own.run());
+    tasks.spawn(reporter.run());
+
+    sleep(Duration::from_secs(5)).await;
+    let seen = table.snapshot(&ClusterState::default());
+    let (pulse, age) = seen.pulse(&NodeName::from("db1")).unwrap();
+    assert!(pulse.open && age < Duration::from_millis(400), "{age:?}");
+    table.changed().await;
+    let calm = timeout(Duration::from_secs(5), table.changed()).await;
+    assert!(calm.is_err(), "nothing changes at rest");
+
+    server.answer(refused());
+    let begun = Instant::now();
+    process.send(Process::Gone { pid: 7 }).unwrap();
+    table.changed().await;
+    assert!(begun.elapsed() <= Duration::from_millis(1), "{:?}", begun.elapsed());
+    let seen = table.snapshot(&ClusterState::default());
+    assert!(seen.own(&NodeName::from("db1")).unwrap().is_gone());
+
+    sleep(Duration::from_secs(1)).await;
+    let seen = table.snapshot(&ClusterState::default());
+    let heard = seen.of(&NodeName::from("db1")).unwrap();
+    let probe = &heard.report.probes[&NodeName::from("db1")];
+    assert_eq!((probe.error, probe.ever), (Some(ProbeError::Refused), true));
+    assert!(seen.last_seen_set(&NodeName::from("db1")).is_some(), "what it had is still known");
+}
