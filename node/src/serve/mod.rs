@@ -1,1 +1,25 @@
-//! serve (to be written)
+//! What a node answers: the control service for `batonctl`, and health and metrics over HTTP.
+//!
+//! [`Control`] is the service. What it answers is made by pure functions of a [`View`]: [`status`], [`history`], [`why`],
+//! [`check`]. Health and metrics are read at the moment they are asked for.
+
+mod adopt;
+pub mod check;
+mod control;
+mod forward;
+pub mod history;
+pub mod http;
+mod members;
+pub mod metrics;
+mod orders;
+mod questions;
+mod refusal;
+pub mod status;
+#[cfg(test)]
+mod tests;
+mod view;
+pub mod why;
+mod words;
+
+pub use control::{Callers, Control};
+pub use view::{View, WithoutLeader};
