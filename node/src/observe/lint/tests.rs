@@ -121,7 +121,7 @@ fn settings_of_mysql() {
             ),
             (
                 false,
-                |s| s.inventory.settings.skip_replica_start = false,
+                |s| s.inventory.settings.skip_replica_start = false.into(),
                 "skip_replica_start",
                 "skip_replica_start=ON",
             ),
@@ -157,7 +157,7 @@ fn settings_of_an_older_mysql_have_their_older_names() {
             ),
             (
                 false,
-                |s| s.inventory.settings.skip_replica_start = false,
+                |s| s.inventory.settings.skip_replica_start = false.into(),
                 "skip_slave_start",
                 "skip_slave_start=ON",
             ),
@@ -197,7 +197,7 @@ fn settings_of_mariadb() {
             ),
             (
                 false,
-                |s| s.inventory.settings.skip_replica_start = false,
+                |s| s.inventory.settings.skip_replica_start = false.into(),
                 "skip_slave_start",
                 "skip_slave_start=ON",
             ),
@@ -310,7 +310,7 @@ fn accounts_that_write_while_closed_are_named() {
 #[test]
 fn errors_come_first() {
     let found = Subject::spoiled(Dialect::Mysql, "9.7.4", |s| {
-        s.inventory.settings.skip_replica_start = false;
+        s.inventory.settings.skip_replica_start = false.into();
         s.inventory.settings.binlog_format = "MIXED".into();
         s.privileges.missing = vec!["PROCESS".into()];
     });
