@@ -108,7 +108,7 @@ fn at_boot(inventory: &Inventory, pulse: &Pulse, found: &mut Findings) {
             set_global("server_id", "<unique>"),
         );
     }
-    if !settings.skip_replica_start {
+    if settings.skip_replica_start == Some(false) {
         let name = if new_names(inventory) { "skip_replica_start" } else { "skip_slave_start" };
         found.warning(
             format!(
