@@ -7,12 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_proto::control::control_server::ControlServer;
 use baton_proto::peer::peer_server::PeerServer;
 use jiff::Timestamp;
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tracing::{error, info, warn};
 
 use super::ports::{GroupApplied, Keeper, Socket, StoreNotes, states_only};
@@ -22,16 +25,21 @@ use super::servers::Servers;
 use super::settings::{config_differs, formation, live};
 use crate::config::{Config, Loaded, digest};
 use crate::consensus::{Group, GroupOptions, OpenError, Pace};
+use crate::decide::diagnose::Lasting;
+use crate::decide::seen::Report;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{ClientError, SpawnOptions, connect_or_spawn};
-use crate::guard::{Applied, Guard, GuardHandle, GuardPorts, Voter};
+use crate::guard::{Applied, Guard, GuardPorts, Voter};
 use crate::identity::{Identity, IdentityError};
 use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table, see};
 use crate::operate::actor::ReceiverStop;
 use crate::operate::{AckerWatch, Actor, Attend, Hands, Lead, Net, Proposer};
 use crate::peers::{Dialer, MESSAGE_LIMIT, Peers};
-use crate::route::{Router, RouterError, RouterOptions, Routes};
+use crate::route::{Counters, Router, RouterError, RouterOptions, Routes};
+use crate::serve::http;
+use crate::serve::metrics::{Metrics, Sample};
 use crate::serve::peer::PeerService;
+use crate::serve::{Callers, Control};
 use crate::sql::{Address, ManagedServer, SqlServer};
 use crate::state::{ClusterState, Live, NodeName};
 
@@ -80,7 +88,7 @@ pub struct Daemon {
     live: watch::Sender<Live>,
     group: Group,
     /// Resolves with the reason when a part has ended that the node cannot do without.
-    fatal: tokio::sync::mpsc::Receiver<String>,
+    fatal: mpsc::Receiver<String>,
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -107,12 +115,12 @@ struct Shared {
     proposer: Proposer,
     news: Arc<Notify>,
     live: watch::Sender<Live>,
+    lasting: watch::Sender<Lasting>,
 }
 
 /// The parts that only a data node has.
 struct Beside {
     server: Arc<dyn ManagedServer>,
-    handle: GuardHandle,
     own: OwnHandle,
     actor: Arc<Actor>,
     stop: Arc<ReceiverStop>,
@@ -136,6 +144,7 @@ impl Daemon {
         let me = NodeName::from(loaded.me.name.as_str());
         let listen = config.control.listen.map_or_else(|| loaded.me.peer.to_string(), |a| a.to_string());
         let listener = listen_on(&listen).await?;
+        let http = listen_on(&config.http.listen.to_string()).await?;
         let router = config.router.enabled.then(|| bind_router(&config)).transpose()?;
         // The keeper first: the only part that must not fail later.
         let keeper = match loaded.me.is_witness() {
@@ -143,7 +152,7 @@ impl Daemon {
             false => Some(connect_or_spawn(&keeper_of(&config, &me, program)).await?),
         };
         let shared = Self::share(&config, &me, &identity).await?;
-        let (fatal_sender, fatal) = tokio::sync::mpsc::channel(4);
+        let (fatal_sender, fatal) = mpsc::channel(4);
         let mut daemon = Self {
             stop: CancellationToken::new(),
             live: shared.live.clone(),
@@ -156,7 +165,8 @@ impl Daemon {
             Some(client) => Some(daemon.beside(&shared, loaded, client, &fatal_sender).await?),
             None => None,
         };
-        daemon.observe(&shared, &prober, beside.as_ref());
+        let own = own_view(&shared, &prober, beside.as_ref());
+        daemon.observe(&shared, &prober, Arc::clone(&own));
         let net = Net {
             me: me.clone(),
             group: shared.group.clone(),
@@ -166,7 +176,8 @@ impl Daemon {
             remote: shared.servers.remote(),
         };
         daemon.operate(&shared, &net, beside.as_ref());
-        daemon.serve(&shared, &identity, listener, beside.as_ref(), &fatal_sender);
+        daemon.serve(&shared, &identity, listener, beside.as_ref(), Arc::clone(&own), &fatal_sender);
+        daemon.show(&shared, http, own, router.as_ref().map(Router::counters));
         if let Some(router) = router {
             daemon.route(&shared, router, &prober);
         }
@@ -216,6 +227,7 @@ impl Daemon {
             proposer: Proposer::new(group.clone(), me.clone(), draw_id, now),
             news: Arc::default(),
             live: watch::Sender::new(live(config)),
+            lasting: watch::Sender::new(Lasting::default()),
             config: Arc::clone(config),
             group,
         })
@@ -227,7 +239,7 @@ impl Daemon {
         shared: &Shared,
         loaded: &Loaded,
         keeper: crate::guard::keeper::Client,
-        fatal: &tokio::sync::mpsc::Sender<String>,
+        fatal: &mpsc::Sender<String>,
     ) -> Result<Beside, StartError> {
         let config = &shared.config;
         let local = shared.servers.connector(Address::Socket(config.server.socket.clone()));
@@ -283,11 +295,11 @@ impl Daemon {
             shared.states.clone(),
             Arc::clone(&stop),
         ));
-        Ok(Beside { server, handle, own, actor, stop })
+        Ok(Beside { server, own, actor, stop })
     }
 
     /// Probes, and reports to whoever leads.
-    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, beside: Option<&Beside>) {
+    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: Arc<dyn Fn() -> Report + Send + Sync>) {
         let (mut states, probing) = (shared.states.clone(), Arc::clone(prober));
         self.tasks.spawn(async move {
             loop {
@@ -302,12 +314,9 @@ impl Daemon {
                 }
             }
         });
-        let own = beside.map(|b| b.own.clone());
-        let (seeing, states, config) =
-            (Arc::clone(prober), shared.states.clone(), Arc::clone(&shared.config));
         let nudge = Arc::new(Notify::new());
         let reporter = Reporter::new(ReporterSetup {
-            see: Arc::new(move || see(own.as_ref(), &seeing, config_differs(&config, &states.borrow()))),
+            see: own,
             sink: Arc::new(ToLeader {
                 me: shared.me.clone(),
                 group: shared.group.clone(),
@@ -338,6 +347,7 @@ impl Daemon {
             proposer: shared.proposer.clone(),
             states: shared.states.clone(),
             live: shared.live.subscribe(),
+            lasting: shared.lasting.clone(),
         };
         self.tasks.spawn(lead.run());
         let Some(beside) = beside else { return };
@@ -365,9 +375,10 @@ impl Daemon {
         &mut self,
         shared: &Shared,
         identity: &Arc<Identity>,
-        listener: tokio::net::TcpListener,
+        listener: TcpListener,
         beside: Option<&Beside>,
-        fatal: &tokio::sync::mpsc::Sender<String>,
+        own: Arc<dyn Fn() -> Report + Send + Sync>,
+        fatal: &mpsc::Sender<String>,
     ) {
         let peer = PeerService {
             cluster: shared.config.cluster.name.clone(),
@@ -376,24 +387,49 @@ impl Daemon {
             table: Arc::clone(&shared.table),
             actor: beside.map(|b| Arc::clone(&b.actor)),
         };
+        let control = control(shared, own);
         let (tls, stop, over) = (identity.server_tls(), self.stop.clone(), fatal.clone());
         let peer = PeerServer::new(peer)
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
         self.tasks.spawn(async move {
             let served = async {
-                let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
                 Server::builder()
                     .http2_keepalive_interval(Some(Duration::from_secs(5)))
                     .http2_keepalive_timeout(Some(Duration::from_secs(5)))
                     .concurrency_limit_per_connection(256)
                     .tls_config(tls)?
                     .add_service(peer)
+                    .add_service(ControlServer::new(control))
                     .serve_with_incoming_shutdown(incoming, stop.cancelled())
                     .await
             };
             if let Err(error) = served.await {
                 let _stopping = over.send(format!("the peer service has ended: {error}")).await;
+            }
+        });
+    }
+
+    /// Health and metrics over HTTP.
+    fn show(
+        &mut self,
+        shared: &Shared,
+        listener: TcpListener,
+        own: Arc<dyn Fn() -> Report + Send + Sync>,
+        counters: Option<Counters>,
+    ) {
+        let (group, me) = (shared.group.clone(), shared.me.clone());
+        let (states, leadership, formation) = (group.states(), group.leadership(), group.formation());
+        let read = Arc::new(move || {
+            let router = counters.as_ref().map(Counters::stats);
+            Sample::of(&me, &states.borrow(), &leadership.borrow(), &formation.borrow(), &own(), router)
+        });
+        let metrics = Arc::new(Metrics::new(&shared.config.cluster.name, shared.me.as_str(), read));
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = http::serve(listener, metrics, stop).await {
+                warn!(%error, "the HTTP service has ended");
             }
         });
     }
@@ -407,7 +443,7 @@ impl Daemon {
         });
     }
 
-    fn watch_group(&mut self, fatal: &tokio::sync::mpsc::Sender<String>) {
+    fn watch_group(&mut self, fatal: &mpsc::Sender<String>) {
         let (group, over) = (self.group.clone(), fatal.clone());
         self.tasks.spawn(async move {
             let why = group.stopped().await;
@@ -463,8 +499,8 @@ fn identity(config: &Config, node: &str) -> Result<Arc<Identity>, StartError> {
     Ok(Arc::new(identity))
 }
 
-async fn listen_on(address: &str) -> Result<tokio::net::TcpListener, StartError> {
-    tokio::net::TcpListener::bind(address)
+async fn listen_on(address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
         .await
         .map_err(|source| StartError::Listen { address: address.to_owned(), source })
 }
@@ -486,15 +522,36 @@ fn keeper_of(config: &Config, me: &NodeName, program: &Path) -> SpawnOptions {
     options
 }
 
+/// What this node sees itself, now.
+fn own_view(
+    shared: &Shared,
+    prober: &Arc<Prober>,
+    beside: Option<&Beside>,
+) -> Arc<dyn Fn() -> Report + Send + Sync> {
+    let own = beside.map(|b| b.own.clone());
+    let (prober, states, config) = (Arc::clone(prober), shared.states.clone(), Arc::clone(&shared.config));
+    Arc::new(move || see(own.as_ref(), &prober, config_differs(&config, &states.borrow())))
+}
+
+fn control(shared: &Shared, own: Arc<dyn Fn() -> Report + Send + Sync>) -> Control {
+    let (table, states) = (Arc::clone(&shared.table), shared.states.clone());
+    let lasting = shared.lasting.subscribe();
+    let proposer = shared.proposer.clone();
+    Control {
+        group: shared.group.clone(),
+        peers: Arc::clone(&shared.peers),
+        me: shared.me.clone(),
+        cluster: shared.config.cluster.name.clone(),
+        callers: Callers::Certificates,
+        seen: Arc::new(move || table.snapshot(&states.borrow())),
+        own,
+        lasting: Arc::new(move || *lasting.borrow()),
+        new_id: Arc::new(move || proposer.draw_id()),
+        now: Arc::new(Timestamp::now),
+    }
+}
+
 /// Binds the store to this machine. A container without one counts as the machine it is on.
 fn machine_id() -> String {
     std::fs::read_to_string("/etc/machine-id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
-impl Beside {
-    /// What the guard holds, for status.
-    #[allow(dead_code, reason = "status comes with the control service")]
-    fn guard(&self) -> &GuardHandle {
-        &self.handle
-    }
 }

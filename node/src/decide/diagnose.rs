@@ -149,12 +149,12 @@ fn receiving_from(state: &ClusterState, grant: &Grant, seen: &Observations) -> V
 }
 
 /// Whether a server is wrong enough that `batonctl status` names it; see [`super::troubles`].
-pub(super) fn lagging(behind: Option<Duration>) -> Option<Duration> {
+pub(crate) fn lagging(behind: Option<Duration>) -> Option<Duration> {
     behind.filter(|b| *b >= LAGGING)
 }
 
 /// Why a server is out, in words.
-pub(super) fn out_in_words(reason: &OutReason) -> String {
+pub(crate) fn out_in_words(reason: &OutReason) -> String {
     match reason {
         OutReason::Quarantine { extra } => {
             format!("quarantined, {} transactions that the writer lacks", extra.count())

@@ -39,6 +39,8 @@ pub struct Lead {
     pub states: watch::Receiver<Arc<ClusterState>>,
     /// What this node's file sets at any time.
     pub live: watch::Receiver<Live>,
+    /// How long some conditions have lasted, for whoever asks why nothing happens.
+    pub lasting: watch::Sender<Lasting>,
 }
 
 /// One term of leading.
@@ -143,7 +145,9 @@ impl Lead {
             return self.proposer.must(Change::Live(live)).await;
         }
         let seen = self.table.snapshot(&state);
-        let diagnosis = diagnose(&state, &seen, since.lasting(&state, &seen));
+        let lasting = since.lasting(&state);
+        self.lasting.send_replace(lasting);
+        let diagnosis = diagnose(&state, &seen, lasting);
         since.note(&diagnosis, &state);
         if let Writer::Lost(lost) = &diagnosis.writer {
             return self.begin_failover(term, &state, lost).await;
@@ -196,7 +200,7 @@ impl Lead {
 }
 
 impl Since {
-    fn lasting(&mut self, state: &ClusterState, _seen: &crate::decide::seen::Observations) -> Lasting {
+    fn lasting(&mut self, state: &ClusterState) -> Lasting {
         if self.epoch != state.epoch() {
             *self = Self { epoch: state.epoch(), ..Self::default() };
         }
