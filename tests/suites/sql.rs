@@ -127,6 +127,7 @@ async fn closes_and_opens(dialect: Dialect) -> Result<()> {
         prepared_transactions_are_seen(&managed).await.context("xa")?;
         leftovers_end(&managed).await.context("leftovers")?;
     }
+    a_frozen_server_bounds_every_call(&servers[0]).await.context("frozen")?;
     a_pin_ends_with_its_server(&mut servers[0]).await.context("pin")
 }
 
@@ -286,8 +287,6 @@ async fn prepared_transactions_are_seen(managed: &Managed<'_>) -> Result<()> {
 }
 
 async fn leftovers_end(managed: &Managed<'_>) -> Result<()> {
-    let stranger = managed.connector.clone();
-    drop(stranger);
     let other =
         Connector::new(Address::Socket(managed.server.socket()), LEAST, LEAST_PASSWORD.to_owned().into());
     let left = SqlServer::new(&other);
@@ -297,6 +296,26 @@ async fn leftovers_end(managed: &Managed<'_>) -> Result<()> {
     managed.sql.ping().await?;
     ensure!(managed.sql.kill_own_leftovers().await? == 0);
     Ok(())
+}
+
+/// Over TCP, and with a server that accepts connections and answers nothing.
+async fn a_frozen_server_bounds_every_call(server: &Server) -> Result<()> {
+    let address = Address::Tcp { host: server.address().ip().to_string(), port: server.address().port() };
+    let connector = Connector::new(address, LEAST, LEAST_PASSWORD.to_owned().into());
+    let sql = SqlServer::new(&connector);
+    sql.warm_up().await?;
+    sql.pulse().await?;
+    server.kill(rustix::process::Signal::STOP)?;
+    let begun = Instant::now();
+    let pulses = [sql.pulse().await, sql.pulse().await];
+    let close =
+        sql.close(&CloseOptions { deadline: Duration::from_secs(1), ..CloseOptions::default() }).await;
+    let took = begun.elapsed();
+    server.kill(rustix::process::Signal::CONT)?;
+    ensure!(pulses.iter().all(|p| matches!(p, Err(SqlError::TimedOut { .. }))), "{pulses:?}");
+    ensure!(matches!(close, Err(SqlError::TimedOut { .. })), "{close:?}");
+    ensure!(took < Duration::from_millis(3500), "{took:?}");
+    until("the server to answer again", SOON, async || Ok(sql.pulse().await.is_ok().then_some(()))).await
 }
 
 async fn a_pin_ends_with_its_server(server: &mut Server) -> Result<()> {
@@ -359,6 +378,7 @@ async fn moves_the_writer(dialect: Dialect) -> Result<()> {
     ensure!(matches!(refused, Err(SqlError::Unsafe(_))), "an open server follows: {refused:?}");
     receivers_starve_and_feed(a, [b, c], &mut client).await.context("starve")?;
     received_is_not_thrown_away(c, &mut client).await.context("received")?;
+    an_acker_comes_and_goes(a, c).await.context("acker")?;
 
     move_to(b, a, &[c]).await.context("there")?;
     move_to(a, b, &[c]).await.context("and back")?;
@@ -451,12 +471,28 @@ async fn receivers_starve_and_feed(
     feed
 }
 
+/// The switch takes effect on a running replica, both ways.
+async fn an_acker_comes_and_goes(source: &Managed<'_>, replica: &Managed<'_>) -> Result<()> {
+    let permit = Permit::unconditional();
+    for (on, wanted) in [(false, 1), (true, 2)] {
+        replica.sql.set_acker(on, &permit).await?;
+        ackers(source, wanted).await?;
+        until("the replica to stream", SOON, async || {
+            let seen = replica.sql.pulse().await?;
+            let streams = seen.replication.is_some_and(|c| c.io_running && c.sql_running);
+            Ok((streams && seen.semi_sync.replica_acking == on).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// With the applier stopped and events received, nothing that would lose them is done.
 async fn received_is_not_thrown_away(replica: &Managed<'_>, client: &mut Conn) -> Result<()> {
     let permit = Permit::unconditional();
-    let (stop, start) = match replica.server.dialect() {
-        Dialect::MySql => ("STOP REPLICA SQL_THREAD", "START REPLICA SQL_THREAD"),
-        Dialect::MariaDb => ("STOP SLAVE SQL_THREAD", "START SLAVE SQL_THREAD"),
+    let stop = match replica.server.dialect() {
+        Dialect::MySql => "STOP REPLICA SQL_THREAD",
+        Dialect::MariaDb => "STOP SLAVE SQL_THREAD",
     };
     replica.server.execute([stop]).await?;
     client.query_drop(insert(3, 1)).await?;
@@ -475,7 +511,7 @@ async fn received_is_not_thrown_away(replica: &Managed<'_>, client: &mut Conn) -
         ensure!(matches!(refused, Err(SqlError::Unsafe(_))), "{refused:?}");
     }
     ensure!(replica.sql.received().await?.contains(&received)?);
-    replica.server.execute([start]).await?;
+    replica.sql.start_applier(&permit).await?;
     replica.sql.start_receiver(&permit).await?;
     ensure!(replica.sql.wait_applied(&received, SOON).await?);
     Ok(())

@@ -81,6 +81,21 @@ pub(super) async fn start_receiver(wire: &mut Wire, permit: &Permit) -> Result<(
     step(wire, permit, words(dialect).start_receiver).await
 }
 
+/// Starts the applier.
+pub(super) async fn start_applier(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    let dialect = wire.caps().dialect;
+    let seen = pulse::take(wire).await?;
+    let channel = configured(&seen)?;
+    if channel.sql_running {
+        return Ok(());
+    }
+    if dialect == Dialect::Mariadb && !channel.io_started && !seen.all_applied() {
+        let why = "both threads stand still with received events unapplied: MariaDB throws them away when one starts";
+        return Err(SqlError::Unsafe(why.into()));
+    }
+    step(wire, permit, words(dialect).start_applier).await
+}
+
 /// Starts both threads.
 pub(super) async fn start(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
     let dialect = wire.caps().dialect;
@@ -156,7 +171,13 @@ async fn prepare_mysql(
         if channel.is_some_and(|c| c.io_started) {
             step(wire, permit, MYSQL.stop_receiver).await?;
         }
-        step(wire, permit, MYSQL.start_applier).await?;
+        start_applier(wire, permit).await?;
+        let now = pulse::take(wire).await?;
+        if !now.all_applied() && !now.replication.is_some_and(|c| c.sql_running) {
+            let why =
+                "the applier does not run and received events are unapplied: the change would drop them";
+            return Err(SqlError::Unsafe(why.into()));
+        }
     } else if channel.is_some() {
         step(wire, permit, MYSQL.stop).await?;
     }
