@@ -53,7 +53,8 @@ pub struct CloseOptions {
     pub deadline: Duration,
     /// Kill the sessions of clients after closing. Without it nothing is proven about transactions under way.
     pub kill_sessions: bool,
-    /// Kill sessions that hold the lock when the statement could not get it, once, and try again.
+    /// Kill the clients' sessions when the statement could not get the lock, once, and try again. On MariaDB this ends
+    /// a commit's wait for its acker too: the row becomes visible, its client gets an error. On MySQL it does not.
     pub kill_blockers: bool,
 }
 
