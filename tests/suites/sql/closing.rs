@@ -125,6 +125,15 @@ async fn a_lock_bounds_the_close(managed: &Managed<'_>) -> Result<()> {
     ensure!(matches!(late, Err(SqlError::TimedOut { .. })), "{late:?}");
     ensure!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
     ensure!(managed.closing_statements().await? == 0, "the closing statement is still there");
+
+    // A caller that goes away takes its statement along.
+    let cut = tokio::time::timeout(Duration::from_millis(300), managed.sql.close(&patient)).await;
+    ensure!(cut.is_err(), "{cut:?}");
+    until("the closing statement to end", Duration::from_secs(2), async || {
+        Ok((managed.closing_statements().await? == 0).then_some(()))
+    })
+    .await?;
+
     locker.query_drop("UNLOCK TABLES").await?;
     client.query_drop(insert(2, 1)).await?;
     ensure!(managed.switch().await? == Switch::Open, "the closing statement took effect after all");
