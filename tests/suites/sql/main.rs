@@ -4,12 +4,14 @@
 mod closing;
 mod managed;
 mod moving;
+mod restarting;
 
 use anyhow::Result;
 use baton_tests::sandbox::Dialect;
 
 use closing::closes_and_opens;
 use moving::moves_the_writer;
+use restarting::restarts_with_a_relay_log;
 
 #[tokio::test]
 async fn mysql_closes_and_opens() -> Result<()> {
@@ -29,4 +31,14 @@ async fn mysql_moves_the_writer() -> Result<()> {
 #[tokio::test]
 async fn mariadb_moves_the_writer() -> Result<()> {
     moves_the_writer(Dialect::MariaDb).await
+}
+
+#[tokio::test]
+async fn mysql_restarts_with_a_relay_log() -> Result<()> {
+    restarts_with_a_relay_log(Dialect::MySql).await
+}
+
+#[tokio::test]
+async fn mariadb_restarts_with_a_relay_log() -> Result<()> {
+    restarts_with_a_relay_log(Dialect::MariaDb).await
 }
