@@ -1,5 +1,6 @@
 //! Who leads, and for how long that is certain.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -9,6 +10,9 @@ use openraft::{ChangeMembers, Instant as _, RaftMetrics, ReadPolicy, ServerState
 use super::group::Group;
 use super::types::{Raft, TypeConfig};
 use crate::state::NodeName;
+
+/// Bound on finishing a membership change that was left half done; it is tried again.
+const FINISH: Duration = Duration::from_secs(5);
 
 /// Who leads the group, as far as this node knows: a leader that was cut off learns of its successor late.
 /// Before anything that only the leader may do, ask [`Group::confirm_leadership`].
@@ -122,7 +126,7 @@ impl Group {
             self.tell_leadership(Leadership::of(&metrics));
             self.keep_links(&metrics);
             if half_done(&metrics) {
-                self.finish_change(&raft).await;
+                self.finish_change(&raft);
             }
             let stopping = self.stopping();
             tokio::select! {
@@ -135,13 +139,16 @@ impl Group {
         }
     }
 
-    async fn finish_change(&self, raft: &Raft) {
-        // Whoever makes a change here finishes it; only one that was inherited is left over.
-        let Ok(_changing) = self.changing().try_lock() else { return };
-        let nothing_more = ChangeMembers::AddVoterIds(Default::default());
-        let bound = Duration::from_secs(5);
-        // Failure means that leadership is gone or the quorum is: tried again at the next change of metrics.
-        let _ = tokio::time::timeout(bound, raft.change_membership(nothing_more, false)).await;
+    fn finish_change(&self, raft: &Raft) {
+        // Whoever makes a change here finishes it; only one that was inherited or given up is left over.
+        let Ok(changing) = self.changing().clone().try_lock_owned() else { return };
+        let raft = raft.clone();
+        tokio::spawn(async move {
+            let _changing = changing;
+            let nothing_more = ChangeMembers::AddVoterIds(BTreeSet::new());
+            // Failure means that leadership is gone or the quorum is: tried again at the next change of metrics.
+            let _ = tokio::time::timeout(FINISH, raft.change_membership(nothing_more, false)).await;
+        });
     }
 }
 

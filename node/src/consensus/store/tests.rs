@@ -15,6 +15,16 @@ use crate::consensus::tests::sample::sample;
 use crate::consensus::tests::{Scratch, until};
 use crate::consensus::types::{Entry, LogId, Logged, TypeConfig};
 
+impl Store {
+    /// From now on nothing can be written to `table`.
+    pub(crate) async fn spoil(&self, table: &str) {
+        let refuse =
+            format!("CREATE TRIGGER spoilt BEFORE INSERT ON {table} BEGIN SELECT RAISE(FAIL, 'no'); END");
+        let spoil = self.thread.start("spoil", move |t| t.execute_batch(&refuse)).await.unwrap();
+        spoil.done().await.unwrap();
+    }
+}
+
 fn open(scratch: &Scratch) -> Store {
     Store::open(&scratch.file(), "machine-a", "store-1").unwrap()
 }
@@ -84,9 +94,7 @@ async fn what_is_not_on_disk_is_never_shown() {
     let (shared, _log, mut machine) = load(&store).await;
     apply(&mut machine, [entry(1)]).await.unwrap();
     let before = shared.applied();
-    let refuse = "CREATE TRIGGER full BEFORE INSERT ON machine BEGIN SELECT RAISE(FAIL, 'no'); END";
-    let spoil = store.thread.start("spoil", |t| t.execute_batch(refuse)).await.unwrap();
-    spoil.done().await.unwrap();
+    store.spoil("machine").await;
 
     apply(&mut machine, [entry(2)]).await.unwrap_err();
     assert_eq!(shared.applied(), before);
