@@ -10,6 +10,8 @@ use openraft::type_config::TypeConfigExt;
 use openraft::vote::RaftLeaderId;
 use openraft::{EntryPayload, Membership, RaftLogReader};
 
+use rusqlite::OptionalExtension;
+
 use super::{Binding, Log, Machine, Shared, Store, StoreError};
 use crate::consensus::tests::sample::sample;
 use crate::consensus::tests::{Scratch, until};
@@ -195,4 +197,28 @@ async fn a_store_that_cannot_be_used_says_so() {
 
     let nowhere = Store::open(&scratch.file().join("missing/group.db"), "machine-a", "s").err().unwrap();
     assert!(matches!(nowhere, StoreError::CannotOpen { .. }), "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_or_turns_read_only_is_named() {
+    for (pragma, value, expected) in [("max_page_count", 1, "is full"), ("query_only", 1, "is read-only")] {
+        let scratch = Scratch::new();
+        let store = open(&scratch);
+        let set = move |t: &rusqlite::Transaction<'_>| {
+            t.query_row(&format!("PRAGMA {pragma} = {value}"), [], |_| Ok(())).optional()
+        };
+        store.thread.start("spoil", set).await.unwrap().done().await.unwrap();
+        let error = store.notes().put("a", &"x".repeat(100_000)).await.unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("group.db"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_damage() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    let spoil = |t: &rusqlite::Transaction<'_>| t.execute("INSERT INTO log VALUES (1, '{')", []);
+    store.thread.start("spoil", spoil).await.unwrap().done().await.unwrap();
+    let error = store.load(Arc::new(Shared::new())).await.err().unwrap();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }

@@ -91,7 +91,8 @@ async fn without_a_majority_nothing_is_committed_and_the_caller_learns_what_is_c
     let answer = leader.group.propose(sample(1), Duration::from_millis(300)).await;
     assert!(matches!(answer, Err(ProposeError::Unknown { .. })), "it is in the leader's log: {answer:?}");
     leader.group.confirm_leadership(Duration::from_millis(300)).await.unwrap_err();
-    until("the quorum is lost", || !leader.group.quorum_seen_within(Duration::from_secs(1))).await;
+    until("the quorum is lost", || !leader.group.leadership().borrow().mine).await;
+    assert!(!leader.group.quorum_seen_within(Duration::from_millis(500)));
     let answer = leader.group.propose(sample(2), Duration::from_millis(300)).await;
     assert_eq!(answer, Err(ProposeError::NoLeader), "refused once the quorum's lease is over");
     assert_eq!(leader.index(), before);
@@ -137,6 +138,18 @@ async fn a_node_that_hears_nothing_does_not_unseat_the_leader() {
     all_at(&refs, leader.index()).await;
     propose_surely(leader, 2).await;
     assert_eq!(*leader.group.leadership().borrow(), before);
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_at_rest_goes_on_leading() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let mut leadership = leader_of(&refs).await.group.leadership();
+    let before = leadership.borrow_and_update().clone();
+    let quiet = tokio::time::timeout(Duration::from_secs(3), leadership.changed()).await;
+    assert!(quiet.is_err(), "{before:?} became {:?}", leadership.borrow());
     stop(nodes).await;
 }
 
