@@ -59,13 +59,15 @@ pub struct Link {
 /// All peers, by name.
 pub struct Peers {
     dialer: Dialer,
+    configured: BTreeMap<NodeName, String>,
     links: Mutex<BTreeMap<NodeName, Link>>,
 }
 
 impl Peers {
-    /// No peers yet.
-    pub fn new(dialer: Dialer) -> Self {
-        Self { dialer, links: Mutex::default() }
+    /// No connections yet. `configured` are the addresses in the configuration: they win over those that the
+    /// group remembers, so that a node can move to another address.
+    pub fn new(dialer: Dialer, configured: impl IntoIterator<Item = (NodeName, String)>) -> Self {
+        Self { dialer, configured: configured.into_iter().collect(), links: Mutex::default() }
     }
 
     /// The connections to `name`, if it is known.
@@ -73,11 +75,13 @@ impl Peers {
         self.lock().get(name).cloned()
     }
 
-    /// The connections to `name` at `address` (`host:port`), made if they are not there or lead elsewhere.
+    /// The connections to `name` at its configured address, or else at `address` (`host:port`); made if they are
+    /// not there or lead elsewhere.
     ///
     /// # Errors
     /// [`BadAddress`] when `address` is no address.
     pub fn link(&self, name: &NodeName, address: &str) -> Result<Link, BadAddress> {
+        let address = self.configured.get(name).map_or(address, String::as_str);
         let mut links = self.lock();
         if let Some(link) = links.get(name).filter(|link| link.address == address) {
             return Ok(link.clone());
