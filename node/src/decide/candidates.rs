@@ -35,9 +35,8 @@ impl<'a> Field<'a> {
         let last = old.and_then(|o| seen.last_seen_set(o));
         let known = join(last, state.durability.upto().cloned());
         let mut field = Self { state, operation, seen, answers, old, known, marks: Vec::new() };
-        let quarantined = |n: &NodeName| {
-            state.out.get(n).is_some_and(|o| matches!(o.reason, OutReason::Quarantine { .. }))
-        };
+        let quarantined =
+            |n: &NodeName| state.out.get(n).is_some_and(|o| matches!(o.reason, OutReason::Quarantine { .. }));
         // What only the old writer has was never acknowledged while lossless; it sets no mark for the others.
         field.marks = answers
             .iter()
@@ -102,7 +101,8 @@ impl<'a> Field<'a> {
 
     /// Listed ackers whose answer counts. One whose set shrank since it was last seen has lost what it acknowledged.
     pub(super) fn ackers_answered(&self) -> Vec<&'a Answer> {
-        let shrank = |a: &Answer| self.seen.pulse(&a.node).is_some_and(|(p, _)| !contains(&a.received, &p.received));
+        let shrank =
+            |a: &Answer| self.seen.pulse(&a.node).is_some_and(|(p, _)| !contains(&a.received, &p.received));
         let counts = |a: &&Answer| self.state.ackers.contains(&a.node) && a.still && !shrank(a);
         self.answers.iter().filter(counts).collect()
     }

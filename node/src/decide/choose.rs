@@ -6,7 +6,9 @@ use std::fmt;
 use super::candidates::{Field, contains};
 use super::seen::Observations;
 use crate::gtid::GtidSet;
-use crate::state::{ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, WithoutAckers};
+use crate::state::{
+    ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, WithoutAckers,
+};
 
 /// What a server has, read after the proof.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,7 +188,11 @@ fn with_all_acknowledged<'a>(field: &Field<'_>, fit: &[&'a Answer]) -> Option<(&
 }
 
 /// By the policy: waits, or takes the most advanced one and says what is lost.
-fn with_loss<'a>(field: &Field<'_>, fit: &[&'a Answer], best: &[&'a Answer]) -> Result<(&'a Answer, Loss), Held> {
+fn with_loss<'a>(
+    field: &Field<'_>,
+    fit: &[&'a Answer],
+    best: &[&'a Answer],
+) -> Result<(&'a Answer, Loss), Held> {
     // The first of the most advanced: `max_by_key` alone would take the last.
     let furthest = || fit.iter().rev().max_by_key(|a| a.received.count());
     let chosen = best.first().or_else(furthest).copied().ok_or(Held::NoCandidate)?;
@@ -282,7 +288,9 @@ fn first_durability(state: &ClusterState, chosen: &Answer, ackers: &BTreeSet<Nod
 fn why(field: &Field<'_>, chosen: &Answer, equals: &[NodeName]) -> String {
     let count = field.answers.len();
     match equals {
-        _ if !field.has_all(chosen) => format!("of {count} servers {} has the most that may be promoted", chosen.node),
+        _ if !field.has_all(chosen) => {
+            format!("of {count} servers {} has the most that may be promoted", chosen.node)
+        }
         [] => format!("{} has everything that any of {count} servers received", chosen.node),
         rest => {
             let rest: Vec<_> = rest.iter().map(NodeName::as_str).collect();

@@ -22,7 +22,7 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             Ok(())
         }
         Change::SetMember { node, member } => set_member(state, node, member),
-        Change::DropMember { node } => drop_member(state, node),
+        Change::DropMember { node } => drop_member(state, index, node),
         Change::Adopt { operation, node, by } => adopt(state, at, operation, node, by),
         Change::Release { operation, word } => release(state, at, operation, word),
         Change::Leased { epoch } => {
@@ -40,21 +40,10 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         }
         Change::Grant(next) => grant(state, at, index, next),
         Change::End { operation, ending } => end(state, at, operation, *ending),
-        Change::Ackers { epoch, ackers, why } => set_ackers(state, at, *epoch, ackers, why),
-        Change::Degrade { epoch, reason, upto } => {
-            live(state, *epoch)?;
-            state.durability = Durability::Degraded {
-                since_ms: at,
-                reason: reason.clone(),
-                upto: upto.clone(),
-                may_let_go: true,
-                index,
-            };
-            state.note(at, "not lossless", reason.to_string());
-            Ok(())
-        }
+        Change::Ackers { epoch, ackers, why } => set_ackers(state, at, index, *epoch, ackers, why),
+        Change::Degrade { epoch, reason, upto } => degrade(state, at, index, *epoch, reason, upto.as_ref()),
         Change::Lossless { epoch, after } => lossless(state, at, *epoch, *after),
-        Change::TakeOut { node, reason } => take_out(state, at, node, reason),
+        Change::TakeOut { node, reason } => take_out(state, at, index, node, reason),
         Change::PutIn { node } => {
             member(state, node)?;
             state.out.remove(node);
@@ -93,6 +82,18 @@ fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A member that may be the writer at all.
+fn may_write(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
+    if member(state, node)?.excluded { Err(Refusal::Excluded(node.clone())) } else { Ok(()) }
+}
+
+/// Who held the revoked epoch that the operation under way has not found a successor for.
+fn held_up(state: &ClusterState, epoch: Epoch) -> Result<NodeName, Refusal> {
+    let waiting = state.operation.as_ref().is_some_and(|o| o.from == epoch && o.to.is_none());
+    let grant = state.grant.as_ref().filter(|g| g.epoch == epoch && waiting);
+    grant.map(|g| g.node.clone()).ok_or(Refusal::Revoked(epoch))
+}
+
 /// The grant, if `epoch` is the current one and nothing revokes it.
 fn live(state: &mut ClusterState, epoch: Epoch) -> Result<&mut Grant, Refusal> {
     if state.is_revoked(epoch) {
@@ -121,14 +122,15 @@ fn set_member(state: &mut ClusterState, node: &NodeName, facts: &Member) -> Resu
     Ok(())
 }
 
-fn drop_member(state: &mut ClusterState, node: &NodeName) -> Result<(), Refusal> {
+fn drop_member(state: &mut ClusterState, index: u64, node: &NodeName) -> Result<(), Refusal> {
     member(state, node)?;
     if state.grant.as_ref().is_some_and(|g| g.node == *node) && state.phase == Phase::Managed {
         return Err(Refusal::HoldsGrant(node.clone()));
     }
+    may_shrink(state, node)?;
     state.members.remove(node);
-    state.ackers.remove(node);
     state.out.remove(node);
+    remove_acker(state, index, node);
     Ok(())
 }
 
@@ -190,8 +192,8 @@ fn opened(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, by: &NodeName)
         return Err(Refusal::OtherEpoch { have: grant.epoch, given: epoch });
     }
     grant.opened_ms.get_or_insert(at);
-    if let Some(operation) = &mut state.operation {
-        operation.opened_ms.get_or_insert(at);
+    if let Some(operation) = state.operation.as_mut().filter(|o| o.opened_ms.is_none()) {
+        operation.opened_ms = Some(at);
         operation.steps.push(Step {
             at_ms: at,
             node: by.clone(),
@@ -207,15 +209,21 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
     if state.phase == Phase::Observing {
         return Err(Refusal::Observing);
     }
-    let from_node = live(state, begin.epoch)?.node.clone();
+    let from_node = match live(state, begin.epoch) {
+        Ok(grant) => grant.node.clone(),
+        // An operator's word may be what an automatic failover waits for, and nothing else could bring it the word.
+        Err(Refusal::Revoked(_)) if begin.forced.is_some() => held_up(state, begin.epoch)?,
+        Err(refusal) => return Err(refusal),
+    };
     if state.pause.as_ref().is_some_and(|p| at < p.until_ms) && begin.forced.is_none() {
         return Err(Refusal::Paused);
     }
     if let Some(wanted) = &begin.wanted {
         fit(state, wanted)?;
+        may_write(state, wanted)?;
     }
-    // An operation that has granted this epoch and lost its candidate is superseded; there is no other kind yet that
-    // could still be under way with a live grant.
+    // Either an operation that has granted this epoch and lost its candidate, or one of this epoch that an operator's
+    // word takes over.
     if let Some(unfinished) = state.operation.take() {
         keep(state, at, unfinished, Ending::Superseded);
     }
@@ -241,7 +249,16 @@ fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant)
         return Err(Refusal::NotRevoked(have));
     }
     fit(state, &next.node)?;
+    may_write(state, &next.node)?;
+    let unleased = state.grant.as_ref().is_some_and(|g| g.unleased);
+    let carried = state.durability.upto().cloned();
     let operation = running(state, &next.operation)?;
+    match next.proof.kind {
+        // No voter ever granted anything under it, so the end of what they granted says nothing.
+        ProofKind::Expired if unleased => return Err(Refusal::Unleased(have)),
+        ProofKind::Forced if operation.forced.is_none() => return Err(Refusal::NotForced(have)),
+        _ => {}
+    }
     let epoch = have.next();
     operation.proof = Some(next.proof.clone());
     operation.loss = Some(next.loss.clone());
@@ -261,7 +278,7 @@ fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant)
         _ => Durability::Degraded {
             since_ms: at,
             reason: DegradeReason::NewEpoch,
-            upto: None,
+            upto: carried,
             may_let_go: false,
             index,
         },
@@ -285,6 +302,7 @@ fn end(state: &mut ClusterState, at: UnixMillis, id: &OperationId, ending: Endin
 fn set_ackers(
     state: &mut ClusterState,
     at: UnixMillis,
+    index: u64,
     epoch: Epoch,
     ackers: &std::collections::BTreeSet<NodeName>,
     why: &str,
@@ -296,8 +314,61 @@ fn set_ackers(
             return Err(Refusal::HoldsGrant(writer));
         }
     }
+    // With fewer than a commit waits for, the answers of all of them would prove nothing.
+    if state.durability.is_lossless() && ackers.len() < state.safety.wait_count as usize {
+        return Err(Refusal::TooFewAckers);
+    }
+    let shrinks = !state.ackers.is_subset(ackers);
     state.ackers = ackers.clone();
+    if shrinks {
+        acker_left(state, index);
+    }
     state.note(at, "ackers changed", why.to_owned());
+    Ok(())
+}
+
+/// An acker may be the only one with an acknowledged write as long as the cluster is lossless: it leaves the list by
+/// [`Change::Ackers`] alone, which is proposed once the others have all that it had.
+fn may_shrink(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
+    if state.durability.is_lossless() && state.ackers.contains(node) {
+        return Err(Refusal::IsAcker(node.clone()));
+    }
+    Ok(())
+}
+
+fn remove_acker(state: &mut ClusterState, index: u64, node: &NodeName) {
+    if state.ackers.remove(node) {
+        acker_left(state, index);
+    }
+}
+
+/// A `Lossless` whose one acknowledged commit came from a server that has left the list since must not stand.
+fn acker_left(state: &mut ClusterState, at_index: u64) {
+    if let Durability::Degraded { index, .. } = &mut state.durability {
+        *index = at_index;
+    }
+}
+
+fn degrade(
+    state: &mut ClusterState,
+    at: UnixMillis,
+    index: u64,
+    epoch: Epoch,
+    reason: &DegradeReason,
+    upto: Option<&crate::gtid::GtidSet>,
+) -> Result<(), Refusal> {
+    live(state, epoch)?;
+    // What was acknowledged while lossless has to stay known, however many epochs later it is asked for.
+    if state.durability.is_lossless() && upto.is_none() {
+        return Err(Refusal::UptoMissing);
+    }
+    let upto = match (state.durability.upto(), upto) {
+        (Some(before), Some(now)) => Some(before.union(now).unwrap_or_else(|_| now.clone())),
+        (before, now) => before.or(now).cloned(),
+    };
+    state.durability =
+        Durability::Degraded { since_ms: at, reason: reason.clone(), upto, may_let_go: true, index };
+    state.note(at, "not lossless", reason.to_string());
     Ok(())
 }
 
@@ -319,6 +390,7 @@ fn lossless(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, after: u64) 
 fn take_out(
     state: &mut ClusterState,
     at: UnixMillis,
+    index: u64,
     node: &NodeName,
     reason: &OutReason,
 ) -> Result<(), Refusal> {
@@ -326,7 +398,8 @@ fn take_out(
     if state.is_writer(node) {
         return Err(Refusal::HoldsGrant(node.clone()));
     }
-    state.ackers.remove(node);
+    may_shrink(state, node)?;
+    remove_acker(state, index, node);
     state.out.insert(node.clone(), Out { reason: reason.clone(), since_ms: at });
     let why = match reason {
         OutReason::Quarantine { extra } => {
