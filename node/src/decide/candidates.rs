@@ -37,10 +37,11 @@ impl<'a> Field<'a> {
         let mut field = Self { state, operation, seen, answers, old, known, marks: Vec::new() };
         let quarantined =
             |n: &NodeName| state.out.get(n).is_some_and(|o| matches!(o.reason, OutReason::Quarantine { .. }));
+        let has_server = |n: &NodeName| state.members.get(n).is_some_and(|m| m.server.is_some());
         // What only the old writer has was never acknowledged while lossless; it sets no mark for the others.
         field.marks = answers
             .iter()
-            .filter(|a| Some(&a.node) != old && !quarantined(&a.node))
+            .filter(|a| Some(&a.node) != old && has_server(&a.node) && !quarantined(&a.node))
             .map(|a| field.without_errant(a))
             .collect();
         field
@@ -117,10 +118,21 @@ impl<'a> Field<'a> {
 
     /// What a server received, less its errant transactions.
     pub(super) fn without_errant(&self, answer: &Answer) -> GtidSet {
-        match self.errant(answer) {
-            Some(errant) => answer.received.subtract(&errant).unwrap_or_else(|_| answer.received.clone()),
-            None => answer.received.clone(),
-        }
+        self.clean(answer).unwrap_or_else(|| answer.received.clone())
+    }
+
+    fn clean(&self, answer: &Answer) -> Option<GtidSet> {
+        let errant = self.errant(answer)?;
+        let GtidSet::Mariadb(received) = &answer.received else {
+            return answer.received.subtract(&errant).ok();
+        };
+        // A line cannot be cut in its middle: it is put together again from what other servers committed and what others
+        // have.
+        let own = self.seen.own(&answer.node)?.about.as_ref()?.server_id.to_string();
+        let text = received.to_string();
+        let others: Vec<&str> = text.split(',').filter(|gtid| gtid.split('-').nth(1) != Some(&own)).collect();
+        let shared = answer.received.intersect(&self.known_elsewhere(answer)?).ok()?;
+        GtidSet::parse_mariadb_state(&others.join(",")).ok()?.union(&shared).ok()
     }
 
     /// Transactions that this server committed first and nobody else has: written past Baton, or the tail of an earlier
@@ -129,10 +141,14 @@ impl<'a> Field<'a> {
         if Some(&answer.node) == self.old {
             return None;
         }
-        let others = self.answers.iter().filter(|a| a.node != answer.node).map(|a| &a.received);
-        let known = others.fold(self.known.clone()?, |all, set| all.union(set).unwrap_or(all));
-        let extra = answer.received.subtract(&known).ok()?;
+        let extra = answer.received.subtract(&self.known_elsewhere(answer)?).ok()?;
         own_part(self.seen, &answer.node, &extra)
+    }
+
+    /// What the old writer is known to have had, and what the others received.
+    fn known_elsewhere(&self, answer: &Answer) -> Option<GtidSet> {
+        let others = self.answers.iter().filter(|a| a.node != answer.node).map(|a| &a.received);
+        Some(others.fold(self.known.clone()?, |all, set| all.union(set).unwrap_or(all)))
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Choice {
     /// The others that have all that this one has, best first, should this one not get ready in time. The rest of this
     /// choice does not hold for them: choose again.
     pub runners_up: Vec<NodeName>,
-    /// Why this one, in words.
+    /// Why this one, in words that go on from its name.
     pub why: String,
 }
 
@@ -179,12 +179,15 @@ fn judge(field: &Field<'_>, candidate: &Answer) -> Result<Loss, (Held, Loss)> {
 }
 
 /// While lossless and with enough ackers heard, what no acker has was never acknowledged: a server that is ahead of them
-/// and may not be the writer, or that went its own way, holds nobody up.
+/// and may not be the writer, or that went its own way, holds nobody up. Not so for the old writer: one that lacks what it
+/// sent to another may have lost more with its disk.
 fn with_all_acknowledged<'a>(field: &Field<'_>, fit: &[&'a Answer]) -> Option<(&'a Answer, Loss)> {
     if !field.state.durability.is_lossless() {
         return None;
     }
-    fit.iter().find_map(|c| Some((*c, judge(field, c).ok()?)))
+    let mut fit: Vec<&Answer> = fit.iter().copied().filter(|a| Some(&a.node) != field.old).collect();
+    fit.sort_by_cached_key(|a| std::cmp::Reverse(field.without_errant(a).count()));
+    fit.into_iter().find_map(|c| Some((c, judge(field, c).ok()?)))
 }
 
 /// By the policy: waits, or takes the most advanced one and says what is lost.
@@ -289,12 +292,16 @@ fn why(field: &Field<'_>, chosen: &Answer, equals: &[NodeName]) -> String {
     let count = field.answers.len();
     match equals {
         _ if !field.has_all(chosen) => {
-            format!("of {count} servers {} has the most that may be promoted", chosen.node)
+            format!("has the most of {count} servers that may be promoted")
         }
-        [] => format!("{} has everything that any of {count} servers received", chosen.node),
+        [] if count == 1 => "alone has answered".to_owned(),
+        [] => format!("has everything that any of {count} servers received"),
         rest => {
             let rest: Vec<_> = rest.iter().map(NodeName::as_str).collect();
-            format!("{} and {} have everything; {} comes first", chosen.node, rest.join(", "), chosen.node)
+            format!(
+                "has everything that any of {count} servers received, as has {}; comes first",
+                rest.join(", ")
+            )
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::diagnose::{FRESH, RECEIVING_WITHIN};
-use super::seen::{Observations, Pulse};
+use super::seen::{Channel, Observations, OwnServer, Pulse};
 use crate::gtid::GtidSet;
 use crate::state::{ClusterState, DegradeReason, Durability, Grant, NodeName, WithoutAckers};
 
@@ -68,8 +68,7 @@ fn degrade(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<U
         return None;
     }
     let wanted = state.safety.wait_count as usize;
-    let dead = |a: &&NodeName| seen.own(a).is_some_and(super::seen::OwnServer::is_gone);
-    if state.ackers.iter().filter(|a| !dead(a)).count() < wanted {
+    if state.ackers.iter().filter(|a| !is_gone(seen, a)).count() < wanted {
         return Some(Upkeep::Degrade(DegradeReason::NoAcker));
     }
     let limit = Duration::from_millis(state.safety.degrade_after_ms);
@@ -118,9 +117,8 @@ fn ackers(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Up
     // Off the list only when enough other ackers have all that the lost one may have acknowledged.
     let (gone, why) = state.ackers.iter().find_map(|a| Some((a, off(state, grant, seen, a, writer_age)?)))?;
     let others = state.ackers.iter().filter(|a| *a != gone);
-    let covers = |a: &NodeName| {
-        seen.pulse(a).is_some_and(|(p, age)| age <= FRESH && p.acks && holds(&p.received, &writer.executed))
-    };
+    let covers =
+        |a: &NodeName| fresh(seen, a).is_some_and(|p| p.acks && holds(&p.received, &writer.executed));
     if others.clone().filter(|a| covers(a)).count() < state.safety.wait_count as usize {
         return None;
     }
@@ -175,12 +173,11 @@ fn can_ack(
     node: &NodeName,
     writer: &Pulse,
 ) -> bool {
-    let Some((pulse, age)) = seen.pulse(node) else { return false };
+    let (Some(pulse), Some((_, age))) = (fresh(seen, node), seen.pulse(node)) else { return false };
     let safe =
         seen.own(node).and_then(|o| o.about.as_ref()).is_some_and(|a| !a.findings.iter().any(|f| f.error));
     let Some(channel) = &pulse.channel else { return false };
     safe && !channel.delayed
-        && age <= FRESH
         && is_near(pulse, writer)
         && follows(state, grant, pulse)
         && channel.io_running
@@ -197,13 +194,14 @@ fn regain(state: &ClusterState, seen: &Observations) -> Option<Upkeep> {
     };
     let grant = state.live_grant()?;
     grant.opened_ms?;
-    let (writer, _) = seen.pulse(&grant.node).filter(|(_, age)| *age <= FRESH)?;
+    let writer = fresh(seen, &grant.node)?;
     let acking = |a: &&NodeName| {
-        seen.pulse(a).is_some_and(|(p, age)| {
-            let channel = p.channel.as_ref();
-            let receives = channel.is_some_and(|c| c.io_running && c.is_receiving(age, RECEIVING_WITHIN));
-            age <= FRESH && p.acks && receives && follows(state, grant, p) && is_near(p, writer)
-        })
+        let Some((pulse, (_, age))) = fresh(seen, a).zip(seen.pulse(a)) else { return false };
+        let receives = |c: &Channel| c.io_running && c.is_receiving(age, RECEIVING_WITHIN);
+        pulse.acks
+            && pulse.channel.as_ref().is_some_and(receives)
+            && follows(state, grant, pulse)
+            && is_near(pulse, writer)
     };
     let acking = state.ackers.iter().filter(acking).count();
     let enough = acking >= state.safety.wait_count as usize;
@@ -218,7 +216,10 @@ fn only_listed(
     writer: &Pulse,
     acking: usize,
 ) -> bool {
-    let acks = |n: &NodeName| seen.pulse(n).filter(|(_, age)| *age <= FRESH).map(|(p, _)| p.acks);
+    let acks = |n: &NodeName| match fresh(seen, n) {
+        None if is_gone(seen, n) => Some(false),
+        pulse => pulse.map(|p| p.acks),
+    };
     let unlisted =
         state.data_nodes().map(|(n, _)| n).filter(|n| **n != grant.node && !state.ackers.contains(*n));
     let unlisted: Vec<Option<bool>> = unlisted.map(acks).collect();
@@ -243,6 +244,16 @@ fn leadership(state: &ClusterState, grant: &Grant, seen: &Observations, leader: 
         state.members.keys().filter(|n| **n != grant.node).filter(answers).collect();
     others.sort_by_key(|n| state.members.get(*n).is_some_and(|m| m.server.is_some()));
     others.first().map(|n| Upkeep::MoveLeadership((*n).clone()))
+}
+
+fn is_gone(seen: &Observations, node: &NodeName) -> bool {
+    seen.own(node).is_some_and(OwnServer::is_gone)
+}
+
+/// What a server says about the present; nothing once it is gone, however young its last word is.
+fn fresh<'a>(seen: &'a Observations, node: &NodeName) -> Option<&'a Pulse> {
+    let pulse = seen.pulse(node).filter(|(_, age)| *age <= FRESH && !is_gone(seen, node));
+    pulse.map(|(pulse, _)| pulse)
 }
 
 fn follows(state: &ClusterState, grant: &Grant, pulse: &Pulse) -> bool {
