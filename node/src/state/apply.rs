@@ -1,9 +1,10 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
+use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_ackers, take_out};
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
-    KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Out, OutReason, Pause, Phase,
-    Proof, ProofKind, Refusal, Step, UnixMillis, trim,
+    KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
+    Refusal, Step, UnixMillis, trim,
 };
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
@@ -67,12 +68,12 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
     }
 }
 
-fn member<'a>(state: &'a ClusterState, node: &NodeName) -> Result<&'a Member, Refusal> {
+pub(super) fn member<'a>(state: &'a ClusterState, node: &NodeName) -> Result<&'a Member, Refusal> {
     state.members.get(node).ok_or_else(|| Refusal::NoSuchNode(node.clone()))
 }
 
 /// A member with a server that is not out.
-fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
+pub(super) fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
     if member(state, node)?.server.is_none() {
         return Err(Refusal::Witness(node.clone()));
     }
@@ -95,7 +96,7 @@ fn held_up(state: &ClusterState, epoch: Epoch) -> Result<NodeName, Refusal> {
 }
 
 /// The grant, if `epoch` is the current one and nothing revokes it.
-fn live(state: &mut ClusterState, epoch: Epoch) -> Result<&mut Grant, Refusal> {
+pub(super) fn live(state: &mut ClusterState, epoch: Epoch) -> Result<&mut Grant, Refusal> {
     if state.is_revoked(epoch) {
         return Err(Refusal::Revoked(epoch));
     }
@@ -296,118 +297,6 @@ fn end(state: &mut ClusterState, at: UnixMillis, id: &OperationId, ending: Endin
     if let Some(operation) = state.operation.take() {
         keep(state, at, operation, ending);
     }
-    Ok(())
-}
-
-fn set_ackers(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    index: u64,
-    epoch: Epoch,
-    ackers: &std::collections::BTreeSet<NodeName>,
-    why: &str,
-) -> Result<(), Refusal> {
-    let writer = live(state, epoch)?.node.clone();
-    for acker in ackers {
-        fit(state, acker)?;
-        if *acker == writer {
-            return Err(Refusal::HoldsGrant(writer));
-        }
-    }
-    // With fewer than a commit waits for, the answers of all of them would prove nothing.
-    if state.durability.is_lossless() && ackers.len() < state.safety.wait_count as usize {
-        return Err(Refusal::TooFewAckers);
-    }
-    let shrinks = !state.ackers.is_subset(ackers);
-    state.ackers = ackers.clone();
-    if shrinks {
-        acker_left(state, index);
-    }
-    state.note(at, "ackers changed", why.to_owned());
-    Ok(())
-}
-
-/// An acker may be the only one with an acknowledged write as long as the cluster is lossless: it leaves the list by
-/// [`Change::Ackers`] alone, which is proposed once the others have all that it had.
-fn may_shrink(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
-    if state.durability.is_lossless() && state.ackers.contains(node) {
-        return Err(Refusal::IsAcker(node.clone()));
-    }
-    Ok(())
-}
-
-fn remove_acker(state: &mut ClusterState, index: u64, node: &NodeName) {
-    if state.ackers.remove(node) {
-        acker_left(state, index);
-    }
-}
-
-/// A `Lossless` whose one acknowledged commit came from a server that has left the list since must not stand.
-fn acker_left(state: &mut ClusterState, at_index: u64) {
-    if let Durability::Degraded { index, .. } = &mut state.durability {
-        *index = at_index;
-    }
-}
-
-fn degrade(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    index: u64,
-    epoch: Epoch,
-    reason: &DegradeReason,
-    upto: Option<&crate::gtid::GtidSet>,
-) -> Result<(), Refusal> {
-    live(state, epoch)?;
-    // What was acknowledged while lossless has to stay known, however many epochs later it is asked for.
-    if state.durability.is_lossless() && upto.is_none() {
-        return Err(Refusal::UptoMissing);
-    }
-    let upto = match (state.durability.upto(), upto) {
-        (Some(before), Some(now)) => Some(before.union(now).unwrap_or_else(|_| now.clone())),
-        (before, now) => before.or(now).cloned(),
-    };
-    state.durability =
-        Durability::Degraded { since_ms: at, reason: reason.clone(), upto, may_let_go: true, index };
-    state.note(at, "not lossless", reason.to_string());
-    Ok(())
-}
-
-fn lossless(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, after: u64) -> Result<(), Refusal> {
-    live(state, epoch)?;
-    let unchanged = match &state.durability {
-        Durability::Degraded { index, .. } => *index == after,
-        Durability::Unknown => true,
-        Durability::Lossless { .. } => return Ok(()),
-    };
-    if !unchanged || state.ackers.len() < state.safety.wait_count as usize {
-        return Err(Refusal::DurabilityChanged);
-    }
-    state.durability = Durability::Lossless { since_ms: at };
-    state.note(at, "lossless", "one commit was acknowledged by the ackers".to_owned());
-    Ok(())
-}
-
-fn take_out(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    index: u64,
-    node: &NodeName,
-    reason: &OutReason,
-) -> Result<(), Refusal> {
-    member(state, node)?;
-    if state.is_writer(node) {
-        return Err(Refusal::HoldsGrant(node.clone()));
-    }
-    may_shrink(state, node)?;
-    remove_acker(state, index, node);
-    state.out.insert(node.clone(), Out { reason: reason.clone(), since_ms: at });
-    let why = match reason {
-        OutReason::Quarantine { extra } => {
-            format!("it has {} transactions that the writer lacks", extra.count())
-        }
-        OutReason::Maintenance => "maintenance".to_owned(),
-    };
-    state.note(at, &format!("{node} is out"), why);
     Ok(())
 }
 

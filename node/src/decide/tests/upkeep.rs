@@ -61,7 +61,8 @@ fn a_replica_becomes_an_acker_once_it_has_caught_up() {
         seen.pulse("db3").acks = false;
     };
     assert_ackers(after(unlisted), "db2 db3");
-    let not: [(&str, fn(&mut ClusterState, &mut Seen)); 8] = [
+    type Change = fn(&mut ClusterState, &mut Seen);
+    let not: [(&str, Change); 8] = [
         ("lags", |_, seen| seen.channel("db3").behind = Some(ms(6000))),
         ("unknown lag", |_, seen| seen.channel("db3").behind = None),
         ("delayed", |_, seen| seen.channel("db3").delayed = true),
