@@ -377,7 +377,8 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     socket                    = "/run/mysqld/mysqld.sock"          # default
     # unit is not set
     # start_command is not set
-    connect_timeout           = "500ms"                            # default
+    accepted_accounts         = "root@localhost, mysql@localhost, mariadb.sys@localhost"  # default
+    connect_timeout           = "500ms"                                                   # default
 
     [failover]
     automatic         = true                       # default

@@ -4,6 +4,7 @@ mod ports;
 mod reports;
 mod routes;
 mod servers;
+mod settings;
 mod start;
 
-pub use start::{Daemon, StartError};
+pub use start::{Daemon, Reloader, StartError};

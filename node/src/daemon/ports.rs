@@ -56,13 +56,19 @@ fn electorate(membership: &MembershipView) -> Electorate {
 pub(super) struct Keeper(pub(super) Client);
 
 impl KeeperPort for Keeper {
-    fn arm(&self, epoch: Epoch, process: (i32, u64), deadline: Option<Boottime>) -> BoxFuture<'_, Result<(), String>> {
+    fn arm(
+        &self,
+        epoch: Epoch,
+        process: (i32, u64),
+        deadline: Option<Boottime>,
+    ) -> BoxFuture<'_, Result<(), String>> {
         let request = ArmRequest { epoch: epoch.0, pid: process.0, start_time_ticks: process.1, deadline };
         async move { self.0.arm(request).await.map(drop).map_err(|e| e.to_string()) }.boxed()
     }
 
     fn extend(&self, epoch: Epoch, pid: i32, deadline: Boottime) -> BoxFuture<'_, Result<(), String>> {
-        async move { self.0.extend(epoch.0, pid, deadline).await.map(drop).map_err(|e| e.to_string()) }.boxed()
+        async move { self.0.extend(epoch.0, pid, deadline).await.map(drop).map_err(|e| e.to_string()) }
+            .boxed()
     }
 
     fn closed(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>> {
@@ -129,7 +135,11 @@ impl Opener for Pin {
         self.0.is_broken()
     }
 
-    fn make_wait<'a>(&'a mut self, wait_count: u32, permit: &'a Permit) -> BoxFuture<'a, Result<(), SqlError>> {
+    fn make_wait<'a>(
+        &'a mut self,
+        wait_count: u32,
+        permit: &'a Permit,
+    ) -> BoxFuture<'a, Result<(), SqlError>> {
         async move { self.0.make_source_wait(wait_count, permit, STATEMENTS_WITHIN).await.map(drop) }.boxed()
     }
 

@@ -42,7 +42,14 @@ pub(super) async fn follow(
             writer: wanted.writer.and_then(|a| resolved.get(&a).copied()),
             readers: wanted.readers.iter().filter_map(|a| resolved.get(a).copied()).collect(),
         };
-        routes.send_if_modified(|now| if *now == next { false } else { *now = next; true });
+        routes.send_if_modified(|now| {
+            if *now == next {
+                false
+            } else {
+                *now = next;
+                true
+            }
+        });
         tokio::select! {
             changed = states.changed() => if changed.is_err() { return },
             () = sleep(TICK) => {}
@@ -61,7 +68,8 @@ fn wanted(state: &ClusterState, prober: &Prober) -> Wanted {
     let grant = state.live_grant().filter(|g| g.opened_ms.is_some());
     let seen = prober.now();
     let reads = |node: &NodeName| {
-        let answers = seen.get(node).is_some_and(|p| p.ever && p.silent_for <= SILENT && p.open == Some(false));
+        let answers =
+            seen.get(node).is_some_and(|p| p.ever && p.silent_for <= SILENT && p.open == Some(false));
         answers && !state.out.contains_key(node) && !state.grant.as_ref().is_some_and(|g| g.node == *node)
     };
     let readers = state.data_nodes().map(|(n, _)| n).filter(|n| reads(n)).filter_map(address).collect();
@@ -78,9 +86,10 @@ fn only_open(
     state: &ClusterState,
     seen: &BTreeMap<NodeName, crate::decide::seen::Probe>,
 ) -> Option<NodeName> {
-    let mut open = state.data_nodes().map(|(n, _)| n).filter(|n| {
-        seen.get(*n).is_some_and(|p| p.open == Some(true) && p.silent_for <= SILENT)
-    });
+    let mut open = state
+        .data_nodes()
+        .map(|(n, _)| n)
+        .filter(|n| seen.get(*n).is_some_and(|p| p.open == Some(true) && p.silent_for <= SILENT));
     let first = open.next().cloned();
     if open.next().is_some() { None } else { first }
 }

@@ -28,7 +28,7 @@ impl Servers {
             replication_user: server.replication_user.clone(),
             replication_password: read_password(&server.replication_password_file)?,
             limits: Limits { connect: server.connect_timeout, ..Limits::default() },
-            accepted: server.accepted_accounts.clone(),
+            accepted: server.accepted_accounts.split(',').map(|a| a.trim().to_owned()).collect(),
         })
     }
 
@@ -45,7 +45,8 @@ impl Servers {
             let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
             let make = || {
                 let HostPort { host, port } = host_port(address);
-                Arc::new(SqlServer::new(&this.connector(Address::Tcp { host, port }))) as Arc<dyn ManagedServer>
+                Arc::new(SqlServer::new(&this.connector(Address::Tcp { host, port })))
+                    as Arc<dyn ManagedServer>
             };
             Arc::clone(made.entry(address.to_owned()).or_insert_with(make))
         })

@@ -5,7 +5,9 @@ use std::fmt;
 
 use super::seen::Observations;
 use crate::gtid::GtidSet;
-use crate::state::{ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, WithoutAckers};
+use crate::state::{
+    ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, WithoutAckers,
+};
 
 /// What a server has, read after the proof.
 #[derive(Clone, Debug, PartialEq)]

@@ -51,7 +51,8 @@ fn writer(
     match unreachable(state, grant, seen) {
         Some((lost, receiving)) if receiving.is_empty() => return Writer::Lost(lost),
         Some((lost, receiving)) => {
-            let against = receiving.iter().map(|r| format!("{r} still receives from {}", grant.node)).collect();
+            let against =
+                receiving.iter().map(|r| format!("{r} still receives from {}", grant.node)).collect();
             troubles.push(Trouble::WriterUnreachableButReplicating { replicas: receiving });
             return Writer::Suspected(lost, against);
         }
@@ -60,7 +61,8 @@ fn writer(
     if grant.opened_ms.is_none() {
         if lasting.unopened >= OPEN_WITHIN {
             let why = seen.own(&grant.node).and_then(|o| o.guard.trouble.clone());
-            let evidence = why.unwrap_or_else(|| format!("not open {} s after its grant", OPEN_WITHIN.as_secs()));
+            let evidence =
+                why.unwrap_or_else(|| format!("not open {} s after its grant", OPEN_WITHIN.as_secs()));
             return Writer::Lost(WriterLost { kind: LostKind::WriterNeverOpened, evidence: vec![evidence] });
         }
         return Writer::Opening;
@@ -77,7 +79,8 @@ fn told_by_its_node(
 ) -> Option<WriterLost> {
     let heard = seen.of(&grant.node).filter(|h| h.age <= FRESH)?;
     let own = heard.report.own.as_ref()?;
-    let lost = |kind, what: String| Some(WriterLost { kind, evidence: vec![format!("{}: {what}", grant.node)] });
+    let lost =
+        |kind, what: String| Some(WriterLost { kind, evidence: vec![format!("{}: {what}", grant.node)] });
     if own.is_gone() {
         return lost(LostKind::WriterCrashed, "the server's process exited and its port refuses".into());
     }
@@ -107,8 +110,12 @@ pub(super) fn fresh_pulse<'a>(heard: &Heard, own: &'a OwnServer) -> Option<&'a P
 
 /// A majority of the voters has no answer, each by its own probe; the writer's own node does not count. Returns the
 /// replicas that still receive, which forbid a failover.
-fn unreachable(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<(WriterLost, Vec<NodeName>)> {
-    let limit = Duration::from_millis(state.safety.unreachable_after_ms);
+fn unreachable(
+    state: &ClusterState,
+    grant: &Grant,
+    seen: &Observations,
+) -> Option<(WriterLost, Vec<NodeName>)> {
+    let limit = Duration::from_millis(state.safety.live.unreachable_after_ms);
     let mut evidence = Vec::new();
     for voter in state.members.keys().filter(|v| **v != grant.node) {
         let heard = seen.of(voter).filter(|h| h.age <= FRESH);
@@ -142,12 +149,12 @@ fn receiving_from(state: &ClusterState, grant: &Grant, seen: &Observations) -> V
 }
 
 /// Whether a server is wrong enough that `batonctl status` names it; see [`super::troubles`].
-pub(super) fn lagging(behind: Option<Duration>) -> Option<Duration> {
+pub(crate) fn lagging(behind: Option<Duration>) -> Option<Duration> {
     behind.filter(|b| *b >= LAGGING)
 }
 
 /// Why a server is out, in words.
-pub(super) fn out_in_words(reason: &OutReason) -> String {
+pub(crate) fn out_in_words(reason: &OutReason) -> String {
     match reason {
         OutReason::Quarantine { extra } => {
             format!("quarantined, {} transactions that the writer lacks", extra.count())

@@ -1,10 +1,12 @@
 //! Decisions: pure functions of what was agreed ([`crate::state`]) and what was seen ([`seen`]). No I/O, no clock, no
 //! randomness. [`diagnose`] names what is wrong, [`choose`] who becomes the writer, [`upkeep`] what a healthy cluster
-//! still needs.
+//! still needs, [`adoption`] whether an existing cluster can be taken into care.
 
+pub mod adoption;
 pub mod choose;
 pub mod diagnose;
 pub mod diagnosis;
+pub mod finding;
 pub mod seen;
 mod troubles;
 pub mod upkeep;

@@ -20,7 +20,8 @@ pub(super) fn collect(state: &ClusterState, seen: &Observations, writer: &Writer
 
 fn open_servers(state: &ClusterState, seen: &Observations, writer: &Writer, into: &mut Vec<Trouble>) {
     let is_open = |n: &NodeName| {
-        let by_itself = seen.of(n).and_then(|h| fresh_pulse(h, h.report.own.as_ref()?)).is_some_and(|p| p.open);
+        let by_itself =
+            seen.of(n).and_then(|h| fresh_pulse(h, h.report.own.as_ref()?)).is_some_and(|p| p.open);
         let by_probe = seen.iter().any(|(_, h)| {
             let probe = h.report.probes.get(n);
             h.age <= FRESH && probe.is_some_and(|p| p.open == Some(true) && h.age + p.silent_for <= FRESH)
@@ -43,7 +44,11 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mu
     let has_server = state.members.get(node).is_some_and(|m| m.server.is_some());
     let Some(heard) = seen.of(node).filter(|h| h.age <= FRESH * 3) else {
         let answers = has_server && answers_somebody(seen, node);
-        into.push(if answers { Trouble::NodeDownServerUp(node.clone()) } else { Trouble::NodeDown(node.clone()) });
+        into.push(if answers {
+            Trouble::NodeDownServerUp(node.clone())
+        } else {
+            Trouble::NodeDown(node.clone())
+        });
         return;
     };
     if !heard.report.config_differs.is_empty() {
@@ -125,5 +130,6 @@ fn durability(state: &ClusterState, seen: &Observations, into: &mut Vec<Trouble>
 
 /// Whether a server answers anybody but its own node.
 fn answers_somebody(seen: &Observations, node: &NodeName) -> bool {
-    seen.iter().any(|(by, h)| by != node && h.age <= FRESH && seen.silence(by, node).is_some_and(|s| s <= FRESH))
+    seen.iter()
+        .any(|(by, h)| by != node && h.age <= FRESH && seen.silence(by, node).is_some_and(|s| s <= FRESH))
 }

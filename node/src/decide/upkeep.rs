@@ -65,7 +65,9 @@ fn degrade(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<U
         return Some(Upkeep::Degrade(DegradeReason::NoAcker));
     }
     let limit = Duration::from_millis(state.safety.degrade_after_ms);
-    seen.acker_short_for.filter(|short| *short >= limit).map(|_| Upkeep::Degrade(DegradeReason::AckersUnreachable))
+    seen.acker_short_for
+        .filter(|short| *short >= limit)
+        .map(|_| Upkeep::Degrade(DegradeReason::AckersUnreachable))
 }
 
 /// A closed server that does not replicate from the writer and has more than it.
@@ -94,7 +96,10 @@ fn ackers(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Up
         if can_ack(state, grant, seen, node) {
             let mut ackers = state.ackers.clone();
             ackers.insert(node.clone());
-            return Some(Upkeep::Ackers { ackers, why: format!("{node} follows {} and has caught up", grant.node) });
+            return Some(Upkeep::Ackers {
+                ackers,
+                why: format!("{node} follows {} and has caught up", grant.node),
+            });
         }
     }
     // Off the list only when another acker has all that the lost one may have acknowledged.
@@ -118,7 +123,8 @@ fn is_lost(seen: &Observations, node: &NodeName) -> bool {
 /// Whether a replica may be counted on: it receives from the writer, applies, and has caught up.
 fn can_ack(state: &ClusterState, grant: &Grant, seen: &Observations, node: &NodeName) -> bool {
     let Some((pulse, age)) = seen.pulse(node) else { return false };
-    let safe = seen.own(node).and_then(|o| o.about.as_ref()).is_some_and(|a| !a.findings.iter().any(|f| f.error));
+    let safe =
+        seen.own(node).and_then(|o| o.about.as_ref()).is_some_and(|a| !a.findings.iter().any(|f| f.error));
     let Some(channel) = &pulse.channel else { return false };
     safe && age <= FRESH
         && follows(state, grant, pulse)
@@ -138,7 +144,9 @@ fn regain(state: &ClusterState, seen: &Observations) -> Option<Upkeep> {
     let acking = |a: &&NodeName| {
         seen.pulse(a).is_some_and(|(p, age)| {
             let channel = p.channel.as_ref();
-            age <= FRESH && p.acks && channel.is_some_and(|c| c.io_running && c.is_receiving(age, RECEIVING_WITHIN))
+            age <= FRESH
+                && p.acks
+                && channel.is_some_and(|c| c.io_running && c.is_receiving(age, RECEIVING_WITHIN))
         })
     };
     let enough = state.ackers.iter().filter(acking).count() >= state.safety.wait_count as usize;
@@ -152,7 +160,8 @@ fn leadership(state: &ClusterState, grant: &Grant, seen: &Observations, leader: 
     }
     let answers = |n: &&NodeName| seen.of(n).is_some_and(|h| h.age <= FRESH);
     // A witness first: it is the writer's host after no failover.
-    let mut others: Vec<&NodeName> = state.members.keys().filter(|n| **n != grant.node).filter(answers).collect();
+    let mut others: Vec<&NodeName> =
+        state.members.keys().filter(|n| **n != grant.node).filter(answers).collect();
     others.sort_by_key(|n| state.members.get(*n).is_some_and(|m| m.server.is_some()));
     others.first().map(|n| Upkeep::MoveLeadership((*n).clone()))
 }

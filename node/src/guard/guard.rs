@@ -101,7 +101,9 @@ impl GuardHandle {
         match tokio::time::timeout(bound, ask).await {
             Ok(Some(fenced)) => fenced,
             Ok(None) => Fenced::Open { why: "the guard has ended".into() },
-            Err(_) => Fenced::Open { why: format!("the guard has not finished within {} ms", bound.as_millis()) },
+            Err(_) => {
+                Fenced::Open { why: format!("the guard has not finished within {} ms", bound.as_millis()) }
+            }
         }
     }
 
@@ -112,7 +114,10 @@ impl GuardHandle {
     pub async fn make_wait(&self, epoch: Epoch, since: u64, bound: Duration) -> Result<(), String> {
         let (reply, answer) = oneshot::channel();
         let ask = async {
-            self.requests.send(Request::MakeWait(epoch, since, reply)).await.map_err(|_| "the guard has ended")?;
+            self.requests
+                .send(Request::MakeWait(epoch, since, reply))
+                .await
+                .map_err(|_| "the guard has ended")?;
             answer.await.map_err(|_| "the guard has ended")
         };
         tokio::time::timeout(bound, ask).await.map_err(|_| "the guard is busy")??
@@ -190,13 +195,17 @@ impl Guard {
             self.publish();
             let keeper = Arc::clone(&self.ports.keeper);
             let wake = self.wake_at();
+            let process = match &self.server {
+                Attached::To { process, .. } => Some(Arc::clone(process)),
+                Attached::None | Attached::Gone { .. } => None,
+            };
             tokio::select! {
                 changed = self.ports.states.changed() => if changed.is_err() {
                     return "the replicated state has ended";
                 },
                 Some(reply) = self.answers.recv() => self.take(reply).await,
                 Some(request) = self.requests.recv() => self.serve(request).await,
-                () = exited(&self.server) => self.server_exited().await,
+                () = exited(process) => self.server_exited().await,
                 () = keeper.died() => {
                     self.keeper_died().await;
                     return "the keeper has died";
@@ -399,14 +408,10 @@ impl Guard {
     }
 }
 
-async fn exited(server: &Attached) {
-    match server {
-        Attached::To { process, .. } => {
-            let process = Arc::clone(process);
-            if process.exited().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+/// Resolves when the process has taken a fatal signal or exited.
+async fn exited(process: Option<Arc<ServerProcess>>) {
+    match process {
+        Some(process) if process.exited().await.is_ok() => {}
         _ => std::future::pending().await,
     }
 }

@@ -11,6 +11,7 @@ pub mod own;
 pub mod probe;
 mod pulse;
 pub mod reporter;
+mod shortage;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -8,11 +8,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::digest::Digest;
+use super::shortage::Shortage;
 use crate::decide::seen::{Observations, Report};
-use crate::state::{ClusterState, Epoch, NodeName};
+use crate::state::{ClusterState, NodeName};
 
 /// A report older than this says nothing about now.
-const FRESH: Duration = Duration::from_secs(1);
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 /// A sender gives a report up long before this, so after it a lower serial is a restarted sender whose clock was set
 /// back, not a late report.
 const LATE: Duration = Duration::from_secs(2);
@@ -27,19 +28,13 @@ pub struct Table {
 #[derive(Default)]
 struct Held {
     reports: BTreeMap<NodeName, Entry>,
-    short: Option<Short>,
+    shortage: Shortage,
 }
 
 struct Entry {
     at: Instant,
     report: Report,
     digest: Digest,
-}
-
-/// Since when the writer of this epoch has had too few ackers.
-struct Short {
-    epoch: Epoch,
-    since: Instant,
 }
 
 impl Table {
@@ -57,12 +52,15 @@ impl Table {
         held.reports.insert(from, Entry { at: now, report, digest });
         drop(held);
         if matters {
+            // All that wait, and one that is about to: it may look once too often, and misses nothing.
+            self.changed.notify_waiters();
             self.changed.notify_one();
         }
         true
     }
 
-    /// Waits until something that matters has changed since the last wait ended. For one waiter.
+    /// Waits until something that matters has changed; may return once too often. Where several wait in turn, each bounds
+    /// its wait.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -78,8 +76,7 @@ impl Table {
         for (node, entry) in &held.reports {
             seen.insert(node.clone(), entry.report.clone(), now.saturating_duration_since(entry.at));
         }
-        held.observe_writer(state, &seen, now);
-        seen.acker_short_for = held.short.as_ref().map(|s| now.saturating_duration_since(s.since));
+        seen.acker_short_for = held.shortage.observe_writer(state, &seen, now);
         seen
     }
 
@@ -90,21 +87,6 @@ impl Table {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Held {
-    /// A writer that is not heard, or not open, ends the count: what its ackers do meanwhile nobody knows.
-    fn observe_writer(&mut self, state: &ClusterState, seen: &Observations, now: Instant) {
-        let short = state.live_grant().and_then(|grant| {
-            let (pulse, age) = seen.pulse(&grant.node)?;
-            let short = age <= FRESH && pulse.open && pulse.ackers < state.safety.wait_count;
-            short.then(|| Short { epoch: grant.epoch, since: now.checked_sub(age).unwrap_or(now) })
-        });
-        let lasts = matches!((&self.short, &short), (Some(a), Some(b)) if a.epoch == b.epoch);
-        if !lasts {
-            self.short = short;
-        }
     }
 }
 

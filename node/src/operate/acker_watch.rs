@@ -39,14 +39,16 @@ impl AckerWatch {
             let began = Instant::now();
             if let Some(epoch) = state.live_grant().filter(|g| g.node != self.me).map(|g| g.epoch) {
                 self.round(epoch, ttl / ROUNDS_PER_LEASE, &mut said).await;
-                let fresh = said.iter().filter(|(_, (e, at))| *e == epoch && at.elapsed() < ttl).map(|(n, _)| n);
+                let fresh =
+                    said.iter().filter(|(_, (e, at))| *e == epoch && at.elapsed() < ttl).map(|(n, _)| n);
                 let now = self.group.membership().is_majority(fresh).then_some(epoch);
                 granted.send_if_modified(|g| std::mem::replace(g, now) != now);
             } else {
                 // Nothing to receive from; whoever follows next asks first.
                 granted.send_if_modified(|g| std::mem::replace(g, None).is_some());
             }
-            sleep((ttl / ROUNDS_PER_LEASE).saturating_sub(began.elapsed()).max(Duration::from_millis(20))).await;
+            sleep((ttl / ROUNDS_PER_LEASE).saturating_sub(began.elapsed()).max(Duration::from_millis(20)))
+                .await;
         }
     }
 

@@ -59,7 +59,13 @@ pub struct Sets {
 /// The leader's hands: what it has other nodes do.
 pub trait Hands: Send + Sync {
     /// Has a node run an action within `bound`. `None` when it cannot be asked.
-    fn act(&self, node: NodeName, order: Order, action: Action, bound: Duration) -> BoxFuture<'_, Option<Acted>>;
+    fn act(
+        &self,
+        node: NodeName,
+        order: Order,
+        action: Action,
+        bound: Duration,
+    ) -> BoxFuture<'_, Option<Acted>>;
     /// Asks a voter whether its grants of `epoch` have run out; it answers when they have, or after `wait`.
     fn expired(&self, voter: NodeName, epoch: Epoch, wait: Duration) -> BoxFuture<'_, Option<ExpiryAnswer>>;
     /// Asks a voter whether it still grants `epoch`.

@@ -52,7 +52,10 @@ impl Actor {
     pub async fn act(&self, order: &Order, action: Action, bound: Duration) -> Acted {
         let newest = self.term.fetch_max(order.term, Ordering::SeqCst);
         if order.term < newest {
-            return Acted::Failed(format!("the order is of term {}, term {newest} has been seen", order.term));
+            return Acted::Failed(format!(
+                "the order is of term {}, term {newest} has been seen",
+                order.term
+            ));
         }
         let have = self.states.borrow().epoch();
         if order.epoch < have {

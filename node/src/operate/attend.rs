@@ -66,14 +66,22 @@ impl Attend {
             return Ok(());
         }
         let Some(grant) = state.live_grant().filter(|g| g.node != self.me) else { return Ok(()) };
-        let address = state.members.get(&grant.node).and_then(|m| m.server.as_deref()).ok_or("the writer has no address")?;
+        let address = state
+            .members
+            .get(&grant.node)
+            .and_then(|m| m.server.as_deref())
+            .ok_or("the writer has no address")?;
         let pulse = self.server.pulse().await.map_err(|e| e.to_string())?;
         if !pulse.switch.is_closed() || pulse.semi_sync.source_enabled {
             // Its guard closes it first, and switches off the source side, which would hang the applier.
             return Ok(());
         }
         let source = (self.source_at)(address)?;
-        match pulse.replication.as_ref().filter(|c| c.source_host == source.host && c.source_port == source.port) {
+        match pulse
+            .replication
+            .as_ref()
+            .filter(|c| c.source_host == source.host && c.source_port == source.port)
+        {
             Some(channel) => self.keep_following(state, grant, &pulse, channel).await,
             None => self.follow(state, grant, address, &source, &pulse).await,
         }
@@ -129,7 +137,9 @@ impl Attend {
         if !extra.is_empty() {
             return Err(format!("has transactions that {} lacks: {extra}", grant.node));
         }
-        if !pulse.all_applied() && !self.server.wait_applied(&pulse.received, APPLY_FIRST).await.is_ok_and(|done| done) {
+        if !pulse.all_applied()
+            && !self.server.wait_applied(&pulse.received, APPLY_FIRST).await.is_ok_and(|done| done)
+        {
             return Err("not everything received is applied yet".into());
         }
         let permit = self.permit(grant.epoch);
@@ -145,7 +155,9 @@ impl Attend {
     /// Withdrawn when the epoch is over or the leader has stopped the receiver.
     fn permit(&self, epoch: Epoch) -> Permit {
         let (states, stop) = (self.states.clone(), Arc::clone(&self.stop));
-        Permit::new(move || stop.allows(epoch) && states.borrow().live_grant().is_some_and(|g| g.epoch == epoch))
+        Permit::new(move || {
+            stop.allows(epoch) && states.borrow().live_grant().is_some_and(|g| g.epoch == epoch)
+        })
     }
 
     fn while_granted_to(&self, grant: &Grant) -> Permit {

@@ -53,7 +53,12 @@ async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Res
 /// Steps 1 and 2: ask the node, stop the receivers, wait for the first proof.
 async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Proof {
     let me = &term.lead.me;
-    journal.line_at(operation.started_ms, me, "intent", format!("{}: epoch {} revoked", operation.diagnosis, operation.from));
+    journal.line_at(
+        operation.started_ms,
+        me,
+        "intent",
+        format!("{}: epoch {} revoked", operation.diagnosis, operation.from),
+    );
     let stopping = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN);
     let proving = async {
         let proof = first_proof(term, operation).await;
@@ -73,7 +78,11 @@ async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal)
 }
 
 /// Steps 2 to 4: read what everybody received, choose, and wait until the chosen one has applied it.
-async fn choose_and_prepare(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Result<Choice, String> {
+async fn choose_and_prepare(
+    term: &Term<'_>,
+    operation: &Operation,
+    journal: &Journal,
+) -> Result<Choice, String> {
     let mut told = None;
     let mut late: Vec<NodeName> = Vec::new();
     loop {
@@ -81,7 +90,8 @@ async fn choose_and_prepare(term: &Term<'_>, operation: &Operation, journal: &Jo
         let all_late = answers.iter().all(|a| late.contains(&a.node));
         answers.retain(|a| all_late || !late.contains(&a.node) || is_needed(term, &a.node));
         let state = term.state();
-        let current = state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
+        let current =
+            state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
         match choose(&state, current, &term.lead.table.snapshot(&state), &answers) {
             Ok(choice) => {
                 journal.line(&term.lead.me, "received", choice.why.clone());
@@ -94,7 +104,10 @@ async fn choose_and_prepare(term: &Term<'_>, operation: &Operation, journal: &Jo
                 let why = held.to_string();
                 if told.as_ref() != Some(&why) {
                     journal.line(&term.lead.me, "held", why.clone());
-                    term.lead.proposer.must(Change::Decided { what: "promotion held".into(), why: why.clone() }).await?;
+                    term.lead
+                        .proposer
+                        .must(Change::Decided { what: "promotion held".into(), why: why.clone() })
+                        .await?;
                     told = Some(why);
                 }
                 sleep(ASK_AGAIN).await;
@@ -111,7 +124,7 @@ fn is_needed(term: &Term<'_>, node: &NodeName) -> bool {
 
 /// Step 4, bounded.
 async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, journal: &Journal) -> bool {
-    let bound = Duration::from_millis(term.state().safety.catch_up_ms);
+    let bound = Duration::from_millis(term.state().safety.live.catch_up_ms);
     let order = term.order(operation.from, &operation.id);
     let action = Action::WaitApplied(choice.must_apply.clone());
     let acted = term.lead.hands.act(choice.node.clone(), order, action, bound).await;
@@ -187,8 +200,12 @@ async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Jo
         missing.retain(|node| {
             let follows = seen.pulse(node).is_some_and(|(pulse, age)| {
                 let channel = pulse.channel.as_ref();
-                channel.is_some_and(|c| Some(&c.source) == source.as_ref() && c.io_running
-                    && age <= FRESH && c.is_receiving(age, RECEIVING_WITHIN))
+                channel.is_some_and(|c| {
+                    Some(&c.source) == source.as_ref()
+                        && c.io_running
+                        && age <= FRESH
+                        && c.is_receiving(age, RECEIVING_WITHIN)
+                })
             });
             if follows {
                 journal.line(node, "follow", format!("{node} follows {writer}"));
@@ -213,10 +230,16 @@ async fn end(term: &Term<'_>, operation: &Operation) -> Result<(), String> {
 async fn ask_all(term: &Term<'_>, operation: &Operation, action: &Action, bound: Duration) -> Vec<Answer> {
     let state = term.state();
     let seen = term.lead.table.snapshot(&state);
-    let mut expected: BTreeSet<NodeName> =
-        state.data_nodes().map(|(n, _)| n).filter(|n| seen.of(n).is_some_and(|h| h.age <= FRESH)).cloned().collect();
-    let mut asking: FuturesUnordered<_> =
-        state.data_nodes().map(|(node, _)| ask(term, operation, node.clone(), action.clone(), bound)).collect();
+    let mut expected: BTreeSet<NodeName> = state
+        .data_nodes()
+        .map(|(n, _)| n)
+        .filter(|n| seen.of(n).is_some_and(|h| h.age <= FRESH))
+        .cloned()
+        .collect();
+    let mut asking: FuturesUnordered<_> = state
+        .data_nodes()
+        .map(|(node, _)| ask(term, operation, node.clone(), action.clone(), bound))
+        .collect();
     let mut answers = Vec::new();
     while let Some((node, answer)) = asking.next().await {
         expected.remove(&node);

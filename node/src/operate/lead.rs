@@ -14,7 +14,7 @@ use crate::consensus::Group;
 use crate::decide::diagnose::{FRESH, Lasting, diagnose};
 use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
 use crate::observe::Table;
-use crate::state::{Begin, Change, ClusterState, Epoch, NodeName, OperationId};
+use crate::state::{Begin, Change, ClusterState, Epoch, Live, NodeName, OperationId};
 
 /// Without news, the leader looks again this often.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,6 +37,10 @@ pub struct Lead {
     pub proposer: Proposer,
     /// The replicated state, as applied here.
     pub states: watch::Receiver<Arc<ClusterState>>,
+    /// What this node's file sets at any time.
+    pub live: watch::Receiver<Live>,
+    /// How long some conditions have lasted, for whoever asks why nothing happens.
+    pub lasting: watch::Sender<Lasting>,
 }
 
 /// One term of leading.
@@ -136,8 +140,14 @@ impl Lead {
     /// One turn: at most one operation or one piece of upkeep.
     async fn turn(&self, term: &Term<'_>, since: &mut Since) -> Result<(), String> {
         let state = term.state();
+        let live = *self.live.borrow();
+        if state.cluster.is_some() && state.safety.live != live {
+            return self.proposer.must(Change::Live(live)).await;
+        }
         let seen = self.table.snapshot(&state);
-        let diagnosis = diagnose(&state, &seen, since.lasting(&state, &seen));
+        let lasting = since.lasting(&state);
+        self.lasting.send_replace(lasting);
+        let diagnosis = diagnose(&state, &seen, lasting);
         since.note(&diagnosis, &state);
         if let Writer::Lost(lost) = &diagnosis.writer {
             return self.begin_failover(term, &state, lost).await;
@@ -152,8 +162,13 @@ impl Lead {
     }
 
     /// Step 0: the intent. What holds it back is said once.
-    async fn begin_failover(&self, term: &Term<'_>, state: &ClusterState, lost: &WriterLost) -> Result<(), String> {
-        let held = if !state.safety.automatic {
+    async fn begin_failover(
+        &self,
+        term: &Term<'_>,
+        state: &ClusterState,
+        lost: &WriterLost,
+    ) -> Result<(), String> {
+        let held = if !state.safety.live.automatic {
             Some("automatic failover is switched off (failover.automatic)".to_owned())
         } else {
             let now = self.proposer.now_ms();
@@ -185,7 +200,7 @@ impl Lead {
 }
 
 impl Since {
-    fn lasting(&mut self, state: &ClusterState, _seen: &crate::decide::seen::Observations) -> Lasting {
+    fn lasting(&mut self, state: &ClusterState) -> Lasting {
         if self.epoch != state.epoch() {
             *self = Self { epoch: state.epoch(), ..Self::default() };
         }

@@ -65,7 +65,12 @@ pub async fn wait_expired(voter: &Voter, epoch: Epoch, wait: Duration) -> Expiry
 }
 
 impl Voters for Net {
-    fn ask(&self, voter: NodeName, request: LeaseRequest, lane: usize) -> BoxFuture<'static, Option<LeaseAnswer>> {
+    fn ask(
+        &self,
+        voter: NodeName,
+        request: LeaseRequest,
+        lane: usize,
+    ) -> BoxFuture<'static, Option<LeaseAnswer>> {
         let this = self.clone();
         async move {
             if voter == this.me {
@@ -101,7 +106,13 @@ impl Voters for Net {
 }
 
 impl Hands for Net {
-    fn act(&self, node: NodeName, order: Order, action: Action, bound: Duration) -> BoxFuture<'_, Option<Acted>> {
+    fn act(
+        &self,
+        node: NodeName,
+        order: Order,
+        action: Action,
+        bound: Duration,
+    ) -> BoxFuture<'_, Option<Acted>> {
         async move {
             if node == self.me {
                 return Some(self.actor.as_ref()?.act(&order, action, bound).await);

@@ -98,7 +98,8 @@ fn found_open(term: &Term<'_>, writer: &NodeName) -> bool {
     let by_itself = seen.pulse(writer).is_some_and(|(p, age)| p.open && age <= FRESH);
     by_itself
         || seen.iter().any(|(by, heard)| {
-            let open = heard.report.probes.get(writer).is_some_and(|p| p.open == Some(true) && p.error.is_none());
+            let open =
+                heard.report.probes.get(writer).is_some_and(|p| p.open == Some(true) && p.error.is_none());
             open && seen.silence(by, writer).is_some_and(|s| s <= FRESH)
         })
 }

@@ -64,7 +64,8 @@ async fn regain(term: &Term<'_>, state: &ClusterState, after: u64) -> Result<(),
     let writer = state.live_grant().map(|g| g.node.clone()).ok_or("no writer")?;
     let epoch = state.epoch();
     let order = || term.order(epoch, &OperationId("lossless".into()));
-    for (action, within) in [(Action::MakeWait(after), MAKE_WAIT_WITHIN), (Action::ProveCommit, PROVE_WITHIN)] {
+    for (action, within) in [(Action::MakeWait(after), MAKE_WAIT_WITHIN), (Action::ProveCommit, PROVE_WITHIN)]
+    {
         match term.lead.hands.act(writer.clone(), order(), action, within).await {
             Some(Acted::Done) => {}
             other => return Err(format!("{writer} is not lossless yet: {other:?}")),

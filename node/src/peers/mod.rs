@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use baton_proto::control::control_client::ControlClient;
 use baton_proto::peer::peer_client::PeerClient;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
@@ -50,19 +51,23 @@ pub struct Link {
     pub first: PeerClient<Channel>,
     /// For heartbeats, and for lease requests repeated.
     pub second: PeerClient<Channel>,
+    /// What operators ask, passed on to the leader: over the first connection.
+    pub control: ControlClient<Channel>,
     address: String,
 }
 
 /// All peers, by name.
 pub struct Peers {
     dialer: Dialer,
+    configured: BTreeMap<NodeName, String>,
     links: Mutex<BTreeMap<NodeName, Link>>,
 }
 
 impl Peers {
-    /// No peers yet.
-    pub fn new(dialer: Dialer) -> Self {
-        Self { dialer, links: Mutex::default() }
+    /// No connections yet. `configured` are the addresses in the configuration: they win over those that the
+    /// group remembers, so that a node can move to another address.
+    pub fn new(dialer: Dialer, configured: impl IntoIterator<Item = (NodeName, String)>) -> Self {
+        Self { dialer, configured: configured.into_iter().collect(), links: Mutex::default() }
     }
 
     /// The connections to `name`, if it is known.
@@ -70,18 +75,22 @@ impl Peers {
         self.lock().get(name).cloned()
     }
 
-    /// The connections to `name` at `address` (`host:port`), made if they are not there or lead elsewhere.
+    /// The connections to `name` at its configured address, or else at `address` (`host:port`); made if they are
+    /// not there or lead elsewhere.
     ///
     /// # Errors
     /// [`BadAddress`] when `address` is no address.
     pub fn link(&self, name: &NodeName, address: &str) -> Result<Link, BadAddress> {
+        let address = self.configured.get(name).map_or(address, String::as_str);
         let mut links = self.lock();
         if let Some(link) = links.get(name).filter(|link| link.address == address) {
             return Ok(link.clone());
         }
+        let (first, second) = (self.channel(name, address)?, self.channel(name, address)?);
         let link = Link {
-            first: self.client(name, address)?,
-            second: self.client(name, address)?,
+            control: ControlClient::new(first.clone()),
+            first: client(first),
+            second: client(second),
             address: address.to_owned(),
         };
         links.insert(name.clone(), link.clone());
@@ -93,15 +102,13 @@ impl Peers {
         self.lock().retain(|name, _| keep(name));
     }
 
-    fn client(&self, name: &NodeName, address: &str) -> Result<PeerClient<Channel>, BadAddress> {
-        let channel = self.endpoint(name, address).map_err(|e| BadAddress {
+    fn channel(&self, name: &NodeName, address: &str) -> Result<Channel, BadAddress> {
+        let endpoint = self.endpoint(name, address).map_err(|e| BadAddress {
             name: name.clone(),
             address: address.to_owned(),
             detail: std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string),
         })?;
-        Ok(PeerClient::new(channel.connect_lazy())
-            .max_decoding_message_size(MESSAGE_LIMIT)
-            .max_encoding_message_size(MESSAGE_LIMIT))
+        Ok(endpoint.connect_lazy())
     }
 
     fn endpoint(&self, name: &NodeName, address: &str) -> Result<Endpoint, tonic::transport::Error> {
@@ -126,4 +133,8 @@ impl Peers {
         // The map is changed by whole links only.
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn client(channel: Channel) -> PeerClient<Channel> {
+    PeerClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT).max_encoding_message_size(MESSAGE_LIMIT)
 }

@@ -1,3 +1,26 @@
-//! What the node answers: its peers over gRPC ([`peer`]).
+//! What a node answers: the control service for `batonctl`, and health and metrics over HTTP.
+//!
+//! [`Control`] is the service. What it answers is made by pure functions of a [`View`]: [`status`], [`history`], [`why`],
+//! [`check`]. Health and metrics are read at the moment they are asked for.
 
+mod adopt;
+pub mod check;
+mod control;
+mod forward;
+pub mod history;
+pub mod http;
+mod members;
+pub mod metrics;
+mod orders;
 pub mod peer;
+mod questions;
+mod refusal;
+pub mod status;
+#[cfg(test)]
+mod tests;
+mod view;
+pub mod why;
+mod words;
+
+pub use control::{Callers, Control};
+pub use view::{View, WithoutLeader};

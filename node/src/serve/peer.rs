@@ -6,8 +6,8 @@ use std::time::Duration;
 use baton_proto::peer::peer_server::Peer;
 use baton_proto::peer::{
     ActReply, ActRequest, ExpiredReply, ExpiredRequest, GrantReply, GrantRequest, GreetReply, GreetRequest,
-    InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, ReportReply, ReportRequest,
-    Sender, StillReply, StillRequest,
+    InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, ReportReply,
+    ReportRequest, Sender, StillReply, StillRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -16,9 +16,9 @@ use crate::decide::seen::Report;
 use crate::guard::{ExpiryAnswer, LeaseAnswer, LeaseRequest, Voter};
 use crate::identity::node_of;
 use crate::observe::Table;
+use crate::operate::Actor;
 use crate::operate::action::{Acted, Action, Order};
 use crate::operate::net::wait_expired;
-use crate::operate::Actor;
 use crate::state::{Epoch, NodeName};
 
 /// No action takes longer; a caller that asks for more is mistaken.
@@ -100,7 +100,8 @@ impl Peer for PeerService {
                 granted: false,
                 reason,
                 membership_index: membership.as_ref().map_or(0, |m| m.index),
-                membership_json: membership.map_or_else(Vec::new, |m| serde_json::to_vec(&m).unwrap_or_default()),
+                membership_json: membership
+                    .map_or_else(Vec::new, |m| serde_json::to_vec(&m).unwrap_or_default()),
             },
         }))
     }
@@ -116,9 +117,10 @@ impl Peer for PeerService {
                 reason: "its latest grant runs".into(),
                 left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),
             },
-            ExpiryAnswer::NotRevoked => {
-                ExpiredReply { reason: "the revocation is not applied here".into(), ..ExpiredReply::default() }
-            }
+            ExpiryAnswer::NotRevoked => ExpiredReply {
+                reason: "the revocation is not applied here".into(),
+                ..ExpiredReply::default()
+            },
         }))
     }
 
@@ -142,8 +144,7 @@ impl Peer for PeerService {
         self.member(&request, request.get_ref().sender.as_ref())?;
         let request = request.into_inner();
         let action: Action = serde_json::from_slice(&request.json).map_err(malformed)?;
-        let order =
-            Order { term: request.term, epoch: Epoch(request.epoch), operation: request.operation };
+        let order = Order { term: request.term, epoch: Epoch(request.epoch), operation: request.operation };
         let bound = Duration::from_millis(request.bound_ms).min(BOUND_MAX);
         let acted = match &self.actor {
             Some(actor) => actor.act(&order, action, bound).await,

@@ -53,7 +53,8 @@ pub struct CloseOptions {
     pub deadline: Duration,
     /// Kill the sessions of clients after closing. Without it nothing is proven about transactions under way.
     pub kill_sessions: bool,
-    /// Kill sessions that hold the lock when the statement could not get it, once, and try again.
+    /// Kill the clients' sessions when the statement could not get the lock, once, and try again. On MariaDB this ends
+    /// a commit's wait for its acker too: the row becomes visible, its client gets an error. On MySQL it does not.
     pub kill_blockers: bool,
 }
 
@@ -229,7 +230,14 @@ pub trait ManagedServer: Send + Sync {
     /// Starts receiving.
     fn start_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
-    /// Starts receiving and applying.
+    /// Starts applying what is in the relay log, and receives nothing. Nothing to do where it runs.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] on MariaDB when both threads stand still with events unapplied: starting either throws them
+    /// away. (After a restart MariaDB no longer knows that it had any.)
+    fn start_applier<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Starts receiving and applying. On MariaDB, from a standstill, what was in the relay log is fetched anew.
     fn start_replication<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Stops replication and forgets the source and the relay log. Idempotent.

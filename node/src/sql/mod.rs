@@ -10,6 +10,7 @@
 mod accounts;
 mod applied;
 pub mod capabilities;
+mod change_source;
 mod close;
 pub mod connector;
 pub mod error;

@@ -92,9 +92,10 @@ impl ManagedServer for SqlServer {
     fn set_acker<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("set acker", self.limits.command).await?;
+            let before = pulse::take(&mut wire).await?.semi_sync;
             semi_sync::set_replica(&mut wire, on, permit).await?;
-            let seen = pulse::take(&mut wire).await?;
-            if seen.replication.is_some_and(|c| c.io_started) && seen.semi_sync.replica_acking != on {
+            // MariaDB says that it does not acknowledge while it still does, so the switch counts as well.
+            if before.replica_enabled != on || before.replica_acking != on {
                 replication::reconnect(&mut wire, permit).await?;
             }
             Ok(())
@@ -112,6 +113,13 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.command.take_living("start receiver", self.limits.command).await?;
             replication::start_receiver(&mut wire, permit).await
+        })
+    }
+
+    fn start_applier<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("start applier", self.limits.command).await?;
+            replication::start_applier(&mut wire, permit).await
         })
     }
 

@@ -21,6 +21,10 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             state.safety = safety.clone();
             Ok(())
         }
+        Change::Live(live) => {
+            state.safety.live = *live;
+            Ok(())
+        }
         Change::SetMember { node, member } => set_member(state, node, member),
         Change::DropMember { node } => drop_member(state, node),
         Change::Adopt { operation, node, by } => adopt(state, at, operation, node, by),

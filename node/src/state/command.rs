@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Member, NextGrant, NodeName,
+    Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live, Member, NextGrant, NodeName,
     OperationId, OutReason, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
@@ -35,6 +35,8 @@ pub enum Change {
         /// Seeds from the configuration.
         safety: Safety,
     },
+    /// The leader's file gives other values.
+    Live(Live),
     /// A node joined or changed its addresses.
     SetMember {
         /// Which.

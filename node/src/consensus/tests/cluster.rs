@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::sample::sample;
 use super::{Scratch, until};
-use crate::consensus::{Group, GroupOptions, Pace};
+use crate::consensus::{FormationStatus, Group, GroupOptions, Pace};
 use crate::peers::{Dialer, Peers};
 use crate::state::NodeName;
 
@@ -99,7 +99,7 @@ impl Host {
             version: "0".into(),
             store: self.scratch.file(),
             machine_id: format!("machine of {}", self.name.as_str()),
-            peers: Arc::new(Peers::new(Dialer::Plaintext)),
+            peers: Arc::new(Peers::new(Dialer::Plaintext, [])),
             pace: Pace::default(),
             formation: Arc::new(|_| sample(0)),
             draw_id: Arc::new(|| format!("{:032x}", rand::random::<u128>())),
@@ -143,6 +143,11 @@ impl Node {
         self.group.shutdown().await;
     }
 
+    /// Answers nothing while `on`, but may go on asking.
+    pub(super) fn deafen(&self, on: bool) {
+        self.cut.store(on, Ordering::SeqCst);
+    }
+
     pub(super) fn index(&self) -> u64 {
         self.group.states().borrow().index
     }
@@ -154,9 +159,15 @@ impl Drop for Node {
     }
 }
 
+/// Starts them and waits until they have formed a group and applied its first command.
 pub(super) async fn start_all(hosts: &[Host]) -> Vec<Node> {
     let all: Vec<&Host> = hosts.iter().collect();
-    futures::future::join_all(hosts.iter().map(|host| host.start(&all))).await
+    let nodes = futures::future::join_all(hosts.iter().map(|host| host.start(&all))).await;
+    let formed = |node: &Node| *node.group.formation().borrow() == FormationStatus::Formed;
+    until("formed", || nodes.iter().all(formed)).await;
+    // Those that were invited are formed before the group is; the first node knows how far it has come.
+    until("applied", || nodes.iter().all(|node| node.index() >= nodes[0].index())).await;
+    nodes
 }
 
 /// Proposes until it is certain that it was committed, as a caller does that may apply a command twice.

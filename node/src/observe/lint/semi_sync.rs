@@ -11,7 +11,8 @@ const LONGEST_MS: u64 = u32::MAX as u64;
 pub(super) fn check(inventory: &Inventory, pulse: &Pulse, found: &mut Findings) {
     let semi_sync = &pulse.semi_sync;
     available(inventory, semi_sync, found);
-    if !semi_sync.source_enabled {
+    // A degraded writer's source side may stay switched on and inactive: nothing waits then, and rightly.
+    if !semi_sync.source_enabled || !semi_sync.source_active {
         return;
     }
     let prefix = if inventory.dialect == Dialect::Mysql && new_names(inventory) {

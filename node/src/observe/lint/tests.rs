@@ -57,8 +57,9 @@ fn channel(subject: &mut Subject) -> &mut crate::sql::Replication {
 
 fn waits(subject: &mut Subject) -> &mut crate::sql::SemiSync {
     subject.pulse = fake::writer();
-    subject.pulse.semi_sync.source_enabled = true;
-    &mut subject.pulse.semi_sync
+    let semi_sync = &mut subject.pulse.semi_sync;
+    (semi_sync.source_enabled, semi_sync.source_active) = (true, true);
+    semi_sync
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn settings_of_mysql() {
             ),
             (
                 false,
-                |s| s.inventory.settings.skip_replica_start = false,
+                |s| s.inventory.settings.skip_replica_start = false.into(),
                 "skip_replica_start",
                 "skip_replica_start=ON",
             ),
@@ -156,7 +157,7 @@ fn settings_of_an_older_mysql_have_their_older_names() {
             ),
             (
                 false,
-                |s| s.inventory.settings.skip_replica_start = false,
+                |s| s.inventory.settings.skip_replica_start = false.into(),
                 "skip_slave_start",
                 "skip_slave_start=ON",
             ),
@@ -196,7 +197,7 @@ fn settings_of_mariadb() {
             ),
             (
                 false,
-                |s| s.inventory.settings.skip_replica_start = false,
+                |s| s.inventory.settings.skip_replica_start = false.into(),
                 "skip_slave_start",
                 "skip_slave_start=ON",
             ),
@@ -233,7 +234,10 @@ fn a_server_that_waits_must_wait_as_it_should() {
             (true, |s| waits(s).timeout_ms = 10_000, "10000 ms", "rpl_semi_sync_source_timeout=4294967295"),
             (
                 true,
-                |s| s.pulse.semi_sync.source_enabled = true,
+                |s| {
+                    let semi_sync = &mut s.pulse.semi_sync;
+                    (semi_sync.source_enabled, semi_sync.source_active) = (true, true);
+                },
                 "at a replica",
                 "SET GLOBAL rpl_semi_sync_source_enabled=OFF",
             ),
@@ -242,6 +246,12 @@ fn a_server_that_waits_must_wait_as_it_should() {
     // What Baton sets anyway before it opens a server is no finding while nothing waits.
     let found =
         Subject::spoiled(Dialect::Mariadb, "11.8.2-MariaDB", |s| s.pulse.semi_sync.after_sync = false);
+    assert_eq!(found, Vec::new());
+    // Nor is what Baton set so that a degraded writer need not wait.
+    let found = Subject::spoiled(Dialect::Mysql, "9.7.4", |s| {
+        *waits(s) =
+            crate::sql::SemiSync { wait_no_replica: false, timeout_ms: 1, source_active: false, ..*waits(s) };
+    });
     assert_eq!(found, Vec::new());
     // An open server may run events.
     let found = Subject::spoiled(Dialect::Mysql, "9.7.4", |s| {
@@ -300,7 +310,7 @@ fn accounts_that_write_while_closed_are_named() {
 #[test]
 fn errors_come_first() {
     let found = Subject::spoiled(Dialect::Mysql, "9.7.4", |s| {
-        s.inventory.settings.skip_replica_start = false;
+        s.inventory.settings.skip_replica_start = false.into();
         s.inventory.settings.binlog_format = "MIXED".into();
         s.privileges.missing = vec!["PROCESS".into()];
     });

@@ -7,6 +7,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::observe::fake::{self, Answers, FakeServer, ok, refused};
+use crate::sql::Settings;
 use crate::state::Epoch;
 
 struct Bench {
@@ -117,13 +118,51 @@ async fn the_inventory_is_read_seldom_and_after_the_process_changed() {
     sleep(Duration::from_secs(20)).await;
     assert_eq!(bench.server.inventories(), 1);
     assert_eq!(bench.handle.now().about.unwrap().findings, Vec::new());
-    bench.server.settings(|s| s.sync_relay_log = 0);
+    bench.server.settings(Some(Settings { sync_relay_log: 0, ..fake::safe_settings() }));
     bench.process.send(Process::Running { pid: 8 }).unwrap();
     sleep(PULSE_EVERY).await;
     assert_eq!(bench.server.inventories(), 2);
     assert_eq!(bench.handle.now().about.unwrap().findings.len(), 1);
     sleep(ABOUT_EVERY).await;
     assert_eq!(bench.server.inventories(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_was_configured_with_is_forgotten() {
+    let bench = start(ok(fake::writer()));
+    sleep(PULSE_EVERY * 2).await;
+    assert!(bench.handle.now().about.is_some());
+    bench.server.settings(None);
+    bench.process.send(Process::Running { pid: 8 }).unwrap();
+    sleep(PULSE_EVERY * 2).await;
+    let own = bench.handle.now();
+    assert!(own.about.is_none() && own.pulse.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_server_is_read_as_soon_as_it_answers() {
+    let bench = start(ok(fake::writer()));
+    sleep(PULSE_EVERY * 2).await;
+    bench.server.settings(None);
+    bench.server.answer(refused());
+    bench.process.send(Process::Gone { pid: 7 }).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert!(bench.handle.now().about.is_none());
+    bench.server.settings(Some(fake::safe_settings()));
+    bench.server.answer(ok(fake::writer()));
+    sleep(PULSE_EVERY * 2).await;
+    assert!(bench.handle.now().about.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_process_before_is_not_taken_for_the_new_one() {
+    let bench = start(Answers::After(Duration::from_millis(100), fake::writer()));
+    sleep(Duration::from_millis(50)).await;
+    bench.server.answer(refused());
+    bench.process.send(Process::Running { pid: 8 }).unwrap();
+    sleep(Duration::from_millis(100)).await;
+    let own = bench.handle.now();
+    assert!(own.pulse.is_none() && own.error.is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
 use tokio::time::{advance, timeout};
 
 use super::*;
 use crate::decide::seen::{GuardSeen, OwnServer, Process};
 use crate::observe::fake;
 use crate::observe::pulse::{Receiving, convert};
-use crate::state::{Grant, Member};
+use crate::state::{Epoch, Grant, Member};
 
 fn db1() -> NodeName {
     NodeName::from("db1")
@@ -116,48 +119,27 @@ async fn who_is_no_member_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_few_ackers_are_counted_from_the_first_pulse_that_showed_it() {
-    let (table, mut state) = (Table::default(), managed());
-    state.safety.wait_count = 2;
-    table.take(db1(), with_ackers(1, 2, true));
-    assert_eq!(table.snapshot(&state).acker_short_for, None);
-    table.take(db1(), with_ackers(2, 1, true));
-    assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(100)), "as old as the pulse");
-    advance(ms(500)).await;
-    table.take(db1(), with_ackers(3, 0, true));
-    assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(600)));
-    table.take(db1(), with_ackers(4, 2, true));
-    assert_eq!(table.snapshot(&state).acker_short_for, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_ends_the_count_of_missing_ackers() {
-    type End = fn(&Table, &mut ClusterState);
-    let goes_on: End = |table, _| assert!(table.take(db1(), with_ackers(2, 0, true)));
-    let closed: End = |table, _| assert!(table.take(db1(), with_ackers(2, 0, false)));
-    let revoked: End = |_, state| state.revoked_through = Epoch(1);
-    let next_epoch: End = |table, state| {
-        state.grant.as_mut().unwrap().epoch = Epoch(2);
-        assert!(table.take(db1(), with_ackers(2, 0, true)));
-    };
-    for (end, short) in
-        [(goes_on, Some(ms(500))), (closed, None), (revoked, None), (next_epoch, Some(ms(100)))]
-    {
-        let (table, mut state) = (Table::default(), managed());
-        table.take(db1(), with_ackers(1, 0, true));
-        assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(100)));
-        advance(ms(400)).await;
-        end(&table, &mut state);
-        assert_eq!(table.snapshot(&state).acker_short_for, short);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_writer_that_is_not_heard_ends_the_count_too() {
+async fn a_shortage_of_ackers_lasts_from_look_to_look() {
     let (table, state) = (Table::default(), managed());
     table.take(db1(), with_ackers(1, 0, true));
+    assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(100)), "as old as the pulse");
     advance(ms(500)).await;
+    table.take(db1(), with_ackers(2, 0, true));
     assert_eq!(table.snapshot(&state).acker_short_for, Some(ms(600)));
-    advance(ms(500)).await;
+    table.clear();
     assert_eq!(table.snapshot(&state).acker_short_for, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_who_waits_is_woken() {
+    let table = Arc::new(Table::default());
+    let mut waiting = JoinSet::new();
+    for _ in 0..2 {
+        let table = Arc::clone(&table);
+        waiting.spawn(async move { table.changed().await });
+    }
+    tokio::task::yield_now().await;
+    table.take(db1(), numbered(1));
+    let all = timeout(ms(10), waiting.join_all()).await;
+    assert!(all.is_ok());
 }

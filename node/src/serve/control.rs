@@ -1,0 +1,191 @@
+//! The control service: who may call, who answers, and what is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_proto::control::control_server;
+use baton_proto::control::{
+    AddNodeRequest, AdoptReply, AdoptRequest, CheckReply, CheckRequest, Done, FailoverRequest, HistoryReply,
+    HistoryRequest, PauseRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusReply,
+    StatusRequest, WhyReply, WhyRequest,
+};
+use jiff::Timestamp;
+use tonic::{Request, Response, Status};
+
+use super::forward::{Caller, Place};
+use super::refusal::{by_state, not_committed};
+use crate::consensus::Group;
+use crate::decide::diagnose::Lasting;
+use crate::decide::seen::{Observations, Report};
+use crate::identity::{Peer, peer_of};
+use crate::peers::Peers;
+use crate::state::{Change, ClusterState, Command, CommandId, NodeName, OperationId, UnixMillis};
+
+/// Bound on getting one command committed.
+const COMMIT: Duration = Duration::from_secs(5);
+
+/// By what a caller is known.
+#[derive(Clone, Copy, Debug)]
+pub enum Callers {
+    /// The certificate of the connection.
+    Certificates,
+    /// Everybody is taken for a node.
+    #[cfg(test)]
+    Anybody,
+}
+
+/// Answers `batonctl`. Clones share everything.
+#[derive(Clone)]
+pub struct Control {
+    /// This node's part in the group.
+    pub group: Group,
+    /// Connections to the other nodes.
+    pub peers: Arc<Peers>,
+    /// This node.
+    pub me: NodeName,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Who may call.
+    pub callers: Callers,
+    /// What all nodes see, as reported to this one; asked only while this node leads.
+    pub seen: Arc<dyn Fn() -> Observations + Send + Sync>,
+    /// What this node sees itself, now.
+    pub own: Arc<dyn Fn() -> Report + Send + Sync>,
+    /// How long some conditions have lasted, as the leader's loop counts.
+    pub lasting: Arc<dyn Fn() -> Lasting + Send + Sync>,
+    /// Draws an id for a command or an operation.
+    pub new_id: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Wall clock.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl Control {
+    /// The replicated state as applied here.
+    pub(super) fn state(&self) -> Arc<ClusterState> {
+        Arc::clone(&self.group.states().borrow().state)
+    }
+
+    pub(super) fn now_ms(&self) -> UnixMillis {
+        (self.now)().as_millisecond()
+    }
+
+    pub(super) fn operation_id(&self) -> OperationId {
+        OperationId((self.new_id)())
+    }
+
+    /// Gets a change committed.
+    ///
+    /// # Errors
+    /// The state's refusal, or why it was not committed.
+    pub(super) async fn commit(&self, change: Change) -> Result<(), Status> {
+        let command =
+            Command { id: CommandId((self.new_id)()), by: self.me.clone(), at_ms: self.now_ms(), change };
+        let outcome = self.group.propose(command, COMMIT).await.map_err(not_committed)?;
+        outcome.into_result().map_err(by_state)
+    }
+
+    /// Who calls, or a refusal: clients and nodes of this cluster may.
+    pub(super) fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Status> {
+        let peer = match self.callers {
+            Callers::Certificates => peer_of(request, &self.cluster)?,
+            #[cfg(test)]
+            Callers::Anybody => Peer::Node(self.me.to_string()),
+        };
+        match peer {
+            Peer::Client(name) => Ok(Caller::client(&name)),
+            Peer::Node(name) => {
+                let state = self.state();
+                let node = NodeName::from(name);
+                let known = state.members.is_empty() || state.members.contains_key(&node);
+                if !known && self.group.membership().by_name(&node).is_none() {
+                    return Err(Status::permission_denied(format!(
+                        "{node} is not a member of this cluster any more"
+                    )));
+                }
+                Ok(Caller::node(&node, request))
+            }
+        }
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl control_server::Control for Control {
+    async fn status(&self, request: Request<StatusRequest>) -> Answer<StatusReply> {
+        let caller = self.caller(&request)?;
+        match self.place(&caller).await {
+            Ok(Place::Here) => Ok(Response::new(self.status_as_leader())),
+            Ok(Place::There(leader)) => {
+                let asked = self.ask(&leader, StatusRequest {}, async |mut c, q| c.status(q).await).await;
+                match asked {
+                    Err(_) if !caller.forwarded => {
+                        Ok(Response::new(self.status_without_leader(&caller).await))
+                    }
+                    answer => answer,
+                }
+            }
+            Err(_) => Ok(Response::new(self.status_without_leader(&caller).await)),
+        }
+    }
+
+    async fn history(&self, request: Request<HistoryRequest>) -> Answer<HistoryReply> {
+        self.caller(&request)?;
+        let HistoryRequest { limit, epoch } = request.into_inner();
+        Ok(Response::new(super::history::history(&self.state(), limit, epoch, self.now_ms())))
+    }
+
+    async fn why(&self, request: Request<WhyRequest>) -> Answer<WhyReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: WhyRequest| self.why(&request);
+        self.lead(request, caller, here, async |mut c, q| c.why(q).await).await
+    }
+
+    async fn check(&self, request: Request<CheckRequest>) -> Answer<CheckReply> {
+        let caller = self.caller(&request)?;
+        let here = async |_: CheckRequest| Ok(self.check());
+        self.lead(request, caller, here, async |mut c, q| c.check(q).await).await
+    }
+
+    async fn pause(&self, request: Request<PauseRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: PauseRequest| self.pause(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.pause(q).await).await
+    }
+
+    async fn resume(&self, request: Request<ResumeRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: ResumeRequest| self.resume(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.resume(q).await).await
+    }
+
+    async fn failover(&self, request: Request<FailoverRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: FailoverRequest| self.failover(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.failover(q).await).await
+    }
+
+    async fn adopt(&self, request: Request<AdoptRequest>) -> Answer<AdoptReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: AdoptRequest| self.adopt(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.adopt(q).await).await
+    }
+
+    async fn release(&self, request: Request<ReleaseRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: ReleaseRequest| self.release(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.release(q).await).await
+    }
+
+    async fn add_node(&self, request: Request<AddNodeRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: AddNodeRequest| self.add_node(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.add_node(q).await).await
+    }
+
+    async fn remove_node(&self, request: Request<RemoveNodeRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: RemoveNodeRequest| self.remove_node(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.remove_node(q).await).await
+    }
+}

@@ -1,0 +1,90 @@
+//! What has happened: finished operations, newest first, and the one under way. Pure.
+
+use baton_proto::control::{HistoryReply, Operation as Shown, Step};
+
+use crate::state::{ClusterState, Ending, Finished, Operation, OperationKind, UnixMillis};
+
+/// Answered when nobody says how many.
+const LIMIT: usize = 20;
+
+/// The newest `limit` operations (0: 20); with an `epoch` other than 0 those that ended or began it.
+pub fn history(state: &ClusterState, limit: u32, epoch: u64, now_ms: UnixMillis) -> HistoryReply {
+    let limit = if limit == 0 { LIMIT } else { limit as usize };
+    let running = state.operation.iter().map(|operation| shown(operation, None, now_ms));
+    let finished = state.history.iter().rev().map(|f| shown(&f.operation, Some(f), now_ms));
+    let wanted = |o: &Shown| epoch == 0 || o.from_epoch == epoch || o.to_epoch == epoch;
+    HistoryReply { operations: running.chain(finished).filter(wanted).take(limit).collect() }
+}
+
+/// When the writer was lost: the journal may hold what was seen before the leader began.
+pub(super) fn lost_ms(operation: &Operation) -> UnixMillis {
+    operation.steps.iter().map(|s| s.at_ms).fold(operation.started_ms, UnixMillis::min)
+}
+
+/// Milliseconds without an open writer, so far if it is not over; 0 for operations that close none.
+pub(super) fn outage_ms(operation: &Operation, now_ms: UnixMillis) -> u64 {
+    if operation.kind != OperationKind::Failover {
+        return 0;
+    }
+    let until = operation.opened_ms.unwrap_or(now_ms);
+    u64::try_from(until - lost_ms(operation)).unwrap_or(0)
+}
+
+fn shown(operation: &Operation, finished: Option<&Finished>, now_ms: UnixMillis) -> Shown {
+    let (to_epoch, to_node) = operation.to.clone().map(|(e, n)| (e.0, n.to_string())).unwrap_or_default();
+    let from_node = operation.from_node.as_ref().map(ToString::to_string).unwrap_or_default();
+    let reopened = operation.kind == OperationKind::Failover && !to_node.is_empty() && to_node == from_node;
+    // Of an operation that was superseded nobody knows when a writer opened; the next one counts that.
+    let ended_ms = finished.map_or(0, |f| f.ended_ms);
+    Shown {
+        kind: if reopened { "reopen".into() } else { operation.kind.to_string() },
+        id: operation.id.to_string(),
+        from_epoch: operation.from.0,
+        to_epoch,
+        from_node,
+        to_node,
+        started_ms: lost_ms(operation),
+        ended_ms,
+        outcome: match finished.map(|f| f.ending) {
+            None => "running".into(),
+            Some(Ending::Done) => "done".into(),
+            Some(Ending::Superseded) => "superseded".into(),
+        },
+        outage_ms: outage_ms(operation, finished.map_or(now_ms, |f| f.ended_ms)),
+        loss: operation.loss.as_ref().map(ToString::to_string).unwrap_or_default(),
+        proof: operation.proof.as_ref().map(ToString::to_string).unwrap_or_default(),
+        steps: steps(operation),
+        evidence: operation.evidence.join("; "),
+        reason: match &operation.forced {
+            Some(word) => format!("{}, by {}", word.reason, word.by),
+            None if operation.kind == OperationKind::Failover => String::new(),
+            None => operation.diagnosis.clone(),
+        },
+    }
+}
+
+/// The journal in the order of time. The entry that began a failover is its revocation, and stands there by name.
+fn steps(operation: &Operation) -> Vec<Step> {
+    let mut steps: Vec<Step> = operation
+        .steps
+        .iter()
+        .map(|s| Step {
+            at_ms: s.at_ms,
+            node: s.node.to_string(),
+            name: s.name.clone(),
+            // "open: open" says nothing twice.
+            detail: if s.detail == s.name { String::new() } else { s.detail.clone() },
+        })
+        .collect();
+    let told = operation.steps.iter().any(|s| s.name == "intent");
+    if operation.kind == OperationKind::Failover && !told {
+        steps.push(Step {
+            at_ms: operation.started_ms,
+            node: String::new(),
+            name: operation.diagnosis.clone(),
+            detail: format!("intent committed, epoch {} is being revoked", operation.from),
+        });
+    }
+    steps.sort_by_key(|s| s.at_ms);
+    steps
+}

@@ -1,0 +1,112 @@
+//! Questions: what is gathered for them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_proto::control::{CheckReply, StatusReply, StatusRequest, WhyReply, WhyRequest};
+use futures::future::join_all;
+use tonic::Status;
+
+use super::check::{check, to_wire};
+use super::forward::Caller;
+use super::refusal::refused;
+use super::status::status;
+use super::why::{why_ended, why_now};
+use super::{Control, View, WithoutLeader};
+use crate::consensus::FormationStatus;
+use crate::decide::seen::Observations;
+use crate::state::{ClusterState, Epoch, NodeName};
+
+/// Without a leader the other nodes are asked what they see; those who do not answer within this do not answer.
+const ASKED: Duration = Duration::from_secs(1);
+
+impl Control {
+    pub(super) fn status_as_leader(&self) -> StatusReply {
+        let (state, seen) = (self.state(), (self.seen)());
+        self.with_view(&state, &seen, None, status)
+    }
+
+    /// What this node sees itself, and what the others that answer say of themselves.
+    pub(super) async fn status_without_leader(&self, caller: &Caller) -> StatusReply {
+        let mut others = Vec::new();
+        if !caller.forwarded {
+            let asked = self.others().into_iter().map(|node| async move {
+                let question = self.ask(&node, StatusRequest {}, async |mut c, q| c.status(q).await);
+                let answer = tokio::time::timeout(ASKED, question).await;
+                Some(answer.ok()?.ok()?.into_inner())
+            });
+            others = join_all(asked).await.into_iter().flatten().collect();
+        }
+        if let Some(leader) = others.iter().position(|o| !o.leader.is_empty() && o.leader == o.answered_by) {
+            return others.swap_remove(leader);
+        }
+        self.status_together(&others)
+    }
+
+    fn status_together(&self, others: &[StatusReply]) -> StatusReply {
+        let formation = self.group.formation().borrow().clone();
+        let without = WithoutLeader {
+            answered: others.iter().map(|o| NodeName::from(o.answered_by.as_str())).collect::<BTreeSet<_>>(),
+            formation: (formation != FormationStatus::Formed).then(|| formation.to_string()),
+        };
+        let (state, seen) = (self.state(), self.own_view());
+        let mut reply = self.with_view(&state, &seen, Some(&without), status);
+        for other in others {
+            let said = other.nodes.iter().find(|n| n.name == other.answered_by);
+            let here = reply.nodes.iter_mut().find(|n| n.name == other.answered_by);
+            if let (Some(said), Some(here)) = (said, here) {
+                *here = said.clone();
+            }
+        }
+        reply
+    }
+
+    pub(super) fn why(&self, request: &WhyRequest) -> Result<WhyReply, Status> {
+        let state = self.state();
+        if request.epoch == 0 {
+            return Ok(self.with_view(&state, &(self.seen)(), None, why_now));
+        }
+        why_ended(&state, Epoch(request.epoch), self.now_ms()).ok_or_else(|| {
+            refused(format!(
+                "no operation on record ended epoch {}; `batonctl history` lists them",
+                request.epoch
+            ))
+        })
+    }
+
+    pub(super) fn check(&self) -> CheckReply {
+        let (state, seen) = (self.state(), (self.seen)());
+        let findings = self.with_view(&state, &seen, None, check);
+        CheckReply { findings: findings.into_iter().map(to_wire).collect() }
+    }
+
+    /// Only this node's own report.
+    fn own_view(&self) -> Observations {
+        let mut seen = Observations::default();
+        seen.insert(self.me.clone(), (self.own)(), Duration::ZERO);
+        seen
+    }
+
+    pub(super) fn with_view<T>(
+        &self,
+        state: &ClusterState,
+        seen: &Observations,
+        without_leader: Option<&WithoutLeader>,
+        answer: impl FnOnce(&View<'_>) -> T,
+    ) -> T {
+        let membership = self.group.membership();
+        let leadership = self.group.leadership().borrow().clone();
+        answer(&View {
+            cluster: &self.cluster,
+            me: &self.me,
+            state,
+            seen,
+            lasting: (self.lasting)(),
+            membership: &Arc::clone(&membership),
+            leadership: &leadership,
+            without_leader,
+            now_ms: self.now_ms(),
+        })
+    }
+}

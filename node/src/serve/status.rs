@@ -1,0 +1,135 @@
+//! How the cluster is. Pure.
+
+mod node;
+mod warnings;
+
+use baton_proto::control::{LastFailover, StatusReply};
+
+use super::View;
+use super::history::{lost_ms, outage_ms};
+use super::words::{under_way, why_not_lossless};
+use crate::decide::diagnosis::{Diagnosis, Writer};
+use crate::state::{Ending, NodeName, OperationKind};
+
+/// The last step of an operation that cannot go on for now has this name.
+pub const HELD: &str = "held";
+
+/// Where a leadership's number holds the protocol's term; below it is the leader's id.
+const TERM: u32 = 32;
+
+/// The whole answer.
+pub fn status(view: &View<'_>) -> StatusReply {
+    let state = view.state;
+    let diagnosis = view.diagnosis();
+    let writer = writer(view);
+    let writer_open = writer.is_some_and(|w| node::is_open(view, w));
+    let serving = writer_open && !matches!(diagnosis.writer, Writer::Lost(_) | Writer::Ending);
+    let warnings = warnings::warnings(view, &diagnosis);
+    let (durability, durability_reason) = durability(view, serving);
+    let (voters, answering) = view.voters();
+    let mut nodes: Vec<_> = state
+        .members
+        .iter()
+        .map(|(name, member)| node::node(view, &diagnosis, writer, name, member))
+        .collect();
+    nodes.sort_by_key(|n| n.role == "witness");
+    StatusReply {
+        cluster: view.cluster.to_owned(),
+        phase: if view.is_managed() { "managed" } else { "observing" }.into(),
+        epoch: state.epoch().0,
+        durability: durability.into(),
+        durability_reason,
+        automation: automation(view).into(),
+        writer: writer.map(ToString::to_string).unwrap_or_default(),
+        writer_open,
+        nodes,
+        leader: view.leader().map(ToString::to_string).unwrap_or_default(),
+        term: view.leadership.term >> TERM,
+        voters: small(voters),
+        voters_answering: small(answering),
+        last_failover: last_failover(view),
+        health: health(view, serving, &diagnosis, &warnings).into(),
+        warnings,
+        operation: under_way(state).unwrap_or_default(),
+        answered_by: view.me.to_string(),
+        paused_until_ms: view.pause().map_or(0, |p| p.until_ms),
+    }
+}
+
+/// Who holds the write role; before adoption the one server that is open.
+fn writer<'a>(view: &View<'a>) -> Option<&'a NodeName> {
+    if view.is_managed() {
+        return view.state.grant.as_ref().map(|g| &g.node);
+    }
+    let mut open = view.state.data_nodes().map(|(n, _)| n).filter(|n| node::is_open(view, n));
+    match (open.next(), open.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
+
+fn durability(view: &View<'_>, serving: bool) -> (&'static str, String) {
+    if !view.is_managed() || !serving {
+        return ("none", String::new());
+    }
+    match why_not_lossless(view.state) {
+        None => ("lossless", String::new()),
+        Some(why) => ("degraded", why),
+    }
+}
+
+fn automation(view: &View<'_>) -> &'static str {
+    let last = view.state.operation.as_ref().and_then(|o| o.steps.last());
+    if !view.is_managed() {
+        ""
+    } else if view.pause().is_some() {
+        "paused"
+    } else if last.is_some_and(|step| step.name == HELD) {
+        "held"
+    } else if view.state.safety.live.automatic {
+        "automatic"
+    } else {
+        "manual"
+    }
+}
+
+fn health(view: &View<'_>, serving: bool, diagnosis: &Diagnosis, warnings: &[String]) -> &'static str {
+    let closed = matches!(diagnosis.writer, Writer::Lost(_) | Writer::Ending | Writer::Opening);
+    // Without a leader nobody but this node has looked: what it does not see open may be open.
+    let unseen = view.without_leader.is_some() && !view.is_managed();
+    if !serving
+        && !unseen
+        && (view.is_managed() || view.state.cluster.is_some())
+        && (closed || !seen_open(view))
+    {
+        return "no_writer";
+    }
+    let degraded = view.without_leader.is_some()
+        || !warnings.is_empty()
+        || (view.is_managed() && why_not_lossless(view.state).is_some());
+    if degraded { "degraded" } else { "healthy" }
+}
+
+fn seen_open(view: &View<'_>) -> bool {
+    if view.is_managed() {
+        return writer(view).is_some_and(|w| node::is_open(view, w));
+    }
+    view.state.data_nodes().any(|(n, _)| node::is_open(view, n))
+}
+
+fn last_failover(view: &View<'_>) -> Option<LastFailover> {
+    let done =
+        |f: &&crate::state::Finished| f.operation.kind == OperationKind::Failover && f.ending == Ending::Done;
+    let last = view.state.history.iter().rev().find(done)?;
+    let operation = &last.operation;
+    Some(LastFailover {
+        at_ms: lost_ms(operation),
+        outage_ms: outage_ms(operation, last.ended_ms),
+        from: operation.from_node.as_ref().map(ToString::to_string).unwrap_or_default(),
+        to: operation.to.as_ref().map(|(_, node)| node.to_string()).unwrap_or_default(),
+    })
+}
+
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,61 @@
+//! What needs saying, the worst first. A healthy cluster has none.
+
+use crate::decide::diagnosis::{Diagnosis, Trouble, Writer};
+use crate::serve::View;
+use crate::serve::why::held_back;
+use crate::serve::words::{badness, why_not_lossless};
+
+pub(super) fn warnings(view: &View<'_>, diagnosis: &Diagnosis) -> Vec<String> {
+    if let Some(without) = view.without_leader {
+        return vec![no_leader(view, without.formation.as_deref())];
+    }
+    let mut warnings = Vec::new();
+    if let Writer::Lost(lost) = &diagnosis.writer {
+        let evidence = lost.evidence.first().map(String::as_str).unwrap_or_default();
+        warnings.push(format!("{}: {evidence}", lost.kind));
+        warnings.extend(held_back(view).into_iter().map(|why| format!("no failover: {why}")));
+    } else if let Some(quorum) = quorum(view) {
+        warnings.push(quorum);
+    }
+    let mut troubles: Vec<&Trouble> =
+        diagnosis.troubles.iter().filter(|t| is_news(view, diagnosis, t)).collect();
+    troubles.sort_by_key(|t| badness(t));
+    warnings.extend(troubles.into_iter().map(ToString::to_string));
+    let unpromised = matches!(view.state.durability, crate::state::Durability::Unknown) && view.is_managed();
+    if let Some(why) = why_not_lossless(view.state).filter(|_| unpromised) {
+        warnings.push(format!("not lossless: {why}"));
+    }
+    warnings
+}
+
+/// What the first line or the tree says already is not said again; a server that is down during its own failover neither.
+fn is_news(view: &View<'_>, diagnosis: &Diagnosis, trouble: &Trouble) -> bool {
+    match trouble {
+        // The head says NO WRITER, and what is done about it stands below.
+        Trouble::NoWriter => !matches!(diagnosis.writer, Writer::Lost(_) | Writer::Ending | Writer::Opening),
+        // Without a writer nothing is acknowledged.
+        Trouble::NotLossless(_) => view.state.live_grant().is_some(),
+        _ => true,
+    }
+}
+
+fn quorum(view: &View<'_>) -> Option<String> {
+    let (all, answer) = view.voters();
+    let lost = all > 0 && answer * 2 <= all;
+    lost.then(|| {
+        format!("QuorumLost: {answer} of {all} voters answer; nothing is promoted until a majority is back")
+    })
+}
+
+fn no_leader(view: &View<'_>, formation: Option<&str>) -> String {
+    if let Some(formation) = formation {
+        return format!("no group yet: {formation}");
+    }
+    let (all, answer) = view.voters();
+    let end = if answer * 2 > all {
+        "one is being elected"
+    } else {
+        "nothing is promoted until a majority is back"
+    };
+    format!("no leader: {answer} of {all} voters answer; {end}")
+}
