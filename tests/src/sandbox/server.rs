@@ -267,7 +267,7 @@ impl Server {
 
     /// The end of the server's error log, on a line of its own, for error messages.
     pub fn error_log_tail(&self) -> String {
-        tail(&self.folder.join("error.log"))
+        log_tail(&self.folder.join("error.log"))
     }
 }
 
@@ -292,7 +292,7 @@ fn base_options() -> OptsBuilder {
 }
 
 /// The end of a log, or why there is none, beginning with a line break.
-pub(super) fn tail(log: &Path) -> String {
+pub fn log_tail(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
