@@ -193,10 +193,8 @@ impl Daemon {
         let tls = Arc::clone(identity);
         let nodes: Vec<(NodeName, String)> =
             config.nodes.iter().map(|n| (n.name.as_str().into(), n.peer.to_string())).collect();
-        let peers = Arc::new(Peers::new(
-            Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str()))),
-            nodes.clone(),
-        ));
+        let dialer = Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str())));
+        let peers = Arc::new(Peers::new(dialer).with_configured(nodes.clone()));
         let draw_id: Arc<dyn Fn() -> String + Send + Sync> =
             Arc::new(|| format!("{:016x}", rand::random::<u64>()));
         let now = Arc::new(|| Timestamp::now().as_millisecond());
