@@ -19,7 +19,7 @@ use tonic::Code;
 use super::store::SnapshotData;
 use super::types::{Member, Snapshot, TypeConfig, Vote};
 use super::wire::{Kind, Letter, SnapshotLetter, from_bytes, to_bytes};
-use crate::peers::Peers;
+use crate::peers::{Peers, reason};
 
 type C = TypeConfig;
 
@@ -93,7 +93,7 @@ impl Line {
     }
 
     fn failure(&self, status: &tonic::Status) -> RPCError<C> {
-        let text = format!("{}: {}", self.member.name, status.message());
+        let text = format!("{}: {}", self.member.name.as_str(), reason(status));
         match status.code() {
             Code::Unavailable | Code::FailedPrecondition => Unreachable::from_string(text).into(),
             _ => NetworkError::from_string(text).into(),

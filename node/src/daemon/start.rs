@@ -191,15 +191,19 @@ impl Daemon {
         identity: &Arc<Identity>,
     ) -> Result<Shared, StartError> {
         let tls = Arc::clone(identity);
-        let peers =
-            Arc::new(Peers::new(Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str())))));
+        let nodes: Vec<(NodeName, String)> =
+            config.nodes.iter().map(|n| (n.name.as_str().into(), n.peer.to_string())).collect();
+        let peers = Arc::new(Peers::new(
+            Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str()))),
+            nodes.clone(),
+        ));
         let draw_id: Arc<dyn Fn() -> String + Send + Sync> =
             Arc::new(|| format!("{:016x}", rand::random::<u64>()));
         let now = Arc::new(|| Timestamp::now().as_millisecond());
         let group = Group::open(GroupOptions {
             cluster: config.cluster.name.clone(),
             node: me.clone(),
-            nodes: config.nodes.iter().map(|n| (n.name.as_str().into(), n.peer.to_string())).collect(),
+            nodes,
             config_digest: format!("{:016x}", digest(config)),
             version: env!("CARGO_PKG_VERSION").into(),
             store: config.paths.data.join("group.db"),

@@ -3,10 +3,14 @@
 //! still needs, [`adoption`] whether an existing cluster can be taken into care.
 
 pub mod adoption;
+mod candidates;
 pub mod choose;
 pub mod diagnose;
 pub mod diagnosis;
 pub mod finding;
+mod plan;
 pub mod seen;
+#[cfg(test)]
+mod tests;
 mod troubles;
 pub mod upkeep;

@@ -398,6 +398,7 @@ impl Guard {
             restarted: running && record.opened > Epoch(0) && !self.is_opened_process(),
             closed: record.closed,
             keeper: true,
+            waits_since: record.waits_since,
             trouble: self.trouble.clone(),
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,9 @@
 //! what must not wait behind them over the second. Whoever asks a voter for lease time repeats an unanswered
 //! request on the other one: a lost packet stalls all of one TCP stream.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,6 +45,27 @@ pub struct BadAddress {
     pub address: String,
     /// What is wrong with it.
     pub detail: String,
+}
+
+/// What went wrong with a call, down to its cause: a refused certificate shows only there.
+pub fn reason(status: &tonic::Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = if text.is_empty() { more } else { format!("{text}: {more}") };
+        }
+        cause = error.source();
+    }
+    let mend = if text.contains("received fatal alert") {
+        " (it refuses this node's certificate: was that made by the same authority, and is it in date?)"
+    } else if text.contains("invalid peer certificate") {
+        " (was its certificate made by this cluster's authority, for that name, and is it in date?)"
+    } else {
+        ""
+    };
+    text + mend
 }
 
 /// The two connections to one peer. Clones share them; neither is dialled before it is used.

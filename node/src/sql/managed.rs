@@ -197,10 +197,10 @@ pub trait ManagedServer: Send + Sync {
     /// seen gone. [`SqlError::Unsafe`] when it could not be seen gone: it may still take effect.
     fn close<'a>(&'a self, options: &'a CloseOptions) -> SqlFuture<'a, ClosedProof>;
 
-    /// Switches the source side of semi-sync off, on a closed server. On MySQL no commit waits any more once the call has
-    /// begun, but it takes until no replica has been attached as an acker for over a second (else until its bound, and
-    /// then holds up new connections for up to a second). Other calls go on meanwhile: a switchover runs it beside its
-    /// other steps.
+    /// Ends the waiting of a closed server. On MariaDB it switches the source side of semi-sync off. On MySQL it makes it
+    /// wait for a millisecond at most, and switches it off in a later call, once no acker has been seen for over a second
+    /// (earlier, the switch would hold up new connections for up to a second): so it is called again until
+    /// `source_enabled` is off. Each call takes milliseconds.
     ///
     /// # Errors
     /// [`SqlError::Unsafe`] when the server is open, or a client's commit waits: it would be answered OK.
@@ -208,9 +208,9 @@ pub trait ManagedServer: Send + Sync {
 
     /// Lets a degraded writer's commits through: those that wait are answered OK within milliseconds. Only after
     /// `degraded` is committed. On MySQL replicas that count as connected are cut once (they come back by themselves),
-    /// and where an acker died within the last second, new connections and reads of global variables, the pulse among
-    /// them, can be held up for up to a second: no sign of a hung writer. The source side may stay switched on,
-    /// inactive; [`super::pinned::Pinned::make_source_wait`] makes the server wait again in any case.
+    /// and where an acker's process died within the last second, new connections and reads of global variables, the pulse
+    /// among them, are held up for up to a second after the call: no sign of a hung writer. The source side may stay
+    /// switched on, inactive; [`super::pinned::Pinned::make_source_wait`] makes the server wait again in any case.
     fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Switches the replica side of semi-sync, and restarts the IO thread where that is needed for it to take effect
@@ -234,8 +234,11 @@ pub trait ManagedServer: Send + Sync {
     ///
     /// # Errors
     /// [`SqlError::Unsafe`] on MariaDB when both threads stand still with events unapplied: starting either throws them
-    /// away. (After a restart MariaDB no longer knows that it had any.)
-    fn start_applier<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+    /// away. (After a restart MariaDB no longer knows that it had any.) [`SqlError::Unsupported`] by a server whose two
+    /// threads cannot be told apart.
+    fn start_applier<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("its applier cannot be started alone".into())) })
+    }
 
     /// Starts receiving and applying. On MariaDB, from a standstill, what was in the relay log is fetched anew.
     fn start_replication<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;

@@ -9,12 +9,14 @@
 //! millisecond, by which a commit that begins afterwards does not wait for those that are. Neither ends the waiting of
 //! a commit under way for an acker that still counts: for that there is only the switch.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::capabilities::SourceNames;
 use super::error::SqlError;
+use super::fields::{is_on, text_at};
 use super::managed::Permit;
 use super::wire::Wire;
 use super::{pulse, semi_sync, sessions};
@@ -22,41 +24,63 @@ use crate::gtid::Dialect;
 
 /// After this long without an acker, MySQL's thread for acknowledgements sleeps and ends at once when told to.
 const ACK_THREAD_SLEEPS: Duration = Duration::from_millis(1200);
-/// Kept back from the bound of a call for the switch, in case an acker stays.
-const FOR_THE_SWITCH: Duration = Duration::from_secs(3);
 /// How long killed connections of ackers may take to count no more, before commits are let go by the switch: in a few
 /// milliseconds or only after up to a second.
 const KILLED_ENDS: Duration = Duration::from_millis(10);
+/// MySQL's timeout of a server that is not to wait.
+const NO_WAIT_MS: u64 = 1;
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
-const LOOK_SELDOM: Duration = Duration::from_millis(100);
+
+/// Since when a closed server, told to wait no more, has been seen without an acker.
+pub(super) type QuietSince = Mutex<Option<Instant>>;
 
 /// Lets the commits of an open, degraded writer through.
 pub(super) async fn let_go(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
     let caps = wire.caps();
     let Some(names) = caps.source else { return Ok(()) };
+    if caps.dialect == Dialect::Mariadb {
+        return switch_off(wire, names, permit).await;
+    }
+    wait_no_more(wire, names, permit).await?;
+    if seen_inactive(wire, permit).await? {
+        return Ok(());
+    }
+    switch_off_behind(wire, names, permit).await
+}
+
+/// Sees to it that a closed server waits no more, and switches the source side off once that holds up nobody.
+pub(super) async fn stop_waiting(
+    wire: &mut Wire,
+    quiet_since: &QuietSince,
+    permit: &Permit,
+) -> Result<(), SqlError> {
+    let caps = wire.caps();
+    let Some(names) = caps.source else { return Ok(()) };
+    closed_and_nobody_waits(wire).await?;
+    let seen = semi_sync::look(wire).await?;
+    if !seen.source_enabled {
+        return Ok(());
+    }
     if caps.dialect == Dialect::Mysql {
-        wait_no_more(wire, names, permit).await?;
-        if seen_inactive(wire, permit).await? {
+        let told = !seen.wait_no_replica && seen.timeout_ms == NO_WAIT_MS;
+        if !told {
+            wait_no_more(wire, names, permit).await?;
+        }
+        if !long_quiet(quiet_since, told && seen.ackers == 0) {
             return Ok(());
         }
     }
     switch_off(wire, names, permit).await
 }
 
-/// Switches the source side of a closed server off.
-pub(super) async fn stop_waiting(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
-    let caps = wire.caps();
-    let Some(names) = caps.source else { return Ok(()) };
-    closed_and_nobody_waits(wire).await?;
-    if !semi_sync::look(wire).await?.source_enabled {
-        return Ok(());
+/// Whether there has been no acker for long enough, this look included.
+fn long_quiet(quiet_since: &QuietSince, quiet: bool) -> bool {
+    let mut since = quiet_since.lock().unwrap_or_else(PoisonError::into_inner);
+    if !quiet {
+        *since = None;
+        return false;
     }
-    if caps.dialect == Dialect::Mysql {
-        wait_no_more(wire, names, permit).await?;
-        no_acker_for_a_while(wire).await?;
-        closed_and_nobody_waits(wire).await?;
-    }
-    switch_off(wire, names, permit).await
+    since.get_or_insert_with(Instant::now).elapsed() >= ACK_THREAD_SLEEPS
 }
 
 /// Waiting commits are answered OK when the source side goes off, so no client's may be among them. A replica's applier
@@ -78,7 +102,8 @@ async fn closed_and_nobody_waits(wire: &mut Wire) -> Result<(), SqlError> {
 
 /// Ends the waiting without the switch: at once where no acker is connected, else at the next commit.
 async fn wait_no_more(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<(), SqlError> {
-    let sql = format!("SET GLOBAL {}_timeout=1, GLOBAL {}=OFF", names.prefix, names.wait_no_replica);
+    let sql =
+        format!("SET GLOBAL {}_timeout={NO_WAIT_MS}, GLOBAL {}=OFF", names.prefix, names.wait_no_replica);
     permit.check(&sql)?;
     wire.run(&sql).await
 }
@@ -102,18 +127,32 @@ async fn seen_inactive(wire: &mut Wire, permit: &Permit) -> Result<bool, SqlErro
     Ok(true)
 }
 
-/// Waits for the moment when the switch holds up nobody, or until the call must end.
-async fn no_acker_for_a_while(wire: &mut Wire) -> Result<(), SqlError> {
-    let mut last_acker = Instant::now();
-    while last_acker.elapsed() < ACK_THREAD_SLEEPS && wire.left() > FOR_THE_SWITCH {
-        if semi_sync::look(wire).await?.ackers > 0 {
-            last_acker = Instant::now();
+/// The switch on a connection of its own, left to end by itself: it lets the commits go at once and returns a second
+/// later. What counts is seen by a counter, which is not held up meanwhile.
+async fn switch_off_behind(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<(), SqlError> {
+    let mut own =
+        Wire::open(wire.connector(), Some(wire.caps()), "semi-sync source off", wire.left()).await?;
+    let sql = format!("SET GLOBAL {}_enabled=OFF", names.prefix);
+    permit.check(&sql)?;
+    let switching = tokio::spawn(async move { own.run(&sql).await });
+    let status = format!("SHOW GLOBAL STATUS LIKE '{}_status'", names.prefix);
+    loop {
+        let ended = switching.is_finished();
+        let row = wire.row(&status).await?;
+        if row.and_then(|row| text_at(&row, 1)).is_some_and(|value| !is_on(&value)) {
+            return Ok(());
         }
-        wire.pause(LOOK_SELDOM).await?;
+        if ended {
+            return match switching.await {
+                Ok(Err(error)) => Err(error),
+                _ => Err(SqlError::NotInEffect { what: "semi-sync source off", seen: "still active".into() }),
+            };
+        }
+        wire.pause(LOOK_AGAIN).await?;
     }
-    Ok(())
 }
 
+/// The switch, where nobody is held up by it.
 async fn switch_off(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<(), SqlError> {
     let sql = format!("SET GLOBAL {}_enabled=OFF", names.prefix);
     permit.check(&sql)?;

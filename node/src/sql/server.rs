@@ -7,6 +7,7 @@ use super::line::{Known, Line};
 use super::managed::{
     Account, CloseOptions, ClosedProof, ManagedServer, Permit, Privileges, Source, SqlFuture,
 };
+use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
 use super::{accounts, applied, close, inventory, pulse, release, replication, semi_sync, sessions};
 use crate::gtid::GtidSet;
@@ -20,6 +21,7 @@ pub struct SqlServer {
     waiting: Line,
     fence: Line,
     second: Line,
+    quiet_since: QuietSince,
 }
 
 impl SqlServer {
@@ -34,6 +36,7 @@ impl SqlServer {
             waiting: line(),
             fence: line(),
             second: line(),
+            quiet_since: QuietSince::default(),
         }
     }
 }
@@ -76,9 +79,8 @@ impl ManagedServer for SqlServer {
 
     fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
-            // It takes its time, and is to hold up no command meanwhile.
-            let mut wire = self.waiting.take_living("stop waiting", self.limits.command).await?;
-            release::stop_waiting(&mut wire, permit).await
+            let mut wire = self.command.take_living("stop waiting", self.limits.command).await?;
+            release::stop_waiting(&mut wire, &self.quiet_since, permit).await
         })
     }
 

@@ -3,6 +3,7 @@
 //! randomness, no I/O. Time enters with the command.
 
 mod apply;
+mod apply_durability;
 mod cluster;
 mod command;
 mod durability;

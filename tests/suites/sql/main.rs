@@ -35,10 +35,10 @@ async fn mariadb_moves_the_writer() -> Result<()> {
 
 #[tokio::test]
 async fn mysql_restarts_with_a_relay_log() -> Result<()> {
-    restarts_with_a_relay_log(Dialect::MySql).await
+    Box::pin(restarts_with_a_relay_log(Dialect::MySql)).await
 }
 
 #[tokio::test]
 async fn mariadb_restarts_with_a_relay_log() -> Result<()> {
-    restarts_with_a_relay_log(Dialect::MariaDb).await
+    Box::pin(restarts_with_a_relay_log(Dialect::MariaDb)).await
 }

@@ -217,9 +217,11 @@ async fn move_to(new: &Managed<'_>, old: &Managed<'_>, siblings: &[&Managed<'_>]
         }
         ackers(new, 2).await
     };
-    let (attached, stopped) = tokio::join!(attach, old.sql.stop_waiting(&permit));
-    attached?;
-    stopped?;
-    ensure!(!old.sql.pulse().await?.semi_sync.source_enabled);
-    Ok(())
+    old.sql.stop_waiting(&permit).await?;
+    attach.await?;
+    until("the source side to be off", SOON, async || {
+        old.sql.stop_waiting(&permit).await?;
+        Ok((!old.sql.pulse().await?.semi_sync.source_enabled).then_some(()))
+    })
+    .await
 }

@@ -144,6 +144,46 @@ async fn membership_is_the_newest_in_the_log_applied_or_not() {
     assert!(purged.applied_at > at_first.applied_at);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn granting_and_applying_exclude_each_other() {
+    let scratch = Scratch::new();
+    let (shared, _log, mut machine) = load(&open(&scratch)).await;
+    let (entered, inside) = tokio::sync::oneshot::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let granting = tokio::task::spawn_blocking({
+        let shared = shared.clone();
+        move || {
+            let before = shared.with_applied(|state, _| {
+                entered.send(()).unwrap();
+                held.recv().unwrap();
+                state.clone()
+            });
+            before.unwrap()
+        }
+    });
+    inside.await.unwrap();
+    let states = shared.states();
+    let on_disk = machine.thread.clone();
+    let applying = tokio::spawn(async move { apply(&mut machine, [entry(1)]).await });
+    // The entry gets as far as the disk, and no further.
+    let count = |t: &rusqlite::Transaction<'_>| {
+        t.query_row("SELECT count(*) FROM machine", [], |row| row.get::<_, i64>(0))
+    };
+    let reaches_disk = async {
+        while on_disk.start("look", count).await.unwrap().done().await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let bound = std::time::Duration::from_secs(10);
+    assert!(tokio::time::timeout(bound, reaches_disk).await.is_ok(), "applying waits for granting to end");
+    assert_eq!(states.borrow().index, 0);
+    assert!(!applying.is_finished());
+    release.send(()).unwrap();
+    assert_eq!(granting.await.unwrap(), crate::state::ClusterState::default());
+    applying.await.unwrap().unwrap();
+    assert_eq!(states.borrow().index, 1);
+}
+
 #[tokio::test]
 async fn nothing_is_granted_while_a_snapshot_is_installed() {
     let scratch = Scratch::new();

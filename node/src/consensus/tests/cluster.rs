@@ -73,6 +73,40 @@ impl Peer for Service {
     }
 }
 
+/// A peer service that answers every call with an error of its own.
+pub(crate) struct Silent;
+
+#[tonic::async_trait]
+impl Peer for Silent {
+    async fn raft(&self, _: Request<RaftRequest>) -> Answer<RaftReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn greet(&self, _: Request<GreetRequest>) -> Answer<GreetReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn invite(&self, _: Request<InviteRequest>) -> Answer<InviteReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn propose(&self, _: Request<ProposeRequest>) -> Answer<ProposeReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn grant(&self, _: Request<GrantRequest>) -> Answer<GrantReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn expired(&self, _: Request<ExpiredRequest>) -> Answer<ExpiredReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn still(&self, _: Request<StillRequest>) -> Answer<StillReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn report(&self, _: Request<ReportRequest>) -> Answer<ReportReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn act(&self, _: Request<ActRequest>) -> Answer<ActReply> {
+        Err(Status::unimplemented("silent"))
+    }
+}
+
 /// Where a node listens and keeps its store; outlives its daemon.
 pub(super) struct Host {
     pub(super) name: NodeName,
