@@ -87,7 +87,12 @@ fn the_open_one(
         [only] => {
             if let Some(wanted) = wanted.filter(|w| w != only) {
                 let what = format!("is closed; {only} is open, and adoption never moves the writer");
-                found.push(Finding::of(Level::Error, wanted, what, format!("batonctl adopt --writer {only}")));
+                found.push(Finding::of(
+                    Level::Error,
+                    wanted,
+                    what,
+                    format!("batonctl adopt --writer {only}"),
+                ));
             }
             Some((*only).clone())
         }
@@ -162,7 +167,10 @@ fn replica(
 }
 
 fn of_channel(seen: &Observations, node: &NodeName, channel: &Channel, found: &mut Vec<Finding>) {
-    let halves = [(channel.io_running, &channel.io_error, "receiver"), (channel.sql_running, &channel.sql_error, "applier")];
+    let halves = [
+        (channel.io_running, &channel.io_error, "receiver"),
+        (channel.sql_running, &channel.sql_error, "applier"),
+    ];
     for (_, error, half) in halves.into_iter().filter(|(running, ..)| !running) {
         let why = error.as_ref().map(|(errno, text)| format!(": error {errno}: {text}")).unwrap_or_default();
         let mend = match about(seen, node).map(|a| a.dialect) {
@@ -183,11 +191,14 @@ fn of_channel(seen: &Observations, node: &NodeName, channel: &Channel, found: &m
 /// Only a set of the writer that is the younger of the two shows that something is extra. A warning: with semi-sync a
 /// replica may have a transaction an instant before its writer has finished committing it.
 fn errant(seen: &Observations, writer: &NodeName, node: &NodeName, pulse: &Pulse, found: &mut Vec<Finding>) {
-    let (Some((of_writer, writer_age)), Some((_, age))) = (seen.pulse(writer), seen.pulse(node)) else { return };
+    let (Some((of_writer, writer_age)), Some((_, age))) = (seen.pulse(writer), seen.pulse(node)) else {
+        return;
+    };
     let Ok(extra) = pulse.executed.subtract(&of_writer.executed) else { return };
     if writer_age <= age && !extra.is_empty() {
         let what = format!("has {} transactions that {writer} lacks: {extra}", extra.count());
-        let mend = "if they stay when you ask again: look at them in its binlog, then rebuild it from the writer";
+        let mend =
+            "if they stay when you ask again: look at them in its binlog, then rebuild it from the writer";
         found.push(Finding::of(Level::Warning, node, what, mend));
     }
 }

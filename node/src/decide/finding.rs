@@ -70,7 +70,12 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, writes: b
     let has_server = state.members.get(node).is_some_and(|m| m.server.is_some());
     let Some(heard) = seen.of(node).filter(|_| answers(seen, node)) else {
         let level = if has_server { Level::Error } else { Level::Warning };
-        return vec![Finding::of(level, node, "its node does not answer", "systemctl start baton-node, on its host")];
+        return vec![Finding::of(
+            level,
+            node,
+            "its node does not answer",
+            "systemctl start baton-node, on its host",
+        )];
     };
     let mut found = Vec::new();
     if !heard.report.config_differs.is_empty() {

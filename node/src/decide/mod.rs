@@ -5,6 +5,8 @@ pub mod choose;
 pub mod diagnose;
 pub mod diagnosis;
 pub mod finding;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod seen;
 mod troubles;
 pub mod upkeep;

@@ -28,12 +28,12 @@ struct State {
     next: Answers,
     asked: u32,
     inventories: u32,
-    settings: Settings,
+    settings: Option<Settings>,
 }
 
 impl FakeServer {
     pub(super) fn new(next: Answers) -> Arc<Self> {
-        let state = State { next, asked: 0, inventories: 0, settings: safe_settings() };
+        let state = State { next, asked: 0, inventories: 0, settings: Some(safe_settings()) };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -41,8 +41,9 @@ impl FakeServer {
         self.with(|state| state.next = next);
     }
 
-    pub(super) fn settings(&self, change: impl FnOnce(&mut Settings)) {
-        self.with(|state| change(&mut state.settings));
+    /// What the inventory finds; it fails with none.
+    pub(super) fn settings(&self, settings: Option<Settings>) {
+        self.with(|state| state.settings = settings);
     }
 
     /// How many pulses were asked for.
@@ -164,7 +165,10 @@ impl ManagedServer for FakeServer {
             state.inventories += 1;
             state.settings.clone()
         });
-        Box::pin(async { Ok(Inventory { settings, ..inventory(Dialect::Mysql, "9.7.4") }) })
+        Box::pin(async {
+            let settings = settings.ok_or_else(|| SqlError::Unexpected("no settings".into()))?;
+            Ok(Inventory { settings, ..inventory(Dialect::Mysql, "9.7.4") })
+        })
     }
 
     fn accounts_that_write_while_closed(&self) -> SqlFuture<'_, Vec<Account>> {
@@ -214,9 +218,6 @@ impl ManagedServer for FakeServer {
         changes_nothing()
     }
     fn executed(&self) -> SqlFuture<'_, GtidSet> {
-        changes_nothing()
-    }
-    fn prove_commit(&self, _: Duration) -> SqlFuture<'_, ()> {
         changes_nothing()
     }
     fn set_event_scheduler<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {

@@ -75,4 +75,6 @@ async fn a_crash_reaches_the_leader_at_once() {
     let probe = &heard.report.probes[&NodeName::from("db1")];
     assert_eq!((probe.error, probe.ever), (Some(ProbeError::Refused), true));
     assert!(seen.last_seen_set(&NodeName::from("db1")).is_some(), "what it had is still known");
+    let sent = serde_json::to_vec(&heard.report).unwrap();
+    assert_eq!(serde_json::from_slice::<Report>(&sent).unwrap(), heard.report, "it survives the journey");
 }

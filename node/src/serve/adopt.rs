@@ -39,8 +39,12 @@ impl Control {
         let change = Change::Adopt { operation: id.clone(), node: writer.clone(), by: request.by.clone() };
         self.commit(change).await?;
         match self.first_lease(&id).await {
-            Progress::Done(epoch) => Ok(reply(plan, true, format!("epoch {epoch} is {writer}'s, under a lease"))),
-            Progress::Released => Ok(not_adopted(plan, &writer, "its guard got no lease and gave it back".into())),
+            Progress::Done(epoch) => {
+                Ok(reply(plan, true, format!("epoch {epoch} is {writer}'s, under a lease")))
+            }
+            Progress::Released => {
+                Ok(not_adopted(plan, &writer, "its guard got no lease and gave it back".into()))
+            }
             Progress::Waiting => self.give_back(plan, &writer).await,
         }
     }
@@ -59,17 +63,22 @@ impl Control {
         let trouble = (self.seen)().own(writer).and_then(|o| o.guard.trouble.clone());
         let why = trouble.unwrap_or_else(|| "its guard says nothing of why; look at that node's log".into());
         let why = format!("no majority has granted it a lease within {} s: {why}", FIRST_LEASE.as_secs());
-        let release = Change::Release { operation: self.operation_id(), word: word("baton".into(), why.clone()) };
+        let release =
+            Change::Release { operation: self.operation_id(), word: word("baton".into(), why.clone()) };
         match self.commit(release).await {
             Ok(()) => Ok(not_adopted(plan, writer, why)),
             // A lease in the last moment, with a failover at once, or somebody else gave it back: the status shows it.
-            Err(status) => Err(Status::new(status.code(), format!("{why}; giving it back failed: {}", status.message()))),
+            Err(status) => {
+                Err(Status::new(status.code(), format!("{why}; giving it back failed: {}", status.message())))
+            }
         }
     }
 }
 
 fn progress(state: &ClusterState, id: &OperationId) -> Progress {
-    let Some(adopted) = state.history.iter().find(|f| f.operation.id == *id) else { return Progress::Waiting };
+    let Some(adopted) = state.history.iter().find(|f| f.operation.id == *id) else {
+        return Progress::Waiting;
+    };
     let epoch = adopted.operation.to.as_ref().map(|(epoch, _)| *epoch);
     match &state.grant {
         _ if state.phase == Phase::Observing => Progress::Released,

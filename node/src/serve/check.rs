@@ -64,8 +64,7 @@ fn group(view: &View<'_>) -> Vec<Finding> {
 
 fn fleet(view: &View<'_>) -> Vec<Finding> {
     let nodes = view.state.data_nodes().map(|(node, _)| node);
-    let servers: Vec<_> =
-        nodes.filter_map(|n| Some((n, view.seen.own(n)?.about.as_ref()?))).collect();
+    let servers: Vec<_> = nodes.filter_map(|n| Some((n, view.seen.own(n)?.about.as_ref()?))).collect();
     let level = |error: bool| if error { Level::Error } else { Level::Warning };
     let found = lint_fleet(&servers).into_iter().map(|f| Finding::cluster(level(f.error), f.what, f.mend));
     let found: Vec<_> = found.collect();
@@ -95,13 +94,18 @@ fn writes(view: &View<'_>) -> Vec<Finding> {
             found.push(Finding::cluster(Level::Ok, what, ""));
         }
         Some(why) => {
-            let mend = "batonctl status shows which replica is missing; it becomes an acker once it has caught up";
+            let mend =
+                "batonctl status shows which replica is missing; it becomes an acker once it has caught up";
             found.push(Finding::cluster(Level::Warning, format!("not lossless: {why}"), mend));
         }
     }
     if !view.state.safety.automatic {
         let what = "automatic failover is switched off";
-        found.push(Finding::cluster(Level::Warning, what, "automatic = true in [failover] of the configuration"));
+        found.push(Finding::cluster(
+            Level::Warning,
+            what,
+            "automatic = true in [failover] of the configuration",
+        ));
     }
     found
 }

@@ -78,12 +78,8 @@ impl Control {
     /// # Errors
     /// The state's refusal, or why it was not committed.
     pub(super) async fn commit(&self, change: Change) -> Result<(), Status> {
-        let command = Command {
-            id: CommandId((self.new_id)()),
-            by: self.me.clone(),
-            at_ms: self.now_ms(),
-            change,
-        };
+        let command =
+            Command { id: CommandId((self.new_id)()), by: self.me.clone(), at_ms: self.now_ms(), change };
         let outcome = self.group.propose(command, COMMIT).await.map_err(not_committed)?;
         outcome.into_result().map_err(by_state)
     }
@@ -102,7 +98,9 @@ impl Control {
                 let node = NodeName::from(name);
                 let known = state.members.is_empty() || state.members.contains_key(&node);
                 if !known && self.group.membership().by_name(&node).is_none() {
-                    return Err(Status::permission_denied(format!("{node} is not a member of this cluster any more")));
+                    return Err(Status::permission_denied(format!(
+                        "{node} is not a member of this cluster any more"
+                    )));
                 }
                 Ok(Caller::node(&node, request))
             }
@@ -121,7 +119,9 @@ impl control_server::Control for Control {
             Ok(Place::There(leader)) => {
                 let asked = self.ask(&leader, StatusRequest {}, async |mut c, q| c.status(q).await).await;
                 match asked {
-                    Err(_) if !caller.forwarded => Ok(Response::new(self.status_without_leader(&caller).await)),
+                    Err(_) if !caller.forwarded => {
+                        Ok(Response::new(self.status_without_leader(&caller).await))
+                    }
                     answer => answer,
                 }
             }

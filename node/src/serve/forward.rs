@@ -119,14 +119,18 @@ impl Control {
                 return Ok(Place::Here);
             }
             if caller.forwarded {
-                return Err(Status::failed_precondition("no leader: it has just changed; give the command again"));
+                return Err(Status::failed_precondition(
+                    "no leader: it has just changed; give the command again",
+                ));
             }
             let other = now.leader.filter(|_| !now.mine);
             if let Some(leader) = other.and_then(|name| self.link_to(name)) {
                 return Ok(Place::There(leader));
             }
             if Instant::now() + AGAIN > deadline {
-                return Err(Status::unavailable("the group has no leader; `batonctl status` shows which nodes answer"));
+                return Err(Status::unavailable(
+                    "the group has no leader; `batonctl status` shows which nodes answer",
+                ));
             }
             // Who leads may be known before a majority has answered it, which nothing tells of.
             let _ = tokio::time::timeout(AGAIN, leadership.changed()).await;
@@ -161,7 +165,8 @@ impl Control {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(status)) => Err(passed_on(&leader.name, status, Q::CHANGES)),
             Err(_) => {
-                let what = format!("the leader, {}, has not answered within {} s", leader.name, Q::WITHIN.as_secs());
+                let what =
+                    format!("the leader, {}, has not answered within {} s", leader.name, Q::WITHIN.as_secs());
                 Err(unanswered(what, Q::CHANGES))
             }
         }

@@ -66,7 +66,10 @@ impl Control {
         let others = self.group.membership().voter_names();
         for other in others.iter().filter(|n| **n != self.me) {
             if self.group.transfer_leadership(other).await.is_ok() {
-                return Status::unavailable(format!("{} led the group and hands that over now; give the command again", self.me));
+                return Status::unavailable(format!(
+                    "{} led the group and hands that over now; give the command again",
+                    self.me
+                ));
             }
         }
         refused(format!("{} leads the group and there is nobody to take over", self.me))
@@ -89,7 +92,8 @@ fn wanted(request: &AddNodeRequest) -> Result<(NodeName, Member), Status> {
     if let Some(fault) = name_fault(&request.name) {
         return Err(Status::invalid_argument(fault));
     }
-    let address = |text: &str| text.parse::<HostPort>().map(|a| a.to_string()).map_err(Status::invalid_argument);
+    let address =
+        |text: &str| text.parse::<HostPort>().map(|a| a.to_string()).map_err(Status::invalid_argument);
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     let member = Member {
         peer: address(&request.peer)?,

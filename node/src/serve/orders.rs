@@ -23,7 +23,9 @@ impl Control {
     pub(super) async fn pause(&self, request: PauseRequest) -> Result<Done, Status> {
         let length = Duration::from_millis(request.for_ms);
         if !(SHORTEST_PAUSE..=LONGEST_PAUSE).contains(&length) {
-            return Err(Status::invalid_argument("a pause lasts from 1 minute to 7 days; pass for example --for 30m"));
+            return Err(Status::invalid_argument(
+                "a pause lasts from 1 minute to 7 days; pass for example --for 30m",
+            ));
         }
         if self.state().phase == Phase::Observing {
             return Err(by_state(Refusal::Observing));
@@ -121,7 +123,11 @@ fn begin(
         Writer::Suspected(lost, _) if request.force => (lost.kind.to_string(), lost.evidence),
         _ if request.force => ("Forced".to_owned(), Vec::new()),
         Writer::Suspected(_, against) => {
-            return Err(refused(format!("{} is not lost: {}; --force takes your word instead", grant.node, against.join(", "))));
+            return Err(refused(format!(
+                "{} is not lost: {}; --force takes your word instead",
+                grant.node,
+                against.join(", ")
+            )));
         }
         _ => {
             return Err(refused(format!(

@@ -5,7 +5,7 @@ use baton_proto::control::{Decision, Reason, WhyReply};
 use super::View;
 use super::history::{lost_ms, outage_ms};
 use super::words::{badness, list, name_of, under_way, why_not_lossless};
-use crate::decide::diagnosis::{Diagnosis, Writer, WriterLost};
+use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
 use crate::state::{ClusterState, Epoch, Operation};
 
 /// How many of the latest decisions are told.
@@ -62,9 +62,14 @@ fn summary_of(operation: &Operation, now_ms: i64) -> String {
     let outage = outage_ms(operation, now_ms);
     match (&operation.to, operation.opened_ms) {
         (Some((epoch, node)), Some(_)) if outage > 0 => {
-            format!("epoch {}{from} ended, epoch {epoch} is {node}'s; writes were out {outage} ms", operation.from)
+            format!(
+                "epoch {}{from} ended, epoch {epoch} is {node}'s; writes were out {outage} ms",
+                operation.from
+            )
         }
-        (Some((epoch, node)), _) => format!("epoch {}{from} ended, epoch {epoch} is {node}'s", operation.from),
+        (Some((epoch, node)), _) => {
+            format!("epoch {}{from} ended, epoch {epoch} is {node}'s", operation.from)
+        }
         (None, _) => format!("epoch {}{from} ended", operation.from),
     }
 }
@@ -73,13 +78,17 @@ fn headline(view: &View<'_>, diagnosis: &Diagnosis) -> (String, String) {
     let state = view.state;
     match &diagnosis.writer {
         Writer::Lost(lost) => (lost.kind.to_string(), of_lost(lost, "a failover is due")),
-        Writer::Suspected(lost, _) => (worst(diagnosis).unwrap_or(lost.kind.to_string()), of_lost(lost, "no failover")),
+        Writer::Suspected(lost, _) => (suspicion(lost, diagnosis), of_lost(lost, "no failover")),
         Writer::Ending => {
             let name = state.operation.as_ref().map(|o| o.diagnosis.clone());
             (name.unwrap_or_else(|| "Ending".into()), under_way(state).unwrap_or_default())
         }
-        Writer::Opening => ("Opening".into(), under_way(state).unwrap_or_else(|| "the writer is being opened".into())),
-        Writer::None => ("Observing".into(), "Baton watches and touches nothing; batonctl adopt changes that".into()),
+        Writer::Opening => {
+            ("Opening".into(), under_way(state).unwrap_or_else(|| "the writer is being opened".into()))
+        }
+        Writer::None => {
+            ("Observing".into(), "Baton watches and touches nothing; batonctl adopt changes that".into())
+        }
         Writer::Serving => match diagnosis.troubles.iter().min_by_key(|t| badness(t)) {
             Some(trouble) => (name_of(trouble), trouble.to_string()),
             None => ("Healthy".into(), serving(state)),
@@ -87,8 +96,10 @@ fn headline(view: &View<'_>, diagnosis: &Diagnosis) -> (String, String) {
     }
 }
 
-fn worst(diagnosis: &Diagnosis) -> Option<String> {
-    diagnosis.troubles.iter().min_by_key(|t| badness(t)).map(name_of)
+/// The name of what is suspected and held back.
+fn suspicion(lost: &WriterLost, diagnosis: &Diagnosis) -> String {
+    let held = |t: &&Trouble| matches!(t, Trouble::WriterUnreachableButReplicating { .. });
+    diagnosis.troubles.iter().find(held).map_or_else(|| lost.kind.to_string(), name_of)
 }
 
 fn of_lost(lost: &WriterLost, end: &str) -> String {
@@ -110,7 +121,10 @@ fn serving(state: &ClusterState) -> String {
 pub(super) fn held_back(view: &View<'_>) -> Vec<String> {
     let mut held = Vec::new();
     if let Some(pause) = view.pause() {
-        held.push(format!("{} has paused automatic failovers: {}; batonctl resume ends that", pause.by, pause.reason));
+        held.push(format!(
+            "{} has paused automatic failovers: {}; batonctl resume ends that",
+            pause.by, pause.reason
+        ));
     }
     if !view.state.safety.automatic {
         held.push("[failover] automatic is off: batonctl failover --reason … moves the writer".into());
@@ -132,7 +146,10 @@ fn facts(view: &View<'_>, diagnosis: &Diagnosis) -> Vec<String> {
             Some(why) => format!("not lossless: {why}"),
         });
         if let Some((epoch, left)) = view.seen.own(&grant.node).and_then(|o| o.guard.lease) {
-            facts.push(format!("its guard holds a lease of epoch {epoch} for another {} ms", left.as_millis()));
+            facts.push(format!(
+                "its guard holds a lease of epoch {epoch} for another {} ms",
+                left.as_millis()
+            ));
         }
     }
     let mut troubles: Vec<_> = diagnosis.troubles.iter().collect();
@@ -149,7 +166,8 @@ fn decisions(state: &ClusterState, of: Option<&Operation>) -> Vec<Decision> {
     let told = state.decisions.iter().filter(|d| (since..=until).contains(&d.at_ms));
     let mut newest: Vec<_> = told.rev().take(DECISIONS).collect();
     newest.reverse();
-    let shown = |d: &crate::state::Decision| Decision { at_ms: d.at_ms, what: d.what.clone(), why: d.why.clone() };
+    let shown =
+        |d: &crate::state::Decision| Decision { at_ms: d.at_ms, what: d.what.clone(), why: d.why.clone() };
     newest.into_iter().map(shown).collect()
 }
 

@@ -76,10 +76,14 @@ pub(super) fn changes(
 }
 
 fn of_replica(node: &NodeName, words: &Words) -> [PlannedChange; 3] {
-    let change = |what: &str, statement: String| PlannedChange { node: node.clone(), what: what.into(), statement };
+    let change =
+        |what: &str, statement: String| PlannedChange { node: node.clone(), what: what.into(), statement };
     let Words { stop, change: heartbeat, start, .. } = words;
     [
-        change("notices within 4 s that its source is silent", format!("SET GLOBAL {}=4;", words.net_timeout)),
+        change(
+            "notices within 4 s that its source is silent",
+            format!("SET GLOBAL {}=4;", words.net_timeout),
+        ),
         change("hears from its source every half second", format!("{stop} {heartbeat} {start}")),
         change("acknowledges commits", format!("SET GLOBAL {}_enabled=ON; {stop} {start}", words.replica)),
     ]

@@ -75,7 +75,9 @@ fn server_answers(view: &View<'_>, name: &NodeName) -> bool {
     if pulse(view, name).is_some() {
         return true;
     }
-    if view.seen.of(name).is_some_and(|h| h.age <= FRESH) && view.seen.own(name).is_some_and(OwnServer::is_gone) {
+    if view.seen.of(name).is_some_and(|h| h.age <= FRESH)
+        && view.seen.own(name).is_some_and(OwnServer::is_gone)
+    {
         return false;
     }
     view.seen.iter().any(|(_, heard)| {
@@ -105,7 +107,9 @@ fn health(
     member: &Member,
     server_answers: bool,
 ) -> &'static str {
-    if member.server.is_none() || (view.without_leader.is_some() && view.seen.of(name).is_none() && !server_answers) {
+    if member.server.is_none()
+        || (view.without_leader.is_some() && view.seen.of(name).is_none() && !server_answers)
+    {
         return "none";
     }
     if !server_answers {

@@ -17,7 +17,8 @@ pub(super) fn warnings(view: &View<'_>, diagnosis: &Diagnosis) -> Vec<String> {
     } else if let Some(quorum) = quorum(view) {
         warnings.push(quorum);
     }
-    let mut troubles: Vec<&Trouble> = diagnosis.troubles.iter().filter(|t| is_news(view, diagnosis, t)).collect();
+    let mut troubles: Vec<&Trouble> =
+        diagnosis.troubles.iter().filter(|t| is_news(view, diagnosis, t)).collect();
     troubles.sort_by_key(|t| badness(t));
     warnings.extend(troubles.into_iter().map(ToString::to_string));
     let unpromised = matches!(view.state.durability, crate::state::Durability::Unknown) && view.is_managed();
@@ -30,8 +31,8 @@ pub(super) fn warnings(view: &View<'_>, diagnosis: &Diagnosis) -> Vec<String> {
 /// What the first line or the tree says already is not said again; a server that is down during its own failover neither.
 fn is_news(view: &View<'_>, diagnosis: &Diagnosis, trouble: &Trouble) -> bool {
     match trouble {
-        // The head says NO WRITER, and what is done about it stands below.
-        Trouble::NoWriter => !matches!(diagnosis.writer, Writer::Lost(_) | Writer::Ending | Writer::Opening),
+        // Otherwise the head says NO WRITER, or what speaks against the writer is said already.
+        Trouble::NoWriter => matches!(diagnosis.writer, Writer::None | Writer::Serving),
         // Without a writer nothing is acknowledged.
         Trouble::NotLossless(_) => view.state.live_grant().is_some(),
         _ => true,
@@ -41,7 +42,9 @@ fn is_news(view: &View<'_>, diagnosis: &Diagnosis, trouble: &Trouble) -> bool {
 fn quorum(view: &View<'_>) -> Option<String> {
     let (all, answer) = view.voters();
     let lost = all > 0 && answer * 2 <= all;
-    lost.then(|| format!("QuorumLost: {answer} of {all} voters answer; nothing is promoted until a majority is back"))
+    lost.then(|| {
+        format!("QuorumLost: {answer} of {all} voters answer; nothing is promoted until a majority is back")
+    })
 }
 
 fn no_leader(view: &View<'_>, formation: Option<&str>) -> String {
