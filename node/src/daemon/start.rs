@@ -24,7 +24,7 @@ use super::routes;
 use super::servers::Servers;
 use super::settings::{config_differs, formation, live};
 use crate::config::{Config, Loaded, digest};
-use crate::consensus::{Group, GroupOptions, OpenError, Pace};
+use crate::consensus::{FormationStatus, Group, GroupOptions, OpenError, Pace};
 use crate::decide::diagnose::Lasting;
 use crate::decide::seen::Report;
 use crate::guard::clock::RealClock;
@@ -425,7 +425,14 @@ impl Daemon {
         let (states, leadership, formation) = (group.states(), group.leadership(), group.formation());
         let read = Arc::new(move || {
             let router = counters.as_ref().map(Counters::stats);
-            Sample::of(&me, &states.borrow(), &leadership.borrow(), &formation.borrow(), &own(), router)
+            Sample::of(
+                &me,
+                &states.borrow(),
+                &leadership.borrow(),
+                *formation.borrow() == FormationStatus::Formed,
+                &own(),
+                router,
+            )
         });
         let metrics = Arc::new(Metrics::new(&shared.config.cluster.name, shared.me.as_str(), read));
         let stop = self.stop.clone();
