@@ -30,7 +30,8 @@ enum Progress {
 impl Control {
     pub(super) async fn adopt(&self, request: AdoptRequest) -> Result<AdoptReply, Status> {
         let wanted = (!request.writer.is_empty()).then(|| NodeName::from(request.writer.as_str()));
-        let plan = plan_adoption(&self.state(), &(self.seen)(), wanted.as_ref());
+        let (state, seen) = self.gathered().await;
+        let plan = plan_adoption(&state, &seen, wanted.as_ref());
         let writer = plan.writer.clone();
         let Some(writer) = writer.filter(|_| !plan.is_refused() && !request.dry_run) else {
             return Ok(reply(plan, false, String::new()));
