@@ -25,6 +25,8 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+        /// What to do when it is not there.
+        mend: &'static str,
     },
     /// A configuration file was read and is wrong.
     #[error("{}: {what}", path.display())]
@@ -87,9 +89,8 @@ impl Error {
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "run as an account that may read it (often: with sudo)".into()
             }
-            Self::File { purpose, .. } => format!("name the {purpose} on the command line or in batonctl.toml"),
             Self::Config { .. } => "correct the file; `batonctl --help` names the options that replace it".into(),
-            Self::Certificate { mend, .. } => (*mend).into(),
+            Self::File { mend, .. } | Self::Certificate { mend, .. } => (*mend).into(),
             Self::NoAnswer(tried) => mend_of_all(tried),
             Self::Unconfirmed { .. } => {
                 "it may have been carried out: look at `batonctl status` and `batonctl history` before repeating it"

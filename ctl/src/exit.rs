@@ -10,7 +10,8 @@ pub enum Exit {
     Degraded = 1,
     /// `status`: no server is open for writes.
     NoWriter = 2,
-    /// The command line, the configuration or a file it names is wrong; nothing was asked of a node.
+    /// The command line, the configuration or a file it names is wrong, or the operator did not confirm; nothing was
+    /// changed.
     Usage = 3,
     /// No node answered in time, or none could carry the request to a leader.
     NoAnswer = 4,
@@ -30,6 +31,6 @@ Exit status:
   0  done; status: healthy
   1  status: degraded; check: at least one error found
   2  status: no writer
-  3  wrong usage or configuration, nothing was asked of a node
-  4  no node answers (after a change: whether it was carried out is unknown)
+  3  wrong usage or configuration, or not confirmed; nothing was changed
+  4  no node answers; the message says whether a change may have been carried out
   5  refused by Baton, or failed";

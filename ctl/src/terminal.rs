@@ -11,25 +11,33 @@ const QUIET: Duration = Duration::from_secs(2);
 
 /// Runs `work`, and on a terminal says on stderr what takes so long, once it takes over two seconds.
 pub async fn with_progress<F: Future>(label: &str, work: F) -> F::Output {
+    with_news(label, async || None, work).await
+}
+
+/// The same, with the newest word from `news` in place of the label. It is asked about once a second, and given
+/// up when the work is done.
+pub async fn with_news<F: Future>(label: &str, news: impl AsyncFn() -> Option<String>, work: F) -> F::Output {
     let mut work = pin!(work);
     let started = Instant::now();
     let mut shown = false;
-    loop {
+    let output = loop {
         let wait = if shown { Duration::from_secs(1) } else { QUIET };
         match tokio::time::timeout(wait, &mut work).await {
-            Ok(done) => {
-                if shown {
-                    line("");
-                }
-                return done;
-            }
-            Err(_) if std::io::stderr().is_terminal() => {
-                shown = true;
-                line(&format!("{label} … {} s", started.elapsed().as_secs()));
-            }
+            Ok(output) => break output,
+            Err(_) if !std::io::stderr().is_terminal() => break work.await,
             Err(_) => {}
         }
+        let said = tokio::select! {
+            output = &mut work => break output,
+            said = news() => said.filter(|said| !said.is_empty()),
+        };
+        line(&format!("{} … {} s", said.as_deref().unwrap_or(label), started.elapsed().as_secs()));
+        shown = true;
+    };
+    if shown {
+        line("");
     }
+    output
 }
 
 /// Replaces the line the cursor is in. A stderr that cannot be written to loses nothing but the progress.

@@ -3,13 +3,20 @@
 
 mod support;
 
-use baton_proto::control::{AdoptReply, CheckReply, Finding, StatusReply};
-use support::{Folder, Node, Script, batonctl, batonctl_of, run};
+use std::process::Stdio;
+
+use baton_proto::control::{AdoptReply, Change, CheckReply, Finding, StatusReply};
+use support::{Folder, Node, Script, at_a_terminal, batonctl, batonctl_of, run};
 use tokio::process::Command;
 use tonic::Status;
 
 fn status(health: &str) -> Script {
-    let status = StatusReply { cluster: "shop".into(), health: health.into(), ..StatusReply::default() };
+    let status = StatusReply {
+        cluster: "shop".into(),
+        health: health.into(),
+        leader: "db1".into(),
+        ..StatusReply::default()
+    };
     Script { status, ..Script::default() }
 }
 
@@ -49,29 +56,61 @@ async fn a_dead_node_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_silent_node_is_passed_over_and_does_not_get_a_change_twice() {
+async fn a_silent_node_is_passed_over() {
     let folder = Folder::new("silent", "shop");
-    let silent = Node::start(&folder, Script { silent: true, ..Script::default() }).await;
+    let silent = Node::start(&folder, Script { silent_to: Some(""), ..Script::default() }).await;
     let node = Node::start(&folder, status("healthy")).await;
-    let ran = batonctl(&folder, &[&silent.address, &node.address], &["status"]).await;
-    assert_eq!(ran.exit, 0, "{ran:?}");
+    for command in ["status", "resume"] {
+        let ran = batonctl(&folder, &[&silent.address, &node.address], &[command]).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+    }
+    assert!(!silent.asked().iter().any(|asked| asked.starts_with("Resume")));
+}
 
-    let ran = batonctl(&folder, &[&silent.address, &node.address], &["resume", "--timeout", "1s"]).await;
-    assert_eq!(ran.exit, 4, "{ran:?}");
-    assert!(ran.err.contains("did not confirm") && ran.err.contains("batonctl history"), "{ran:?}");
-    assert_eq!(node.asked().iter().filter(|asked| asked.starts_with("Resume")).count(), 0);
+#[tokio::test]
+async fn a_change_without_an_answer_is_not_sent_twice() {
+    let folder = Folder::new("unanswered", "shop");
+    let error = Some(("Resume", Status::unavailable("the leader is gone")));
+    let cases = [
+        (Script { silent_to: Some("Resume"), ..status("healthy") }, "no answer within 1s"),
+        (Script { error, ..status("healthy") }, "the leader is gone"),
+    ];
+    for (script, said) in cases {
+        let (first, second) =
+            (Node::start(&folder, script).await, Node::start(&folder, status("healthy")).await);
+        let nodes = [first.address.as_str(), &second.address];
+        let ran = batonctl(&folder, &nodes, &["resume", "--timeout", "1s"]).await;
+        assert_eq!(ran.exit, 4, "{ran:?}");
+        assert!(ran.err.contains("did not confirm") && ran.err.contains(said), "{ran:?}");
+        assert!(ran.err.contains("It may have been carried out"), "{ran:?}");
+        let resumed = |node: &Node| node.asked().iter().filter(|asked| asked.starts_with("Resume")).count();
+        assert_eq!((resumed(&first), resumed(&second)), (1, 0));
+    }
 }
 
 #[tokio::test]
 async fn a_node_without_a_leader_is_passed_over() {
     let folder = Folder::new("leaderless", "shop");
-    let error = Some(Status::unavailable("no leader is known"));
+    let error = Some(("", Status::unavailable("no leader is known")));
     let cut_off = Node::start(&folder, Script { error, ..Script::default() }).await;
     let ran = batonctl(&folder, &[&cut_off.address], &["status"]).await;
     assert_eq!(ran.exit, 4);
     assert!(ran.err.contains("no leader is known"), "{ran:?}");
     let node = Node::start(&folder, status("healthy")).await;
     assert_eq!(batonctl(&folder, &[&cut_off.address, &node.address], &["status"]).await.exit, 0);
+}
+
+#[tokio::test]
+async fn a_change_goes_only_to_a_node_that_knows_a_leader() {
+    let folder = Folder::new("to-leader", "shop");
+    let mut script = status("degraded");
+    script.status.leader = String::new();
+    let cut_off = Node::start(&folder, script).await;
+    let ran = batonctl(&folder, &[&cut_off.address], &["resume"]).await;
+    assert!(ran.exit == 4 && ran.err.contains("it knows no leader"), "{ran:?}");
+    let node = Node::start(&folder, status("healthy")).await;
+    assert_eq!(batonctl(&folder, &[&cut_off.address, &node.address], &["resume"]).await.exit, 0);
+    assert!(!cut_off.asked().iter().any(|asked| asked.starts_with("Resume")));
 }
 
 #[tokio::test]
@@ -88,8 +127,9 @@ async fn nobody_there_is_4_and_says_what_to_do() {
 #[tokio::test]
 async fn a_refusal_passes_through_and_is_5() {
     let folder = Folder::new("refused", "shop");
-    let error = Some(Status::failed_precondition("db3 lags 41 s; wait, or name another with --to"));
-    let node = Node::start(&folder, Script { error, ..Script::default() }).await;
+    let words = "db3 lags 41 s; wait, or name another with --to";
+    let error = Some(("Failover", Status::failed_precondition(words)));
+    let node = Node::start(&folder, Script { error, ..status("degraded") }).await;
     let args = ["failover", "--force", "--yes", "--reason", "db1's rack burns", "--to", "db3"];
     let ran = batonctl(&folder, &[&node.address], &args).await;
     assert_eq!(ran.exit, 5);
@@ -147,7 +187,7 @@ async fn adoption_is_0_when_it_would_be_or_was_and_5_otherwise() {
         (adopted, false, 0),
     ];
     for (adopt, dry_run, exit) in cases {
-        let node = Node::start(&folder, Script { adopt, ..Script::default() }).await;
+        let node = Node::start(&folder, Script { adopt, ..status("healthy") }).await;
         let args: &[&str] = if dry_run { &["adopt", "--dry-run"] } else { &["adopt"] };
         let ran = batonctl(&folder, &[&node.address], args).await;
         assert_eq!(ran.exit, exit, "dry run {dry_run}: {ran:?}");
@@ -266,7 +306,7 @@ async fn grants_and_certs_need_no_cluster() {
     let folder = Folder::new("local", "shop");
     let bare = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_batonctl"));
-        command.env_clear().current_dir(folder.path());
+        command.env_clear().current_dir(folder.path()).stdin(Stdio::null()).stderr(Stdio::piped());
         command
     };
     let ran = run(bare().args(["grants", "mariadb", "--json"])).await;
@@ -275,4 +315,40 @@ async fn grants_and_certs_need_no_cluster() {
     assert!(ran.exit == 0 && ran.json()["made"].is_array(), "{ran:?}");
     let ran = run(bare().args(["certs", "init", "--cluster", "shop", "--dir", "new", "db1"])).await;
     assert!(ran.exit == 3 && ran.err.contains("--force"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_failover_takes_the_clusters_name_and_nothing_else_for_a_yes() {
+    let folder = Folder::new("confirm", "shop");
+    let args = ["failover", "--force", "--reason", "test"];
+    for (typed, exit) in [("shop\n", 0), ("yes\n", 3), ("\n", 3), ("\u{4}", 3)] {
+        let node = Node::start(&folder, status("healthy")).await;
+        let ran = at_a_terminal(&folder, &node.address, &args, typed).await;
+        assert_eq!(ran.exit, exit, "{typed:?}: {ran:?}");
+        assert!(ran.err.contains("Type the cluster's name to go on:"), "{ran:?}");
+        let asked = node.asked();
+        assert_eq!(asked.iter().any(|asked| asked.starts_with("Failover")), exit == 0, "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_adoption_shows_its_plan_before_it_asks() {
+    let folder = Folder::new("plan", "shop");
+    let change = Change { node: "db1".into(), statement: "SET GLOBAL x = 1;".into(), ..Change::default() };
+    let adopt = AdoptReply { writer: "db1".into(), changes: vec![change], ..AdoptReply::default() };
+    let node = Node::start(&folder, Script { adopt, ..status("healthy") }).await;
+    let ran = at_a_terminal(&folder, &node.address, &["adopt"], "no\n").await;
+    assert!(ran.exit == 3 && ran.err.contains("SET GLOBAL x = 1;"), "{ran:?}");
+    assert!(node.asked().iter().all(|asked| asked.contains("dry_run: true")), "{:?}", node.asked());
+}
+
+#[tokio::test]
+async fn a_wait_of_over_two_seconds_is_explained() {
+    let folder = Folder::new("progress", "shop");
+    let silent = Node::start(&folder, Script { silent_to: Some(""), ..Script::default() }).await;
+    let args = ["status", "--timeout", "2500ms"];
+    let ran = at_a_terminal(&folder, &silent.address, &args, "").await;
+    assert!(ran.exit == 4 && ran.err.contains("asking the nodes … 2 s"), "{ran:?}");
+    let piped = batonctl(&folder, &[&silent.address], &args).await;
+    assert_eq!(piped.err.lines().count(), 1, "only the error, into a pipe: {piped:?}");
 }

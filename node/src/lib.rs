@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod consensus;
+pub mod daemon;
 pub mod decide;
 pub mod gtid;
 pub mod guard;

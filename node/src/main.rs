@@ -1,2 +1,195 @@
-//! The daemon beside a server.
-fn main() {}
+//! `baton-node`: the daemon beside a server or on a witness host, its keeper, and the small commands around them.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use baton_node::config::{Config, ConfigErrors, Loaded, environment, render_check, render_effective};
+use baton_node::daemon::Daemon;
+use baton_node::guard::{boot, keeper};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+/// Automatic failover for MySQL and MariaDB that loses no acknowledged write.
+#[derive(Parser)]
+#[command(name = "baton-node", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the node; systemd does this
+    Run {
+        #[command(flatten)]
+        file: File,
+        /// One JSON object a line instead of text
+        #[arg(long, env = "BATON_LOG_JSON")]
+        log_json: bool,
+    },
+    /// Say what is wrong with the configuration, and where
+    CheckConfig(File),
+    /// Show every value with its source
+    PrintConfig(File),
+    /// Refuse to let a server start that would come up open; the server's unit runs this before each start
+    CheckBoot {
+        /// The server's program with all its arguments
+        #[arg(last = true, required = true)]
+        server: Vec<String>,
+    },
+    /// The process that ends a lease without the daemon; the daemon starts it
+    #[command(hide = true)]
+    Keeper {
+        #[arg(long)]
+        run_dir: PathBuf,
+        #[arg(long, num_args = 1.., allow_hyphen_values = true)]
+        hard_fence: Option<Vec<String>>,
+    },
+}
+
+#[derive(Args)]
+struct File {
+    /// The configuration file, the same on every node
+    #[arg(long, env = "BATON_CONFIG", default_value = "/etc/baton/baton.toml")]
+    config: PathBuf,
+    /// This node's name in it
+    #[arg(long, env = "BATON_NODE")]
+    node: String,
+}
+
+impl File {
+    fn load(&self) -> Result<Loaded, ConfigErrors> {
+        Config::load(&self.config, &self.node, &environment())
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        // Before any thread exists: the keeper has none.
+        Command::Keeper { run_dir, hard_fence } => {
+            let options = keeper::KeeperOptions { run_dir, hard_fence_command: hard_fence };
+            report(keeper::run(&options).map_err(|e| e.to_string()))
+        }
+        Command::CheckBoot { server } => {
+            let (program, arguments) = server.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+            report(boot::check(Path::new(program), arguments).map_err(|e| e.to_string()))
+        }
+        Command::CheckConfig(file) => {
+            let loaded = file.load();
+            println!("{}", render_check(&loaded));
+            if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Command::PrintConfig(file) => report(file.load().map_err(|e| e.to_string()).map(|loaded| {
+            print!("{}", render_effective(&loaded));
+        })),
+        Command::Run { file, log_json } => {
+            start_log(log_json);
+            end_on_panic();
+            report(run(&file))
+        }
+    }
+}
+
+fn report(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("baton-node: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(json: bool) {
+    let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| {
+        EnvFilter::new("info,openraft=warn,mysql_async=warn,h2=warn,hyper=warn,tower=warn")
+    });
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        log.json().init();
+    } else {
+        log.with_target(false).init();
+    }
+}
+
+/// A panicked task must not leave half a daemon behind; systemd starts a whole one.
+fn end_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        std::process::abort();
+    }));
+}
+
+fn run(file: &File) -> Result<(), String> {
+    let loaded = file.load().map_err(|e| e.to_string())?;
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return Err("another TLS provider is installed already".into());
+    }
+    let program =
+        std::env::current_exe().map_err(|e| format!("this program's own path cannot be read: {e}"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Few and always the same: the node must stay small beside its server.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the runtime cannot start: {e}"))?;
+    runtime.block_on(async {
+        let daemon = Daemon::start(&loaded, &program).await.map_err(|e| e.to_string())?;
+        info!(node = file.node, cluster = loaded.config.cluster.name, "started");
+        ready();
+        let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+        let mut hup = on(SignalKind::hangup())?;
+        let live = daemon.reloader();
+        let reloading = async {
+            let mut current = loaded;
+            while hup.recv().await.is_some() {
+                reload(file, &mut current, &live);
+            }
+        };
+        let stop = async {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+                () = reloading => {}
+            }
+            info!("stopping");
+        };
+        daemon.run(stop).await
+    })
+}
+
+fn on(kind: SignalKind) -> Result<tokio::signal::unix::Signal, String> {
+    signal(kind).map_err(|e| format!("signals cannot be received: {e}"))
+}
+
+/// Tells systemd; elsewhere nobody listens.
+fn ready() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        warn!(%error, "systemd could not be told");
+    }
+}
+
+/// All or none: a file with one key that needs a restart changes nothing.
+fn reload(file: &File, current: &mut Loaded, live: &baton_node::daemon::Reloader) {
+    let next = match file.load() {
+        Ok(next) => next,
+        Err(errors) => {
+            error!("not reloaded, nothing changed:\n{errors}");
+            return;
+        }
+    };
+    match Config::reload_diff(&current.config, &next.config) {
+        Ok(changes) => {
+            live.reload(&next.config);
+            info!(?changes, "reloaded");
+            *current = next;
+        }
+        Err(refused) => error!("not reloaded, nothing changed: {refused}"),
+    }
+}

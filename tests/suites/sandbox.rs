@@ -51,14 +51,24 @@ async fn replicates_and_suffers_faults(dialect: Dialect) -> Result<()> {
         ensure!(ledger.gap_after(healed) >= Duration::from_millis(300), "the cut must show as a gap");
     }
 
+    let killed = Instant::now();
     servers[0].kill(Signal::KILL)?;
     servers[0].wait_exit(SOON).await?;
+    no_more_acknowledged(&ledger).await?;
     ledger.stop().await;
+    ensure!(
+        ledger.gap_after(killed) >= Duration::from_millis(300),
+        "an outage without an end must show as a gap"
+    );
     ensure!(ledger.acknowledged() >= 50, "too few writes: {}", ledger.acknowledged());
     servers[0].start().await?;
     let found = ledger.found(&servers[0]).await?;
     ensure!(found.lost.is_empty() && found.refused.is_empty() && found.doubled == 0, "{found:?}");
-    one_replica_has_everything(&ledger, &servers[1..]).await
+    one_replica_has_everything(&ledger, &servers[1..]).await?;
+
+    servers[2].kill(Signal::KILL)?;
+    until("the end to be seen", SOON, async || servers[2].exited()).await?;
+    servers[2].start().await
 }
 
 /// The boot state that Baton demands; and equal data, so that none has transactions of its own.

@@ -5,11 +5,11 @@ use std::io::Write as _;
 use baton_proto::control::{AddNodeRequest, AdoptReply, AdoptRequest, ReleaseRequest, RemoveNodeRequest};
 
 use super::operate::done;
-use super::{Context, Outcome};
+use super::{Context, Outcome, report};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::render;
-use crate::terminal::{can_ask, confirm, with_progress};
+use crate::terminal::{can_ask, confirm, with_news, with_progress};
 
 pub(super) async fn adopt(
     context: &Context<'_>,
@@ -27,7 +27,7 @@ pub(super) async fn adopt(
             async move { node.adopt(request).await }
         });
         let plan = with_progress("looking at the servers", asked).await?;
-        let text = render::adopt(&plan, cluster, context.style);
+        let text = render::adopt(&plan, cluster, true, context.style);
         if dry_run || refused(&plan) {
             return Outcome::new(&plan, text, exit_of(&plan));
         }
@@ -36,10 +36,11 @@ pub(super) async fn adopt(
     }
     let request = AdoptRequest { dry_run: false, ..request };
     let change = context.group.change(|mut node| async move { node.adopt(request).await });
-    let reply = with_progress("adopting", change).await?;
+    let news = async || report::operation(context).await;
+    let reply = with_news("adopting", news, change).await?;
     // Asked to adopt and not adopted is a refusal, whatever was found.
     let exit = if reply.adopted { Exit::Ok } else { Exit::Refused };
-    Outcome::new(&reply, render::adopt(&reply, cluster, context.style), exit)
+    Outcome::new(&reply, render::adopt(&reply, cluster, false, context.style), exit)
 }
 
 fn refused(reply: &AdoptReply) -> bool {

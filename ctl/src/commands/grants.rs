@@ -26,6 +26,7 @@ fn password(path: &Path) -> Result<String, Error> {
         purpose: "password file",
         path: path.to_owned(),
         source,
+        mend: "correct --password-file or --replication-password-file",
     })?;
     let password = text.trim_end_matches(['\r', '\n']);
     let wrong = |what: &str| Err(Error::Config { path: path.to_owned(), what: what.into() });

@@ -8,7 +8,7 @@ use super::{Context, Outcome, report};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::render;
-use crate::terminal::{can_ask, confirm, with_progress};
+use crate::terminal::{can_ask, confirm, with_news, with_progress};
 
 pub(super) fn done(context: &Context<'_>, reply: &Done) -> Result<Outcome, Error> {
     Outcome::new(reply, render::done(reply, context.style), Exit::Ok)
@@ -60,7 +60,8 @@ pub(super) async fn failover(
     }
     let request = FailoverRequest { reason, by: context.by.clone(), force, to: to.unwrap_or_default() };
     let change = context.group.change(|mut node| async move { node.failover(request).await });
-    done(context, &with_progress("failing over", change).await?)
+    let news = async || report::operation(context).await;
+    done(context, &with_news("failing over", news, change).await?)
 }
 
 /// What the operator is about to do, in terms of the present writer.

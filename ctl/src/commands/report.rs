@@ -14,6 +14,12 @@ pub(super) async fn ask_status(context: &Context<'_>) -> Result<StatusReply, Err
     with_progress("asking the nodes", question).await
 }
 
+/// What the group is doing, for whoever waits for it; silence when nobody can say.
+pub(super) async fn operation(context: &Context<'_>) -> Option<String> {
+    let question = context.group.ask(|mut node| async move { node.status(StatusRequest {}).await });
+    question.await.ok().map(|status| status.operation)
+}
+
 pub(super) async fn status(context: &Context<'_>) -> Result<Outcome, Error> {
     let reply = ask_status(context).await?;
     let exit = match reply.health.as_str() {

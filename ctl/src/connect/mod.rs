@@ -8,6 +8,7 @@ mod verdict;
 use std::path::Path;
 use std::time::Duration;
 
+use baton_proto::control::StatusRequest;
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::names::any_node;
 use rustls::pki_types::UnixTime;
@@ -85,7 +86,8 @@ impl Group {
         race::first(&self.doors, bound, attempt).await
     }
 
-    /// Asks for a change: of one node, once, because a repetition could be a second change.
+    /// Asks for a change: of the first node that answers and knows a leader, and once, because a repetition could
+    /// be a second change.
     ///
     /// # Errors
     /// As [`Group::ask`]; [`Error::Unconfirmed`] when the answer did not come (60 s by default).
@@ -94,9 +96,16 @@ impl Group {
         F: FnOnce(Client) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let connect = |node: String, endpoint: Endpoint| async move { Ok((node, open(&endpoint).await?)) };
+        let able = |node: String, endpoint: Endpoint| async move {
+            let mut client = open(&endpoint).await?;
+            let status = client.status(StatusRequest {}).await.map_err(verdict::judge)?;
+            if status.get_ref().leader.is_empty() {
+                return Err(Attempt::Next(Trouble::NotReady("it knows no leader".into())));
+            }
+            Ok((node, client))
+        };
         let bound = self.timeout.unwrap_or(QUESTION_TIMEOUT);
-        let (node, client) = race::first(&self.doors, bound, connect).await?;
+        let (node, client) = race::first(&self.doors, bound, able).await?;
         let bound = self.timeout.unwrap_or(CHANGE_TIMEOUT);
         match tokio::time::timeout(bound, request(client)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
@@ -115,7 +124,8 @@ async fn open(endpoint: &Endpoint) -> Result<Client, Attempt> {
 }
 
 fn read(purpose: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::File { purpose, path: path.to_owned(), source })
+    let mend = "make it with `batonctl certs`, or name it with --ca, --cert and --key or in batonctl.toml";
+    std::fs::read(path).map_err(|source| Error::File { purpose, path: path.to_owned(), source, mend })
 }
 
 /// The words of the innermost error, which name the cause; the outer ones only say "transport error".

@@ -14,14 +14,12 @@ pub(super) fn judge(status: Status) -> Attempt {
     }
 }
 
-/// A failed change. Only where the request certainly did not arrive may we say that nothing was done.
+/// A failed change. Nothing was done where a node refused; everywhere else it may have been, also when the node says
+/// that it lost its leader.
 pub(super) fn of_change(node: String, status: Status) -> Error {
     match trouble(&status) {
-        None => refused(&status),
-        Some(before @ (Trouble::OursRejected(_) | Trouble::NotReady(_))) => {
-            Error::NoAnswer(vec![(node, before)])
-        }
         Some(trouble) => Error::Unconfirmed { node, what: trouble.to_string() },
+        None => refused(&status),
     }
 }
 

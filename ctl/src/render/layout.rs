@@ -1,6 +1,6 @@
 //! Columns and line breaks.
 
-use super::style::{Style, Tone};
+use super::style::{Style, Tone, clean};
 
 /// Spaces between columns, and between the items of a line.
 const GAP: usize = 3;
@@ -113,15 +113,15 @@ pub(super) fn wrap(words: &str, lead: &str, hang: &str, width: usize) -> String 
 /// Breaks at spaces; a word longer than the line stays whole, since it may be something to copy.
 fn break_lines(words: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
-    for word in words.split_whitespace() {
+    for word in words.split_whitespace().map(clean) {
         let line = lines.last().map_or(0, |line| line.chars().count());
         if line > 0 && line + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
+            lines.push(word);
         } else if let Some(last) = lines.last_mut() {
             if line > 0 {
                 last.push(' ');
             }
-            last.push_str(word);
+            last.push_str(&word);
         }
     }
     lines

@@ -34,8 +34,38 @@ pub fn error_line(what: &str, mend: &str, style: &Style) -> String {
     let stop = if what.ends_with(['.', '?', '!']) || mend.is_empty() { "" } else { "." };
     let mut letters = mend.chars();
     let mend = letters.next().map(|first| format!(" {}{}", first.to_uppercase(), letters.as_str()));
-    format!("{head} {what}{stop}{}\n", mend.unwrap_or_default())
+    let words = format!("{what}{stop}{}", mend.unwrap_or_default());
+    // A message of several lines becomes one.
+    let words: Vec<String> = words.lines().map(style::clean).collect();
+    format!("{head} {}\n", words.join(" "))
 }
 
 #[cfg(test)]
-pub(crate) mod fixtures;
+mod fixtures;
+
+#[cfg(test)]
+mod tests {
+    use super::fixtures::{PLAIN, healthy, now};
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_that_says_what_to_do() {
+        let line = |what, mend| error_line(what, mend, &PLAIN);
+        assert_eq!(line("no node answers", "start one"), "error: no node answers. Start one\n");
+        assert_eq!(line("which nodes?", "pass --node"), "error: which nodes? Pass --node\n");
+        assert_eq!(line("db3 lags;\nwait", ""), "error: db3 lags; wait\n");
+    }
+
+    #[test]
+    fn what_a_server_says_cannot_steer_the_terminal() {
+        let mut reply = healthy();
+        reply.nodes[1].note = "account \x1b[2Jevil\x07".into();
+        reply.warnings = vec!["account \x1b]0;evil".into()];
+        let message = Done { message: "\x1b[2J".into(), details: vec!["\x1b[2J".into()] };
+        for text in
+            [status(&reply, now(), &PLAIN), done(&message, &PLAIN), error_line("\x1b[2J", "\x1b", &PLAIN)]
+        {
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        }
+    }
+}

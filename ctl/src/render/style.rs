@@ -64,9 +64,15 @@ impl Style {
             Tone::Bad => "1;31",
             Tone::Dim => "2",
         };
+        let text = clean(text);
         if !self.color || code.is_empty() || text.is_empty() {
-            return text.to_owned();
+            return text;
         }
         format!("\x1b[{code}m{text}\x1b[0m")
     }
+}
+
+/// Names of accounts and messages of servers are other people's words: they must not steer this terminal.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -88,6 +88,7 @@ impl ConfigFile {
             purpose: "configuration",
             path: path.to_owned(),
             source,
+            mend: "correct --config or BATON_CONFIG",
         })?;
         Self::parse(&text).map_err(|what| Error::Config { path: path.to_owned(), what })
     }

@@ -58,6 +58,13 @@ impl Settings {
             ));
         }
         let nodes = nodes.iter().map(|node| with_port(node)).collect::<Result<_, _>>()?;
+        let timeout = global.timeout.or(file.timeout);
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::usage(
+                "a timeout of no length lets nothing answer",
+                "pass for example --timeout 5s",
+            ));
+        }
         let folder = tls_folder();
         let place = |flag: &Option<PathBuf>, from_file: Option<PathBuf>, name: &str| {
             flag.clone().or(from_file).unwrap_or_else(|| folder.join(name))
@@ -68,7 +75,7 @@ impl Settings {
             ca: place(&global.ca, file.tls.ca, "ca.pem"),
             cert: place(&global.cert, file.tls.cert, "admin.client.pem"),
             key: place(&global.key, file.tls.key, "admin.client.key"),
-            timeout: global.timeout.or(file.timeout),
+            timeout,
         })
     }
 }

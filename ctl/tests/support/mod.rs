@@ -20,10 +20,10 @@ pub struct Script {
     pub status: StatusReply,
     pub check: CheckReply,
     pub adopt: AdoptReply,
-    /// Instead of any answer.
-    pub error: Option<Status>,
-    /// Never answers.
-    pub silent: bool,
+    /// Answers requests whose name begins so with this error.
+    pub error: Option<(&'static str, Status)>,
+    /// Never answers requests whose name begins so.
+    pub silent_to: Option<&'static str>,
 }
 
 /// One mock node.
@@ -40,13 +40,14 @@ impl Mock {
         request: Request<Q>,
         reply: T,
     ) -> Result<Response<T>, Status> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{:?}", request.into_inner()));
-        if self.script.silent {
+        let request = format!("{:?}", request.into_inner());
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        if self.script.silent_to.is_some_and(|name| request.starts_with(name)) {
             std::future::pending::<()>().await;
         }
         match &self.script.error {
-            Some(error) => Err(error.clone()),
-            None => Ok(Response::new(reply)),
+            Some((name, error)) if request.starts_with(name) => Err(error.clone()),
+            _ => Ok(Response::new(reply)),
         }
     }
 }
@@ -178,6 +179,10 @@ pub async fn batonctl(folder: &Folder, nodes: &[&str], args: &[&str]) -> Ran {
 
 /// The same, taking the cluster for `cluster`.
 pub async fn batonctl_of(folder: &Folder, cluster: &str, nodes: &[&str], args: &[&str]) -> Ran {
+    run(command(folder, cluster, nodes, args).stderr(Stdio::piped())).await
+}
+
+fn command(folder: &Folder, cluster: &str, nodes: &[&str], args: &[&str]) -> Command {
     let path = folder.path();
     let mut command = Command::new(env!("CARGO_BIN_EXE_batonctl"));
     command
@@ -191,13 +196,38 @@ pub async fn batonctl_of(folder: &Folder, cluster: &str, nodes: &[&str], args: &
         .arg("--cert")
         .arg(path.join("admin.client.pem"))
         .arg("--key")
-        .arg(path.join("admin.client.key"));
-    run(&mut command).await
+        .arg(path.join("admin.client.key"))
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs `batonctl` with a terminal for stdin and stderr, on which `typed` is typed; `err` is what the terminal shows.
+pub async fn at_a_terminal(folder: &Folder, node: &str, args: &[&str], typed: &str) -> Ran {
+    use std::io::{Read as _, Write as _};
+    let master =
+        rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&master).unwrap();
+    rustix::pty::unlockpt(&master).unwrap();
+    let name = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let end = std::fs::File::options().read(true).write(true).open(name).unwrap();
+    let mut command = command(folder, "shop", &[node], args);
+    command.stdin(end.try_clone().unwrap()).stderr(end);
+    let mut master = std::fs::File::from(master);
+    master.write_all(typed.as_bytes()).unwrap();
+    let mut ran = run(&mut command).await;
+    // Closes our copies of the other end: reading then ends with an error once all is read.
+    drop(command);
+    let mut shown = Vec::new();
+    let _ = master.read_to_end(&mut shown);
+    ran.err = String::from_utf8(shown).unwrap();
+    ran
 }
 
 /// Runs a command to its end, bounded.
 pub async fn run(command: &mut Command) -> Ran {
-    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    // Not `output()`, which would put a pipe in the place of a terminal.
+    let child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let running = child.wait_with_output();
     let Output { status, stdout, stderr } =
         tokio::time::timeout(Duration::from_secs(30), running).await.expect("batonctl ends").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -103,6 +103,14 @@ pub static KEYS: &[Key] = &[
         "Starts the server, program and arguments; unset where systemd restarts it.",
     ),
     key(
+        "server.accepted_accounts",
+        Kind::Text,
+        Value("root@localhost, mysql@localhost, mariadb.sys@localhost"),
+        Restart,
+        "Accounts (user@host, with commas) that may hold a privilege to write while their server is closed. The default \
+         names those that every installation has and that only the host's own root can use.",
+    ),
+    key(
         "server.connect_timeout",
         Kind::Duration { min_ms: 50, max_ms: 30_000 },
         Value("500ms"),

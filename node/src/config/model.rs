@@ -94,6 +94,8 @@ pub struct ServerConfig {
     /// Starts the server: program and arguments, run without a shell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_command: Option<Vec<String>>,
+    /// Accounts that may write while their server is closed, `user@host` with commas between.
+    pub accepted_accounts: String,
     /// Bound on one connection attempt.
     #[serde(with = "duration")]
     pub connect_timeout: Duration,

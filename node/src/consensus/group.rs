@@ -61,7 +61,7 @@ struct Inner {
     binding: watch::Sender<Option<Binding>>,
     raft: OnceLock<Raft>,
     starting: Mutex<()>,
-    changing: Mutex<()>,
+    changing: Arc<Mutex<()>>,
     leadership: watch::Sender<Leadership>,
     formation: watch::Sender<FormationStatus>,
     stopped: watch::Sender<Option<String>>,
@@ -97,7 +97,7 @@ impl Group {
             binding: watch::Sender::new(binding.clone()),
             raft: OnceLock::new(),
             starting: Mutex::default(),
-            changing: Mutex::default(),
+            changing: Arc::default(),
             leadership: watch::Sender::new(Leadership::default()),
             formation: watch::Sender::new(FormationStatus::Starting),
             stopped: watch::Sender::new(None),
@@ -230,7 +230,7 @@ impl Group {
         &self.0.options.peers
     }
 
-    pub(super) fn changing(&self) -> &Mutex<()> {
+    pub(super) fn changing(&self) -> &Arc<Mutex<()>> {
         &self.0.changing
     }
 

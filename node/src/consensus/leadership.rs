@@ -1,5 +1,6 @@
 //! Who leads, and for how long that is certain.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -10,6 +11,9 @@ use super::group::Group;
 use super::types::{Raft, TypeConfig};
 use crate::state::NodeName;
 
+/// Bound on finishing a membership change that was left half done; it is tried again.
+const FINISH: Duration = Duration::from_secs(5);
+
 /// Who leads the group, as far as this node knows: a leader that was cut off learns of its successor late.
 /// Before anything that only the leader may do, ask [`Group::confirm_leadership`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +22,8 @@ pub struct Leadership {
     pub leader: Option<NodeName>,
     /// Number of this leadership: see [`leader_term`].
     pub term: u64,
-    /// Whether this node leads.
+    /// Whether this node leads, and has heard from a majority within the longest election timeout. A leader that
+    /// is cut off takes no commands any more after that, and this turns false.
     pub mine: bool,
 }
 
@@ -37,14 +42,14 @@ pub(super) fn leader_term(term: u64, raft_id: u64) -> u64 {
 }
 
 impl Leadership {
-    fn of(metrics: &RaftMetrics<TypeConfig>) -> Self {
+    fn of(metrics: &RaftMetrics<TypeConfig>, loyalty: Duration) -> Self {
         let Some(id) = metrics.current_leader else {
             return Self { term: leader_term(metrics.current_term, 0), ..Self::default() };
         };
         Self {
             leader: metrics.membership_config.get_node(&id).map(|member| member.name.clone()),
             term: leader_term(metrics.current_term, id),
-            mine: metrics.state == ServerState::Leader && id == metrics.id,
+            mine: id == metrics.id && quorum_seen(metrics).is_some_and(|ago| ago <= loyalty),
         }
     }
 }
@@ -58,7 +63,7 @@ impl Group {
     pub async fn confirm_leadership(&self, within: Duration) -> Result<u64, NotLeader> {
         let not = |detail: String| NotLeader { detail };
         let raft = self.raft().ok_or_else(|| not("it belongs to no group yet".into()))?;
-        let before = Leadership::of(&raft.metrics().borrow_watched());
+        let before = self.leadership_in(&raft.metrics().borrow_watched());
         if !before.mine {
             return Err(not("another node does".into()));
         }
@@ -71,7 +76,7 @@ impl Group {
             Ok(Err(error)) => return Err(not(error.to_string())),
             Err(_) => return Err(not(format!("no majority answered within {} ms", within.as_millis()))),
         }
-        let after = Leadership::of(&raft.metrics().borrow_watched());
+        let after = self.leadership_in(&raft.metrics().borrow_watched());
         if after != before {
             return Err(not("leadership changed while a majority was asked".into()));
         }
@@ -97,16 +102,18 @@ impl Group {
 
     /// How long ago a majority of the voters was last known to follow this node; `None` unless it leads.
     pub fn quorum_seen(&self) -> Option<Duration> {
-        let raft = self.raft()?;
-        let metrics = raft.metrics();
+        let metrics = self.raft()?.metrics();
         let metrics = metrics.borrow_watched();
-        let seen = metrics.last_quorum_acked.as_ref().filter(|_| metrics.state == ServerState::Leader)?;
-        Some(seen.elapsed())
+        quorum_seen(&metrics)
     }
 
     /// Whether a majority of the voters was known to follow this node within the last `span`.
     pub fn quorum_seen_within(&self, span: Duration) -> bool {
         self.quorum_seen().is_some_and(|ago| ago <= span)
+    }
+
+    fn leadership_in(&self, metrics: &RaftMetrics<TypeConfig>) -> Leadership {
+        Leadership::of(metrics, self.options().pace.election_max)
     }
 
     /// Follows openraft until it stops: tells who leads, keeps connections to members only, finishes a
@@ -119,30 +126,41 @@ impl Group {
                 self.stop_because(fatal.to_string());
                 return;
             }
-            self.tell_leadership(Leadership::of(&metrics));
+            self.tell_leadership(self.leadership_in(&metrics));
             self.keep_links(&metrics);
             if half_done(&metrics) {
-                self.finish_change(&raft).await;
+                self.finish_change(&raft);
             }
             let stopping = self.stopping();
             tokio::select! {
                 () = stopping.cancelled() => return,
-                changed = changes.changed() => if changed.is_err() {
-                    self.stop_because("the consensus task ended".into());
-                    return;
-                },
+                // A leader that hears nothing any more gets no news of that either: looks by itself, too.
+                changed = tokio::time::timeout(self.options().pace.heartbeat, changes.changed()) => {
+                    if let Ok(Err(_)) = changed {
+                        self.stop_because("the consensus task ended".into());
+                        return;
+                    }
+                }
             }
         }
     }
 
-    async fn finish_change(&self, raft: &Raft) {
-        // Whoever makes a change here finishes it; only one that was inherited is left over.
-        let Ok(_changing) = self.changing().try_lock() else { return };
-        let nothing_more = ChangeMembers::AddVoterIds(Default::default());
-        let bound = Duration::from_secs(5);
-        // Failure means that leadership is gone or the quorum is: tried again at the next change of metrics.
-        let _ = tokio::time::timeout(bound, raft.change_membership(nothing_more, false)).await;
+    fn finish_change(&self, raft: &Raft) {
+        // Whoever makes a change here finishes it; only one that was inherited or given up is left over.
+        let Ok(changing) = self.changing().clone().try_lock_owned() else { return };
+        let raft = raft.clone();
+        tokio::spawn(async move {
+            let _changing = changing;
+            let nothing_more = ChangeMembers::AddVoterIds(BTreeSet::new());
+            // Failure means that leadership is gone or the quorum is: tried again at the next change of metrics.
+            let _ = tokio::time::timeout(FINISH, raft.change_membership(nothing_more, false)).await;
+        });
     }
+}
+
+fn quorum_seen(metrics: &RaftMetrics<TypeConfig>) -> Option<Duration> {
+    let seen = metrics.last_quorum_acked.as_ref().filter(|_| metrics.state == ServerState::Leader)?;
+    Some(seen.elapsed())
 }
 
 fn half_done(metrics: &RaftMetrics<TypeConfig>) -> bool {

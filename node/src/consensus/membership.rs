@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::group::Group;
 use super::store::Binding;
 use super::types::{Member, Raft, TypeConfig};
+use crate::peers::reason;
 use crate::state::NodeName;
 
 /// Ids of nodes that join start here; those of a formation are 1, 2, 3….
@@ -183,7 +184,7 @@ impl Group {
         let request = GreetRequest { sender: Some(self.sender()) };
         let reply = match tokio::time::timeout(CALL, client.greet(request)).await {
             Ok(Ok(reply)) => reply.into_inner(),
-            Ok(Err(status)) => return Err(format!("{address} does not answer: {}", status.message())),
+            Ok(Err(status)) => return Err(format!("{address} does not answer: {}", reason(&status))),
             Err(_) => return Err(format!("{address} does not answer within {} s", CALL.as_secs())),
         };
         let who = reply.sender.clone().unwrap_or_default();
@@ -218,7 +219,7 @@ impl Group {
                 reply if reply.accepted => Ok(()),
                 reply => Err(reply.reason),
             },
-            Ok(Err(status)) => Err(format!("{address} does not take the invitation: {}", status.message())),
+            Ok(Err(status)) => Err(format!("{address} does not take the invitation: {}", reason(&status))),
             Err(_) => Err(format!("{address} does not answer within {} s", CALL.as_secs())),
         }
     }

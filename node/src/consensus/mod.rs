@@ -13,7 +13,7 @@ mod propose;
 mod receive;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod types;
 mod wire;
 

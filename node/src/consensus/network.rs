@@ -19,12 +19,15 @@ use tonic::Code;
 use super::store::SnapshotData;
 use super::types::{Member, Snapshot, TypeConfig, Vote};
 use super::wire::{Kind, Letter, SnapshotLetter, from_bytes, to_bytes};
-use crate::peers::Peers;
+use crate::peers::{Peers, reason};
 
 type C = TypeConfig;
 
 /// A snapshot is one message, however slow the link.
 const SNAPSHOT: Duration = Duration::from_secs(10);
+/// Entries are answered for once they are on the follower's disk: a slow one must get to answer at all. openraft
+/// itself would give up after one heartbeat and send them again, behind the same disk.
+const ENTRIES: Duration = Duration::from_secs(1);
 /// After a peer could not be reached, entries are sent to it again after so long; heartbeats never pause.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -90,7 +93,7 @@ impl Line {
     }
 
     fn failure(&self, status: &tonic::Status) -> RPCError<C> {
-        let text = format!("{}: {}", self.member.name, status.message());
+        let text = format!("{}: {}", self.member.name.as_str(), reason(status));
         match status.code() {
             Code::Unavailable | Code::FailedPrecondition => Unreachable::from_string(text).into(),
             _ => NetworkError::from_string(text).into(),
@@ -116,7 +119,11 @@ impl RaftNetworkV2<C> for Line {
         request: AppendEntriesRequest<C>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
-        self.call(Kind::AppendEntries, request, option.hard_ttl()).await
+        let bound = match self.lane {
+            Lane::First => option.hard_ttl().max(ENTRIES),
+            Lane::Second => option.hard_ttl(),
+        };
+        self.call(Kind::AppendEntries, request, bound).await
     }
 
     async fn vote(

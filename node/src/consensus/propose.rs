@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::group::Group;
 use super::types::{Logged, Raft};
 use super::wire::{Proposal, ProposalAnswer, from_bytes, to_bytes};
+use crate::peers::reason;
 use crate::state::{Command, NodeName, Outcome};
 
 /// Why there is no outcome.
@@ -138,9 +139,9 @@ fn classify(leader: NodeName, status: &tonic::Status) -> ProposeError {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         if error.is::<tonic::ConnectError>() {
-            return ProposeError::NotSent { leader, detail: error.to_string() };
+            return ProposeError::NotSent { leader, detail: reason(status) };
         }
         cause = error.source();
     }
-    ProposeError::Unknown { detail: format!("{leader}: {}", status.message()) }
+    ProposeError::Unknown { detail: format!("{leader}: {}", reason(status)) }
 }

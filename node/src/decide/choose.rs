@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::candidates::{Field, contains};
+use super::plan::why;
 use super::seen::Observations;
 use crate::gtid::GtidSet;
-use crate::state::{ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, WithoutAckers};
+use crate::state::{
+    ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, WithoutAckers,
+};
 
 /// What a server has, read after the proof.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,9 +20,11 @@ pub struct Answer {
     pub received: GtidSet,
     /// Committed.
     pub executed: GtidSet,
-    /// Its receiver has stopped, so the answer stays true.
+    /// Its receiver has stopped, so the answer stays true. An acker that restarted since it was listed is not `still`:
+    /// what it had received may be gone.
     pub still: bool,
-    /// A delayed replica is no candidate.
+    /// A delayed replica is no candidate. To ask again without a candidate that did not get ready in time, mark its
+    /// answer so: what it received goes on counting.
     pub delayed: bool,
 }
 
@@ -35,9 +41,10 @@ pub struct Choice {
     pub durability: Durability,
     /// Its ackers.
     pub ackers: BTreeSet<NodeName>,
-    /// The others with equal data, best first, should this one not get ready in time.
+    /// The others that have all that this one has, best first, should this one not get ready in time. The rest of this
+    /// choice does not hold for them: choose again.
     pub runners_up: Vec<NodeName>,
-    /// Why this one, in words.
+    /// Why this one, in words that go on from its name.
     pub why: String,
 }
 
@@ -52,8 +59,17 @@ pub enum Held {
     WouldLose(String),
     /// Servers have transactions that the others lack, and none has them all.
     Diverged(Vec<NodeName>),
-    /// Where the operator wants the writer it cannot go.
+    /// Where the operator wants the writer there is no answer yet.
     WantedUnfit(NodeName),
+    /// A server that may not be the writer has what the best candidate lacks.
+    MustCatchUp {
+        /// The best candidate.
+        node: NodeName,
+        /// Who has everything.
+        from: NodeName,
+        /// What is lacking.
+        missing: String,
+    },
 }
 
 impl fmt::Display for Held {
@@ -66,12 +82,19 @@ impl fmt::Display for Held {
             }
             Self::WouldLose(set) => write!(f, "the best candidate lacks {set} (policy: wait)"),
             Self::Diverged(nodes) => write!(f, "{} have diverged from each other", list(nodes)),
-            Self::WantedUnfit(node) => write!(f, "{node} lacks what another server has, or does not answer"),
+            Self::WantedUnfit(node) => write!(f, "{node}, where the writer is wanted, has not answered yet"),
+            Self::MustCatchUp { node, from, missing } => {
+                write!(f, "{node} lacks {missing}, which only {from} has, and {from} may not be the writer")
+            }
         }
     }
 }
 
 /// Chooses among the servers that answered.
+///
+/// In this order: one that has everything received by any other and is proven to lack nothing that was acknowledged;
+/// while lossless, one that has everything the ackers received, though some other server has more; and by the policy for
+/// loss the most advanced one.
 ///
 /// # Errors
 /// [`Held`] when no promotion is right by the rules and the policy.
@@ -81,145 +104,161 @@ pub fn choose(
     seen: &Observations,
     answers: &[Answer],
 ) -> Result<Choice, Held> {
-    let old = operation.from_node.as_ref();
-    let loss_unless_policy = |held: Held, loss: Loss| match state.safety.on_loss {
-        OnLoss::Promote => Ok(loss),
-        // A forced failover replaces the proof, not the rules about loss.
-        OnLoss::Wait => Err(held),
+    let field = Field::new(state, operation, seen, answers);
+    let fit = field.fit();
+    let mut best: Vec<&Answer> = fit.iter().copied().filter(|a| field.has_all(a)).collect();
+    prefer_wanted(&field, &mut best)?;
+    let proven = best.iter().find_map(|c| Some((*c, judge(&field, c).ok()?)));
+    let (chosen, loss) = match proven.or_else(|| with_all_acknowledged(&field, &fit)) {
+        Some(found) => found,
+        None => with_loss(&field, &fit, &best)?,
     };
-    let best = most_advanced(state, operation, answers)?;
-    let old_answered = old.is_some_and(|o| answers.iter().any(|a| a.node == *o));
-    let loss = if best.first().is_some_and(|b| Some(&b.node) == old) {
-        // It has everything that it acknowledged itself.
-        Loss::None { proven_by: best.iter().take(1).map(|b| b.node.clone()).collect() }
-    } else if let Some(held) = upto_missing(state, &best) {
-        let ranges = lost(state, seen, old, &best);
-        loss_unless_policy(held, ranges)?
-    } else if state.durability.is_lossless() {
-        let missing = ackers_missing(state, answers);
-        if missing.is_empty() {
-            Loss::None { proven_by: state.ackers.iter().filter(|a| answered(answers, a)).cloned().collect() }
-        } else {
-            loss_unless_policy(Held::AckersMissing(missing), lost(state, seen, old, &best))?
-        }
-    } else if old_answered {
-        // The old writer itself answered and is no candidate: only what it has counts.
-        compare_with_old(answers, old, &best, loss_unless_policy)?
-    } else {
-        match lost(state, seen, old, &best) {
-            Loss::Ranges(set) => loss_unless_policy(Held::WouldLose(set.to_string()), Loss::Ranges(set))?,
-            Loss::Unknown => loss_unless_policy(Held::WouldLose("an unknown set".into()), Loss::Unknown)?,
-            other => other,
-        }
-    };
-    let chosen = best.first().ok_or(Held::NoCandidate)?;
-    let ackers = next_ackers(state, chosen, answers, old);
+    // Nobody gives the write role back to where it should leave while another may still answer.
+    let others = || state.data_nodes().filter(|(n, m)| Some(*n) != field.old && !m.excluded);
+    if Some(&chosen.node) == field.old
+        && field.prefers_another()
+        && others().any(|(n, _)| !state.out.contains_key(n) && field.awaited(n))
+    {
+        return Err(Held::NoCandidate);
+    }
+    let equal = |a: &&&Answer| a.node != chosen.node && contains(&a.received, &chosen.received);
+    let equals: Vec<NodeName> = best.iter().filter(equal).map(|a| a.node.clone()).collect();
+    let ackers = next_ackers(state, chosen, answers, field.old);
     Ok(Choice {
         node: chosen.node.clone(),
         must_apply: chosen.received.clone(),
-        durability: first_durability(state, &ackers),
-        runners_up: best.iter().skip(1).map(|a| a.node.clone()).collect(),
-        why: why(&best, answers.len()),
+        durability: first_durability(state, chosen, &ackers),
+        why: why(&field, chosen, &equals),
+        runners_up: equals,
         loss,
         ackers,
     })
 }
 
-/// The candidates that have everything received by any other, best first.
-fn most_advanced<'a>(
-    state: &ClusterState,
-    operation: &Operation,
-    answers: &'a [Answer],
-) -> Result<Vec<&'a Answer>, Held> {
-    let old = operation.from_node.as_ref();
-    let fit: Vec<&Answer> = answers.iter().filter(|a| is_fit(state, operation, a)).collect();
-    if fit.is_empty() {
-        return Err(Held::NoCandidate);
+/// Puts the server that an operator wants first. It binds only while it can be had: a revoked epoch has no writer.
+fn prefer_wanted(field: &Field<'_>, best: &mut [&Answer]) -> Result<(), Held> {
+    let Some(wanted) = &field.operation.wanted else { return Ok(()) };
+    if field.awaited(wanted) {
+        return Err(Held::WantedUnfit(wanted.clone()));
     }
-    // What only the old writer has was never acknowledged while lossless; it sets no mark for the others.
-    let others = || answers.iter().filter(|a| Some(&a.node) != old);
-    let has_all = |c: &Answer| others().all(|o| contains(&c.received, &o.received));
-    let mut best: Vec<&Answer> = fit.iter().copied().filter(|c| has_all(c)).collect();
-    if best.is_empty() {
-        return Err(Held::Diverged(fit.iter().map(|a| a.node.clone()).collect()));
+    best.sort_by_key(|a| a.node != *wanted);
+    Ok(())
+}
+
+/// What promoting this one loses, if that is allowed without the policy; else why not, and what would be lost.
+fn judge(field: &Field<'_>, candidate: &Answer) -> Result<Loss, (Held, Loss)> {
+    let state = field.state;
+    let lacking = |needed: &GtidSet| needed.subtract(&candidate.received).ok().filter(|s| !s.is_empty());
+    let would_lose = |set: GtidSet| Err((Held::WouldLose(set.to_string()), Loss::Ranges(set)));
+    if state.durability.upto().is_some_and(|upto| !contains(&candidate.received, upto)) {
+        let loss = seen_loss(field, candidate);
+        let missing = state.durability.upto().and_then(lacking);
+        return Err((Held::WouldLose(missing.map_or("an unknown set".into(), |s| s.to_string())), loss));
     }
-    if let Some(wanted) = &operation.wanted {
-        best.retain(|a| a.node == *wanted);
-        if best.is_empty() {
-            return Err(Held::WantedUnfit(wanted.clone()));
+    if Some(&candidate.node) == field.old {
+        // It has everything that it acknowledged itself.
+        return Ok(Loss::None { proven_by: vec![candidate.node.clone()] });
+    }
+    if state.durability.is_lossless() {
+        let missing = field.ackers_missing();
+        if !missing.is_empty() {
+            return Err((Held::AckersMissing(missing), seen_loss(field, candidate)));
         }
+        let ackers = field.ackers_answered();
+        return match ackers.iter().find_map(|a| lacking(&field.without_errant(a))) {
+            Some(set) => would_lose(set),
+            None => Ok(Loss::None { proven_by: ackers.iter().map(|a| a.node.clone()).collect() }),
+        };
     }
-    best.sort_by_key(|a| {
-        let priority = state.members.get(&a.node).map_or(0, |m| m.priority);
-        // A crashed writer that is back already has nothing to apply and no tail to be quarantined for.
-        (Some(&a.node) != old, std::cmp::Reverse(priority), a.executed != a.received, a.node.clone())
-    });
-    Ok(best)
+    // When the old writer itself answered and is no candidate, what it has now is what counts.
+    let of_old = field.answers.iter().find(|a| Some(&a.node) == field.old);
+    match of_old.map_or_else(|| seen_loss(field, candidate), |o| loss_of(&o.executed, candidate)) {
+        Loss::Ranges(set) => would_lose(set),
+        Loss::Unknown => Err((Held::WouldLose("an unknown set".into()), Loss::Unknown)),
+        none => Ok(none),
+    }
 }
 
-fn is_fit(state: &ClusterState, operation: &Operation, answer: &Answer) -> bool {
-    let member = state.members.get(&answer.node);
-    let moved_by_hand = operation.forced.is_some() && operation.from_node.as_ref() == Some(&answer.node);
-    member.is_some_and(|m| m.server.is_some() && !m.excluded)
-        && !state.out.contains_key(&answer.node)
-        && !answer.delayed
-        && answer.still
-        && !moved_by_hand
-}
-
-fn answered(answers: &[Answer], node: &NodeName) -> bool {
-    answers.iter().any(|a| a.node == *node && a.still)
-}
-
-/// Listed ackers without an answer, when so many are missing that a write could be acknowledged by them alone.
-fn ackers_missing(state: &ClusterState, answers: &[Answer]) -> Vec<NodeName> {
-    let missing: Vec<NodeName> = state.ackers.iter().filter(|a| !answered(answers, a)).cloned().collect();
-    if missing.len() < state.safety.wait_count as usize { Vec::new() } else { missing }
-}
-
-/// The set that was fixed when the cluster last degraded, if the best candidate lacks any of it.
-fn upto_missing(state: &ClusterState, best: &[&Answer]) -> Option<Held> {
-    let upto = state.durability.upto()?;
-    let best = best.first()?;
-    if contains(&best.received, upto) {
+/// While lossless and with enough ackers heard, what no acker has was never acknowledged: a server that is ahead of them
+/// and may not be the writer, or that went its own way, holds nobody up. Not so for the old writer: one that lacks what it
+/// sent to another may have lost more with its disk.
+fn with_all_acknowledged<'a>(field: &Field<'_>, fit: &[&'a Answer]) -> Option<(&'a Answer, Loss)> {
+    if !field.state.durability.is_lossless() {
         return None;
     }
-    let missing = upto.subtract(&best.received).map_or_else(|_| upto.to_string(), |s| s.to_string());
-    Some(Held::WouldLose(missing))
+    let mut fit: Vec<&Answer> = fit.iter().copied().filter(|a| Some(&a.node) != field.old).collect();
+    fit.sort_by_cached_key(|a| std::cmp::Reverse(field.without_errant(a).count()));
+    fit.into_iter().find_map(|c| Some((c, judge(field, c).ok()?)))
 }
 
-/// What the old writer was last seen with and the best candidate lacks.
-fn lost(state: &ClusterState, seen: &Observations, old: Option<&NodeName>, best: &[&Answer]) -> Loss {
-    let last = old.and_then(|o| seen.last_seen_set(o));
-    let upto = state.durability.upto().cloned();
-    let had = match (last, upto) {
-        (Some(a), Some(b)) => Some(a.union(&b).unwrap_or(a)),
-        (a, b) => a.or(b),
+/// By the policy: waits, or takes the most advanced one and says what is lost.
+fn with_loss<'a>(
+    field: &Field<'_>,
+    fit: &[&'a Answer],
+    best: &[&'a Answer],
+) -> Result<(&'a Answer, Loss), Held> {
+    // The first of the most advanced: `max_by_key` alone would take the last.
+    let furthest = || fit.iter().rev().max_by_key(|a| a.received.count());
+    let chosen = best.first().or_else(furthest).copied().ok_or(Held::NoCandidate)?;
+    let lacks = field.lacks(chosen);
+    let (held, loss) = match judge(field, chosen) {
+        Err((held @ Held::AckersMissing(_), loss)) => (held, loss),
+        judged => {
+            let (held, loss) = judged.map_or_else(|e| e, |loss| (Held::NoCandidate, loss));
+            (if lacks.is_some() { behind(field, fit, chosen) } else { held }, loss)
+        }
     };
-    let Some((had, best)) = had.zip(best.first()) else { return Loss::Unknown };
-    match had.subtract(&best.received) {
+    match field.state.safety.on_loss {
+        // A forced failover replaces the proof, not the rules about loss.
+        OnLoss::Wait => Err(held),
+        OnLoss::Promote => Ok((chosen, with_ranges(loss, lacks))),
+    }
+}
+
+/// Why no candidate has everything.
+fn behind(field: &Field<'_>, fit: &[&Answer], chosen: &Answer) -> Held {
+    match field.answers.iter().find(|a| Some(&a.node) != field.old && field.has_all(a)) {
+        Some(ahead) => Held::MustCatchUp {
+            node: chosen.node.clone(),
+            from: ahead.node.clone(),
+            missing: field.lacks(chosen).map_or("nothing".into(), |s| s.to_string()),
+        },
+        None => Held::Diverged(fit.iter().map(|a| a.node.clone()).collect()),
+    }
+}
+
+/// A loss together with what other servers are seen to have.
+fn with_ranges(loss: Loss, lacks: Option<GtidSet>) -> Loss {
+    match (loss, lacks) {
+        (Loss::Ranges(a), Some(b)) => Loss::Ranges(a.union(&b).unwrap_or(a)),
+        (_, Some(set)) => Loss::Ranges(set),
+        (loss, None) => loss,
+    }
+}
+
+/// What the old writer is known to have had and this one lacks.
+fn seen_loss(field: &Field<'_>, candidate: &Answer) -> Loss {
+    // A bare `upto` is what had to be there; it does not say that nothing was written since.
+    let last = field.old.and_then(|o| field.seen.last_seen_set(o));
+    match (&field.known, last) {
+        (Some(had), Some(_)) => loss_of(had, candidate),
+        (Some(had), None) => match loss_of(had, candidate) {
+            Loss::NoneSeen => Loss::Unknown,
+            lost => lost,
+        },
+        (None, _) => Loss::Unknown,
+    }
+}
+
+fn loss_of(had: &GtidSet, candidate: &Answer) -> Loss {
+    match had.subtract(&candidate.received) {
         Ok(missing) if missing.is_empty() => Loss::NoneSeen,
         Ok(missing) => Loss::Ranges(missing),
         Err(_) => Loss::Unknown,
     }
 }
 
-fn compare_with_old(
-    answers: &[Answer],
-    old: Option<&NodeName>,
-    best: &[&Answer],
-    decide: impl Fn(Held, Loss) -> Result<Loss, Held>,
-) -> Result<Loss, Held> {
-    let had = answers.iter().find(|a| Some(&a.node) == old);
-    let Some((had, best)) = had.zip(best.first()) else { return Ok(Loss::Unknown) };
-    match had.executed.subtract(&best.received) {
-        Ok(missing) if missing.is_empty() => Ok(Loss::NoneSeen),
-        Ok(missing) => decide(Held::WouldLose(missing.to_string()), Loss::Ranges(missing)),
-        Err(_) => decide(Held::WouldLose("an unknown set".into()), Loss::Unknown),
-    }
-}
-
-/// Every fit server that answered and is neither the new writer nor the old one, which must be admitted first.
+/// Every listed acker that answered, has no more than the new writer and is not the old one, which must be admitted first.
 fn next_ackers(
     state: &ClusterState,
     chosen: &Answer,
@@ -231,34 +270,21 @@ fn next_ackers(
             && Some(&a.node) != old
             && a.still
             && state.ackers.contains(&a.node)
+            && !state.out.contains_key(&a.node)
             && contains(&chosen.received, &a.received)
     };
     answers.iter().filter(serves).map(|a| a.node.clone()).collect()
 }
 
-fn first_durability(state: &ClusterState, ackers: &BTreeSet<NodeName>) -> Durability {
+fn first_durability(state: &ClusterState, chosen: &Answer, ackers: &BTreeSet<NodeName>) -> Durability {
     let enough = ackers.len() >= state.safety.wait_count as usize;
     Durability::Degraded {
         since_ms: 0,
         reason: if enough { DegradeReason::NewEpoch } else { DegradeReason::NoAcker },
-        // What had to be there before still has to be, however many epochs later.
-        upto: state.durability.upto().cloned(),
+        // Everything acknowledged so far and not given up by policy is in this set, and this server may be the only one
+        // that has it: should it die before an acker has caught up, what was last seen of it may be older than this.
+        upto: Some(chosen.received.clone()),
         may_let_go: !enough && state.safety.without_ackers == WithoutAckers::Degrade,
         index: 0,
     }
-}
-
-fn why(best: &[&Answer], answered: usize) -> String {
-    match best {
-        [only] => format!("{} has everything that any of {answered} servers received", only.node),
-        [first, rest @ ..] => {
-            let rest: Vec<_> = rest.iter().map(|a| a.node.as_str()).collect();
-            format!("{} and {} have everything; {} comes first", first.node, rest.join(", "), first.node)
-        }
-        [] => String::new(),
-    }
-}
-
-fn contains(a: &GtidSet, b: &GtidSet) -> bool {
-    a.contains(b).unwrap_or(false)
 }

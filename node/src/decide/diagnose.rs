@@ -51,21 +51,32 @@ fn writer(
     match unreachable(state, grant, seen) {
         Some((lost, receiving)) if receiving.is_empty() => return Writer::Lost(lost),
         Some((lost, receiving)) => {
-            let against = receiving.iter().map(|r| format!("{r} still receives from {}", grant.node)).collect();
+            let against =
+                receiving.iter().map(|r| format!("{r} still receives from {}", grant.node)).collect();
             troubles.push(Trouble::WriterUnreachableButReplicating { replicas: receiving });
             return Writer::Suspected(lost, against);
         }
         None => {}
     }
-    if grant.opened_ms.is_none() {
+    if grant.opened_ms.is_none() && !opened_unreported(grant, seen) {
         if lasting.unopened >= OPEN_WITHIN {
             let why = seen.own(&grant.node).and_then(|o| o.guard.trouble.clone());
-            let evidence = why.unwrap_or_else(|| format!("not open {} s after its grant", OPEN_WITHIN.as_secs()));
+            let evidence =
+                why.unwrap_or_else(|| format!("not open {} s after its grant", OPEN_WITHIN.as_secs()));
             return Writer::Lost(WriterLost { kind: LostKind::WriterNeverOpened, evidence: vec![evidence] });
         }
         return Writer::Opening;
     }
-    Writer::Serving
+    if grant.opened_ms.is_none() { Writer::Opening } else { Writer::Serving }
+}
+
+/// Its guard says that it is open under this grant, and only the commit that says so is missing: no reason to move it.
+fn opened_unreported(grant: &Grant, seen: &Observations) -> bool {
+    let heard = seen.of(&grant.node).filter(|h| h.age <= FRESH);
+    let own = heard.and_then(|h| Some((h, h.report.own.as_ref()?)));
+    own.is_some_and(|(h, own)| {
+        own.guard.opened == grant.epoch && fresh_pulse(h, own).is_some_and(|pulse| pulse.open)
+    })
 }
 
 /// What the node beside the server knows at once.
@@ -77,20 +88,19 @@ fn told_by_its_node(
 ) -> Option<WriterLost> {
     let heard = seen.of(&grant.node).filter(|h| h.age <= FRESH)?;
     let own = heard.report.own.as_ref()?;
-    let lost = |kind, what: String| Some(WriterLost { kind, evidence: vec![format!("{}: {what}", grant.node)] });
+    let lost =
+        |kind, what: String| Some(WriterLost { kind, evidence: vec![format!("{}: {what}", grant.node)] });
     if own.is_gone() {
         return lost(LostKind::WriterCrashed, "the server's process exited and its port refuses".into());
     }
-    // Everything below is about a server that was open under this epoch and is not any more.
-    if own.guard.opened != grant.epoch {
-        return None;
-    }
-    if own.guard.restarted {
+    if own.guard.opened == grant.epoch && own.guard.restarted {
         return lost(LostKind::WriterRestarted, "the server was restarted; it boots closed".into());
     }
+    // Under this epoch the guard opens it no more, also where it never came to open it.
     if own.guard.closed == grant.epoch {
         return lost(LostKind::WriterSelfClosed, "its guard closed it: no lease".into());
     }
+    // Whatever closed it, and also in an adopted cluster, whose guard never opened it: it does not stay so for ever.
     if grant.opened_ms.is_some() && fresh_pulse(heard, own).is_some_and(|p| !p.open) {
         if lasting.closed_by_hand >= CLOSED_BY_HAND_FOR {
             return lost(LostKind::WriterClosedByHand, "read_only was set by somebody else".into());
@@ -107,12 +117,19 @@ pub(super) fn fresh_pulse<'a>(heard: &Heard, own: &'a OwnServer) -> Option<&'a P
 
 /// A majority of the voters has no answer, each by its own probe; the writer's own node does not count. Returns the
 /// replicas that still receive, which forbid a failover.
-fn unreachable(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<(WriterLost, Vec<NodeName>)> {
-    let limit = Duration::from_millis(state.safety.unreachable_after_ms);
+fn unreachable(
+    state: &ClusterState,
+    grant: &Grant,
+    seen: &Observations,
+) -> Option<(WriterLost, Vec<NodeName>)> {
+    let limit = Duration::from_millis(state.safety.live.unreachable_after_ms);
     let mut evidence = Vec::new();
     for voter in state.members.keys().filter(|v| **v != grant.node) {
         let heard = seen.of(voter).filter(|h| h.age <= FRESH);
-        let silence = heard.and_then(|_| seen.silence(voter, &grant.node));
+        // A server that is there to say no is not unreachable.
+        let there =
+            |h: &&Heard| h.report.probes.get(&grant.node).and_then(|p| p.error).is_some_and(|e| e.answered());
+        let silence = heard.filter(|h| !there(h)).and_then(|_| seen.silence(voter, &grant.node));
         if let Some(silence) = silence.filter(|s| *s >= limit) {
             let ms = silence.as_millis();
             evidence.push(format!("{voter}: no answer from {}'s server for {ms} ms", grant.node));
@@ -142,12 +159,12 @@ fn receiving_from(state: &ClusterState, grant: &Grant, seen: &Observations) -> V
 }
 
 /// Whether a server is wrong enough that `batonctl status` names it; see [`super::troubles`].
-pub(crate) fn lagging(behind: Option<Duration>) -> Option<Duration> {
+pub fn lagging(behind: Option<Duration>) -> Option<Duration> {
     behind.filter(|b| *b >= LAGGING)
 }
 
 /// Why a server is out, in words.
-pub(crate) fn out_in_words(reason: &OutReason) -> String {
+pub fn out_in_words(reason: &OutReason) -> String {
     match reason {
         OutReason::Quarantine { extra } => {
             format!("quarantined, {} transactions that the writer lacks", extra.count())

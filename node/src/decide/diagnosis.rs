@@ -113,7 +113,11 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WriterUnreachableButReplicating { replicas } => {
-                write!(f, "the writer does not answer, but {} still receive from it: no failover", list(replicas))
+                write!(
+                    f,
+                    "the writer does not answer, but {} still receive from it: no failover",
+                    list(replicas)
+                )
             }
             Self::TwoWritersSeen(nodes) => write!(f, "more than one server is open: {}", list(nodes)),
             Self::ReplicaOpen(node) => write!(f, "{node} is open and not the writer; its guard closes it"),
@@ -123,11 +127,15 @@ impl fmt::Display for Trouble {
             Self::ReplicaDown(node) => write!(f, "{node}: its server is down"),
             Self::ReplicaStopped(node, why) => write!(f, "{node}: replication stopped, {why}"),
             Self::ReplicaLagging(node, by) => write!(f, "{node} is {} s behind", by.as_secs()),
-            Self::ReplicaOfWrongSource(node, source) => write!(f, "{node} replicates from {source}, not the writer"),
+            Self::ReplicaOfWrongSource(node, source) => {
+                write!(f, "{node} replicates from {source}, not the writer")
+            }
             Self::ReplicationUserRejected(node) => {
                 write!(f, "{node}: the writer rejects the replication account; check its password and host")
             }
-            Self::ErrantTransactions(node, set) => write!(f, "{node} has transactions the writer lacks: {set}"),
+            Self::ErrantTransactions(node, set) => {
+                write!(f, "{node} has transactions the writer lacks: {set}")
+            }
             Self::ServerOut(node, why) => write!(f, "{node} is out: {why}"),
             Self::GuardTrouble(node, why) => write!(f, "{node}: {why}"),
             Self::SemiSyncBlocked(waiting) => write!(f, "{waiting} commits wait and no acker is connected"),

@@ -1,12 +1,18 @@
-//! Decisions: pure functions of what was agreed and what was seen.
+//! Decisions: pure functions of what was agreed ([`crate::state`]) and what was seen ([`seen`]). No I/O, no clock, no
+//! randomness. [`diagnose`] names what is wrong, [`choose`] who becomes the writer, [`upkeep`] what a healthy cluster
+//! still needs, [`adoption`] whether an existing cluster can be taken into care.
 
 pub mod adoption;
+mod candidates;
 pub mod choose;
 pub mod diagnose;
 pub mod diagnosis;
 pub mod finding;
+mod plan;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod seen;
+#[cfg(test)]
+mod tests;
 mod troubles;
 pub mod upkeep;

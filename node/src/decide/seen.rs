@@ -13,7 +13,9 @@ use crate::state::{Epoch, NodeName};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observations {
     reports: BTreeMap<NodeName, Heard>,
-    /// For how long the open writer has had fewer ackers connected than a commit waits for.
+    /// For how long the open writer has had fewer ackers connected than a commit waits for. A server counts an acker
+    /// whose host was cut off as connected until TCP gives up, minutes later: whoever fills this in also counts from when
+    /// commits began to wait without its set growing.
     pub acker_short_for: Option<Duration>,
 }
 
@@ -136,6 +138,8 @@ pub struct GuardSeen {
     pub restarted: bool,
     /// The newest epoch under which the guard itself closed the server again.
     pub closed: Epoch,
+    /// Index of the newest entry of durability when it last made the server wait for its ackers.
+    pub waits_since: u64,
     /// Why it cannot take a lease, if so.
     pub trouble: Option<String>,
 }

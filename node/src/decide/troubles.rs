@@ -1,8 +1,9 @@
 //! What else is wrong, beside the writer. Pure.
 
+use super::candidates::own_part;
 use super::diagnose::{FRESH, fresh_pulse, lagging, out_in_words};
 use super::diagnosis::{Trouble, Writer};
-use super::seen::{Channel, Heard, Observations, OwnServer, Pulse};
+use super::seen::{Channel, Heard, Observations, OwnServer, Probe, Pulse};
 use crate::state::{ClusterState, Durability, NodeName, Phase};
 
 /// Error 1045 and its like: the account is not accepted, which looks like a dead source.
@@ -20,10 +21,14 @@ pub(super) fn collect(state: &ClusterState, seen: &Observations, writer: &Writer
 
 fn open_servers(state: &ClusterState, seen: &Observations, writer: &Writer, into: &mut Vec<Trouble>) {
     let is_open = |n: &NodeName| {
-        let by_itself = seen.of(n).and_then(|h| fresh_pulse(h, h.report.own.as_ref()?)).is_some_and(|p| p.open);
+        // A server that died within the last second was open when it last answered; that is no second writer.
+        let own =
+            seen.of(n).and_then(|h| Some((h, h.report.own.as_ref()?))).filter(|(_, own)| !own.is_gone());
+        let by_itself = own.and_then(|(h, own)| fresh_pulse(h, own)).is_some_and(|p| p.open);
         let by_probe = seen.iter().any(|(_, h)| {
             let probe = h.report.probes.get(n);
-            h.age <= FRESH && probe.is_some_and(|p| p.open == Some(true) && h.age + p.silent_for <= FRESH)
+            let answers = |p: &&Probe| p.error.is_none() && h.age + p.silent_for <= FRESH;
+            h.age <= FRESH && probe.filter(answers).is_some_and(|p| p.open == Some(true))
         });
         by_itself || by_probe
     };
@@ -34,7 +39,10 @@ fn open_servers(state: &ClusterState, seen: &Observations, writer: &Writer, into
     if state.phase == Phase::Managed {
         into.extend(open.iter().filter(|n| !state.is_writer(n)).cloned().map(Trouble::ReplicaOpen));
     }
-    if open.is_empty() && !matches!(writer, Writer::Serving) {
+    // A serving writer of which nothing is heard just now is not thereby closed.
+    let closed = |n: &NodeName| seen.pulse(n).is_some_and(|(p, age)| age <= FRESH && !p.open);
+    let serves = matches!(writer, Writer::Serving) && !state.live_grant().is_some_and(|g| closed(&g.node));
+    if open.is_empty() && !serves {
         into.push(Trouble::NoWriter);
     }
 }
@@ -43,7 +51,11 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mu
     let has_server = state.members.get(node).is_some_and(|m| m.server.is_some());
     let Some(heard) = seen.of(node).filter(|h| h.age <= FRESH * 3) else {
         let answers = has_server && answers_somebody(seen, node);
-        into.push(if answers { Trouble::NodeDownServerUp(node.clone()) } else { Trouble::NodeDown(node.clone()) });
+        into.push(if answers {
+            Trouble::NodeDownServerUp(node.clone())
+        } else {
+            Trouble::NodeDown(node.clone())
+        });
         return;
     };
     if !heard.report.config_differs.is_empty() {
@@ -54,6 +66,21 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mu
     }
     let Some(own) = &heard.report.own else { return };
     of_server(state, node, heard, own, into);
+    errant(state, seen, node, into);
+}
+
+/// What a replica committed first and the writer lacks. The writer's own transactions are no sign: a replica applies one
+/// while the writer still waits for its acknowledgement. Only named: it may be no more than a FLUSH.
+fn errant(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mut Vec<Trouble>) {
+    let Some(grant) = state.live_grant().filter(|g| g.node != *node) else { return };
+    let (Some((writer, writer_age)), Some((pulse, age))) = (seen.pulse(&grant.node), seen.pulse(node)) else {
+        return;
+    };
+    let comparable = age <= FRESH && writer_age <= age && !state.out.contains_key(node);
+    let extra = pulse.executed.subtract(&writer.executed).ok().filter(|_| comparable);
+    if let Some(own) = extra.and_then(|extra| own_part(seen, node, &extra)) {
+        into.push(Trouble::ErrantTransactions(node.clone(), own.to_string()));
+    }
 }
 
 fn of_server(state: &ClusterState, node: &NodeName, heard: &Heard, own: &OwnServer, into: &mut Vec<Trouble>) {
@@ -125,5 +152,6 @@ fn durability(state: &ClusterState, seen: &Observations, into: &mut Vec<Trouble>
 
 /// Whether a server answers anybody but its own node.
 fn answers_somebody(seen: &Observations, node: &NodeName) -> bool {
-    seen.iter().any(|(by, h)| by != node && h.age <= FRESH && seen.silence(by, node).is_some_and(|s| s <= FRESH))
+    seen.iter()
+        .any(|(by, h)| by != node && h.age <= FRESH && seen.silence(by, node).is_some_and(|s| s <= FRESH))
 }

@@ -4,12 +4,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::diagnose::{FRESH, RECEIVING_WITHIN};
-use super::seen::{Observations, Pulse};
+use super::seen::{Channel, Observations, OwnServer, Pulse};
 use crate::gtid::GtidSet;
 use crate::state::{ClusterState, DegradeReason, Durability, Grant, NodeName, WithoutAckers};
 
 /// A replica becomes an acker only while it is at most this far behind: an acker that lags far serves no promotion.
 const ACKER_BEHIND: Duration = Duration::from_secs(5);
+
+/// How many transactions an acker may still have to receive when it is counted on. The two sets are up to two seconds
+/// apart, in which a busy writer commits some thousands.
+const ACKER_LACKS: u64 = 10_000;
+/// An acker whose server is gone must have given no answer for so long before it may leave the list.
+const OFF_AFTER: Duration = Duration::from_secs(3);
+/// One that is cut off must have been unheard for so long, and for three leases, before it may leave the list.
+const CUT_OFF_AFTER: Duration = Duration::from_secs(10);
 
 /// One thing to do for a healthy writer.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +59,12 @@ pub fn upkeep(state: &ClusterState, seen: &Observations, leader: &NodeName) -> O
 
 /// Fewer ackers than a commit waits for: at once when their servers are known dead, else after `degrade_after`.
 fn degrade(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
-    if state.durability.let_go_index().is_some() || state.safety.without_ackers == WithoutAckers::Block {
+    if state.safety.without_ackers == WithoutAckers::Block {
+        return None;
+    }
+    // Let go already, unless the server has been made to wait again since and lost its ackers before `lossless` stood.
+    let waits_since = seen.own(&grant.node).map_or(0, |own| own.guard.waits_since);
+    if state.durability.let_go_index().is_some_and(|index| waits_since < index) {
         return None;
     }
     // Nothing waits before the guard has opened, or in an adopted cluster before the first acker.
@@ -60,24 +73,29 @@ fn degrade(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<U
         return None;
     }
     let wanted = state.safety.wait_count as usize;
-    let dead = |a: &&NodeName| seen.own(a).is_some_and(super::seen::OwnServer::is_gone);
-    if state.ackers.iter().filter(|a| !dead(a)).count() < wanted {
+    if state.ackers.iter().filter(|a| !is_gone(seen, a)).count() < wanted {
         return Some(Upkeep::Degrade(DegradeReason::NoAcker));
     }
     let limit = Duration::from_millis(state.safety.degrade_after_ms);
-    seen.acker_short_for.filter(|short| *short >= limit).map(|_| Upkeep::Degrade(DegradeReason::AckersUnreachable))
+    seen.acker_short_for
+        .filter(|short| *short >= limit)
+        .map(|_| Upkeep::Degrade(DegradeReason::AckersUnreachable))
 }
 
 /// A closed server that does not replicate from the writer and has more than it.
 fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
     let (writer, writer_age) = seen.pulse(&grant.node)?;
-    for (node, _) in state.data_nodes().filter(|(n, _)| **n != grant.node && !state.out.contains_key(*n)) {
+    // An acker may alone have an acknowledged write while lossless; it leaves the list first.
+    let held = |n: &NodeName| state.durability.is_lossless() && state.ackers.contains(n);
+    let others =
+        state.data_nodes().map(|(n, _)| n).filter(|n| **n != grant.node && !state.out.contains_key(*n));
+    for node in others.filter(|n| !held(n)) {
         let Some((pulse, age)) = seen.pulse(node) else { continue };
         // The writer's set must be the younger of the two, or what it committed meanwhile would look errant.
         if age > FRESH || writer_age > age || follows(state, grant, pulse) {
             continue;
         }
-        let extra = pulse.executed.subtract(&writer.executed).ok()?;
+        let Ok(extra) = pulse.executed.subtract(&writer.executed) else { continue };
         if !extra.is_empty() {
             return Some(Upkeep::Quarantine { node: node.clone(), extra });
         }
@@ -86,41 +104,86 @@ fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Optio
 }
 
 fn ackers(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
-    let (writer, _) = seen.pulse(&grant.node)?;
-    for (node, _) in state.data_nodes() {
+    let (writer, writer_age) = seen.pulse(&grant.node).filter(|(_, age)| *age <= FRESH)?;
+    for (node, member) in state.data_nodes() {
         if *node == grant.node || state.ackers.contains(node) || state.out.contains_key(node) {
             continue;
         }
-        if can_ack(state, grant, seen, node) {
+        // One that may not become the writer would only keep what the others then lack.
+        if !member.excluded && can_ack(state, grant, seen, node, writer) {
             let mut ackers = state.ackers.clone();
             ackers.insert(node.clone());
-            return Some(Upkeep::Ackers { ackers, why: format!("{node} follows {} and has caught up", grant.node) });
+            return Some(Upkeep::Ackers {
+                ackers,
+                why: format!("{node} follows {} and has caught up", grant.node),
+            });
         }
     }
-    // Off the list only when another acker has all that the lost one may have acknowledged.
-    let gone = state.ackers.iter().find(|a| is_lost(seen, a))?;
+    // Off the list only when enough other ackers have all that the lost one may have acknowledged.
+    let (gone, why) = state.ackers.iter().find_map(|a| Some((a, off(state, grant, seen, a, writer_age)?)))?;
     let others = state.ackers.iter().filter(|a| *a != gone);
-    let covers = |a: &NodeName| {
-        seen.pulse(a).is_some_and(|(p, age)| age <= FRESH && p.acks && holds(&p.received, &writer.executed))
-    };
+    let covers =
+        |a: &NodeName| fresh(seen, a).is_some_and(|p| p.acks && holds(&p.received, &writer.executed));
     if others.clone().filter(|a| covers(a)).count() < state.safety.wait_count as usize {
         return None;
     }
     let ackers = others.cloned().collect();
-    Some(Upkeep::Ackers { ackers, why: format!("{gone}'s server is down; the others have all that it had") })
+    Some(Upkeep::Ackers { ackers, why: format!("{gone} {why}; the others have all that it had") })
 }
 
-/// The server of a listed acker is known not to run, or it has forgotten its source.
-fn is_lost(seen: &Observations, node: &NodeName) -> bool {
-    seen.own(node).is_some_and(super::seen::OwnServer::is_gone)
+/// Why a listed acker acknowledges nothing more, and has acknowledged nothing that the writer's set, `writer_age` old,
+/// does not show: it must have stopped before that set was read.
+fn off(
+    state: &ClusterState,
+    grant: &Grant,
+    seen: &Observations,
+    node: &NodeName,
+    writer_age: Duration,
+) -> Option<&'static str> {
+    let Some(heard) = seen.of(node) else {
+        return cut_off(state, seen, node, Duration::MAX).then_some("is cut off");
+    };
+    let own = heard.report.own.as_ref()?;
+    let silent_for = heard.age + own.pulse_age;
+    if own.is_gone() && silent_for >= OFF_AFTER && writer_age <= heard.age {
+        return Some("has a server that is down");
+    }
+    if own.pulse.as_ref().is_some_and(|p| !p.acks && !follows(state, grant, p)) {
+        // During an operation it may just not have been repointed yet.
+        if state.operation.is_none() && silent_for <= FRESH && writer_age <= silent_for {
+            return Some("does not follow the writer");
+        }
+    }
+    cut_off(state, seen, node, heard.age).then_some("is cut off")
+}
+
+/// Neither the node nor, from a majority of the voters, its server has been heard for so long that the node itself has
+/// stopped its receiver (it does when for `lease_ttl` no majority told it that they still grant the epoch), and does not
+/// start it before it has learnt the list anew.
+fn cut_off(state: &ClusterState, seen: &Observations, node: &NodeName, unheard: Duration) -> bool {
+    let long = CUT_OFF_AFTER.max(state.safety.lease_ttl() * 3);
+    let silent = |by: &NodeName| {
+        let fresh = seen.of(by).is_some_and(|h| h.age <= FRESH);
+        fresh && seen.silence(by, node).is_some_and(|s| s >= long)
+    };
+    let voters = state.members.keys().filter(|by| *by != node && silent(by)).count();
+    unheard >= long && voters > state.members.len() / 2
 }
 
 /// Whether a replica may be counted on: it receives from the writer, applies, and has caught up.
-fn can_ack(state: &ClusterState, grant: &Grant, seen: &Observations, node: &NodeName) -> bool {
-    let Some((pulse, age)) = seen.pulse(node) else { return false };
-    let safe = seen.own(node).and_then(|o| o.about.as_ref()).is_some_and(|a| !a.findings.iter().any(|f| f.error));
+fn can_ack(
+    state: &ClusterState,
+    grant: &Grant,
+    seen: &Observations,
+    node: &NodeName,
+    writer: &Pulse,
+) -> bool {
+    let (Some(pulse), Some((_, age))) = (fresh(seen, node), seen.pulse(node)) else { return false };
+    let safe =
+        seen.own(node).and_then(|o| o.about.as_ref()).is_some_and(|a| !a.findings.iter().any(|f| f.error));
     let Some(channel) = &pulse.channel else { return false };
-    safe && age <= FRESH
+    safe && !channel.delayed
+        && is_near(pulse, writer)
         && follows(state, grant, pulse)
         && channel.io_running
         && channel.sql_running
@@ -134,15 +197,45 @@ fn regain(state: &ClusterState, seen: &Observations) -> Option<Upkeep> {
         Durability::Degraded { index, .. } => *index,
         Durability::Unknown => 0,
     };
-    state.live_grant()?.opened_ms?;
+    let grant = state.live_grant()?;
+    grant.opened_ms?;
+    let writer = fresh(seen, &grant.node)?;
     let acking = |a: &&NodeName| {
-        seen.pulse(a).is_some_and(|(p, age)| {
-            let channel = p.channel.as_ref();
-            age <= FRESH && p.acks && channel.is_some_and(|c| c.io_running && c.is_receiving(age, RECEIVING_WITHIN))
-        })
+        let Some((pulse, (_, age))) = fresh(seen, a).zip(seen.pulse(a)) else { return false };
+        let receives = |c: &Channel| c.io_running && c.is_receiving(age, RECEIVING_WITHIN);
+        pulse.acks
+            && pulse.channel.as_ref().is_some_and(receives)
+            && follows(state, grant, pulse)
+            && is_near(pulse, writer)
     };
-    let enough = state.ackers.iter().filter(acking).count() >= state.safety.wait_count as usize;
-    enough.then_some(Upkeep::RegainLossless { after })
+    let acking = state.ackers.iter().filter(acking).count();
+    let enough = acking >= state.safety.wait_count as usize;
+    (enough && only_listed(state, grant, seen, writer, acking)).then_some(Upkeep::RegainLossless { after })
+}
+
+/// Whether no server off the list can acknowledge: a write that it alone has would be taken for one that the list has.
+fn only_listed(
+    state: &ClusterState,
+    grant: &Grant,
+    seen: &Observations,
+    writer: &Pulse,
+    acking: usize,
+) -> bool {
+    let acks = |n: &NodeName| match fresh(seen, n) {
+        None if is_gone(seen, n) => Some(false),
+        pulse => pulse.map(|p| p.acks),
+    };
+    let unlisted =
+        state.data_nodes().map(|(n, _)| n).filter(|n| **n != grant.node && !state.ackers.contains(*n));
+    let unlisted: Vec<Option<bool>> = unlisted.map(acks).collect();
+    // Of one that is not heard, the writer's own count tells whether it may be connected.
+    !unlisted.contains(&Some(true)) && (!unlisted.contains(&None) || writer.ackers as usize <= acking)
+}
+
+/// Whether what a replica still has to receive is little: a writer that waits for a replica far behind stands still until
+/// that one has received everything. The server's own estimate of lag does not count what has not been received.
+fn is_near(pulse: &Pulse, writer: &Pulse) -> bool {
+    writer.executed.subtract(&pulse.received).is_ok_and(|missing| missing.count() <= ACKER_LACKS)
 }
 
 /// Leadership lives away from the writer, so that losing the writer's host costs no election.
@@ -152,9 +245,20 @@ fn leadership(state: &ClusterState, grant: &Grant, seen: &Observations, leader: 
     }
     let answers = |n: &&NodeName| seen.of(n).is_some_and(|h| h.age <= FRESH);
     // A witness first: it is the writer's host after no failover.
-    let mut others: Vec<&NodeName> = state.members.keys().filter(|n| **n != grant.node).filter(answers).collect();
+    let mut others: Vec<&NodeName> =
+        state.members.keys().filter(|n| **n != grant.node).filter(answers).collect();
     others.sort_by_key(|n| state.members.get(*n).is_some_and(|m| m.server.is_some()));
     others.first().map(|n| Upkeep::MoveLeadership((*n).clone()))
+}
+
+fn is_gone(seen: &Observations, node: &NodeName) -> bool {
+    seen.own(node).is_some_and(OwnServer::is_gone)
+}
+
+/// What a server says about the present; nothing once it is gone, however young its last word is.
+fn fresh<'a>(seen: &'a Observations, node: &NodeName) -> Option<&'a Pulse> {
+    let pulse = seen.pulse(node).filter(|(_, age)| *age <= FRESH && !is_gone(seen, node));
+    pulse.map(|(pulse, _)| pulse)
 }
 
 fn follows(state: &ClusterState, grant: &Grant, pulse: &Pulse) -> bool {

@@ -22,7 +22,11 @@ pub(super) fn duty(state: &ClusterState, me: &NodeName, refused: Epoch) -> Duty 
     }
     match state.live_grant() {
         Some(grant) if grant.node == *me && grant.epoch > refused => {
-            if grant.unleased { Duty::TakeOver(grant.epoch) } else { Duty::Write(grant.epoch) }
+            if grant.unleased {
+                Duty::TakeOver(grant.epoch)
+            } else {
+                Duty::Write(grant.epoch)
+            }
         }
         _ => Duty::Closed,
     }

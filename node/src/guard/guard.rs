@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
@@ -23,6 +23,9 @@ use crate::state::{ClusterState, Epoch, NodeName};
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often a server that should be closed is looked at.
 const LOOK_IF_OPEN: Duration = Duration::from_millis(200);
+/// How long one turn waits for an exit to complete, and how closely it looks.
+const EXIT_WITHIN: Duration = Duration::from_millis(500);
+const EXIT_LOOK: Duration = Duration::from_millis(1);
 /// Requests that may wait while the guard opens or closes.
 const REQUESTS: usize = 16;
 
@@ -48,6 +51,8 @@ pub struct GuardPorts {
     pub states: watch::Receiver<Arc<ClusterState>>,
     /// The group.
     pub propose: Arc<dyn Propose>,
+    /// Told when something here changed that the leader must know.
+    pub nudge: Arc<Notify>,
     /// Accounts that may write while the server is closed: Baton's, replication's, and those the policy names.
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
 }
@@ -96,7 +101,9 @@ impl GuardHandle {
         match tokio::time::timeout(bound, ask).await {
             Ok(Some(fenced)) => fenced,
             Ok(None) => Fenced::Open { why: "the guard has ended".into() },
-            Err(_) => Fenced::Open { why: format!("the guard has not finished within {} ms", bound.as_millis()) },
+            Err(_) => {
+                Fenced::Open { why: format!("the guard has not finished within {} ms", bound.as_millis()) }
+            }
         }
     }
 
@@ -107,7 +114,10 @@ impl GuardHandle {
     pub async fn make_wait(&self, epoch: Epoch, since: u64, bound: Duration) -> Result<(), String> {
         let (reply, answer) = oneshot::channel();
         let ask = async {
-            self.requests.send(Request::MakeWait(epoch, since, reply)).await.map_err(|_| "the guard has ended")?;
+            self.requests
+                .send(Request::MakeWait(epoch, since, reply))
+                .await
+                .map_err(|_| "the guard has ended")?;
             answer.await.map_err(|_| "the guard has ended")
         };
         tokio::time::timeout(bound, ask).await.map_err(|_| "the guard is busy")??
@@ -185,13 +195,17 @@ impl Guard {
             self.publish();
             let keeper = Arc::clone(&self.ports.keeper);
             let wake = self.wake_at();
+            let process = match &self.server {
+                Attached::To { process, .. } => Some(Arc::clone(process)),
+                Attached::None | Attached::Gone { .. } => None,
+            };
             tokio::select! {
                 changed = self.ports.states.changed() => if changed.is_err() {
                     return "the replicated state has ended";
                 },
                 Some(reply) = self.answers.recv() => self.take(reply).await,
                 Some(request) = self.requests.recv() => self.serve(request).await,
-                () = exited(&self.server) => self.server_exited().await,
+                () = exited(process) => self.server_exited().await,
                 () = keeper.died() => {
                     self.keeper_died().await;
                     return "the keeper has died";
@@ -253,12 +267,21 @@ impl Guard {
         }
     }
 
-    /// The process has exited: gone, once its port refuses too.
+    /// The process has taken a fatal signal or exited: gone, once the exit is complete and its port refuses.
     async fn server_exited(&mut self) {
         let Attached::To { process, .. } = &self.server else { return };
         let pid = process.pid();
         self.rounds = None;
         self.lease = None;
+        // A process stuck on its way out (a core dump, a frozen disk) keeps its port; the loop comes back to it.
+        let deadline = Instant::now() + EXIT_WITHIN;
+        while !process.has_exited() && Instant::now() < deadline {
+            tokio::time::sleep(EXIT_LOOK).await;
+        }
+        if !process.has_exited() {
+            self.trouble = Some(format!("the server's process {pid} has been killed and has not exited"));
+            return;
+        }
         if self.ports.attach.refuses().await {
             warn!(pid, "the server's process has exited and its port refuses");
             self.process.send_replace(Process::Gone { pid });
@@ -375,21 +398,21 @@ impl Guard {
             restarted: running && record.opened > Epoch(0) && !self.is_opened_process(),
             closed: record.closed,
             keeper: true,
+            waits_since: record.waits_since,
             trouble: self.trouble.clone(),
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.view != view {
+            self.ports.nudge.notify_one();
+        }
         *seen = Seen { view, lease: self.lease };
     }
 }
 
-async fn exited(server: &Attached) {
-    match server {
-        Attached::To { process, .. } => {
-            let process = Arc::clone(process);
-            if process.exited().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+/// Resolves when the process has taken a fatal signal or exited.
+async fn exited(process: Option<Arc<ServerProcess>>) {
+    match process {
+        Some(process) if process.exited().await.is_ok() => {}
         _ => std::future::pending().await,
     }
 }

@@ -189,14 +189,18 @@ impl Guard {
         }
         self.rounds = None;
         match &self.server {
-            Attached::Gone { pid } => Fenced::Gone { detail: format!("process {pid} exited, its port refuses") },
+            Attached::Gone { pid } => {
+                Fenced::Gone { detail: format!("process {pid} exited, its port refuses") }
+            }
             Attached::None => Fenced::Open { why: "the server's process has not been seen".into() },
             Attached::To { process, .. } => {
                 let pid = process.pid();
                 match self.close("its epoch is revoked").await {
                     Ok(()) => {
                         self.lease = None;
-                        Fenced::Closed { detail: format!("process {pid} closed, read back, its sessions gone") }
+                        Fenced::Closed {
+                            detail: format!("process {pid} closed, read back, its sessions gone"),
+                        }
                     }
                     Err(why) => Fenced::Open { why },
                 }

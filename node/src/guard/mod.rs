@@ -25,7 +25,7 @@ mod voter;
 pub use guard::{Guard, GuardHandle, GuardPorts};
 pub use lease::Rounds;
 pub use ports::{
-    Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, Notes, Opener, Propose,
-    Voters,
+    Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, Notes, Opener,
+    Propose, Voters,
 };
 pub use voter::{Applied, ExpiryAnswer, Voter};

@@ -40,14 +40,17 @@ impl Guard {
         self.ask_when_due(state, epoch);
         self.make_ready().await?;
         let until = self.majority(epoch).await?;
-        let (me, states, clock) = (self.ports.me.clone(), self.ports.states.clone(), self.ports.clock.clone());
+        let (me, states, clock) =
+            (self.ports.me.clone(), self.ports.states.clone(), self.ports.clock.clone());
         let interval = super::asking::interval(state.safety.lease_ttl());
         let permit = Permit::new(move || {
             let granted = states.borrow().live_grant().is_some_and(|g| g.epoch == epoch && g.node == me);
             granted && clock.now() + interval < until
         });
         permit.check("opening").map_err(|e| e.to_string())?;
-        let Attached::To { process, opener } = &mut self.server else { return Err("the server has gone".into()) };
+        let Attached::To { process, opener } = &mut self.server else {
+            return Err("the server has gone".into());
+        };
         let identity = (process.pid(), process.start_time_ticks());
         let waits_since = waits_since(&state.durability);
         if waits_since.is_some() {
@@ -163,7 +166,7 @@ impl Guard {
         }
     }
 
-    async fn propose(&self, change: Change) -> Result<(), String> {
+    async fn propose(&mut self, change: Change) -> Result<(), String> {
         match self.ports.propose.propose(change).await? {
             Outcome::Applied => Ok(()),
             Outcome::Refused(refusal) => Err(refusal.to_string()),
@@ -182,7 +185,8 @@ impl Guard {
         let permit = Permit::new(move || {
             let state = states.borrow();
             let live = state.live_grant().is_some_and(|g| g.epoch == epoch && g.node == me);
-            live && state.durability.let_go_index() == Some(index) && lease.is_some_and(|l| l.until > clock.now())
+            live && state.durability.let_go_index() == Some(index)
+                && lease.is_some_and(|l| l.until > clock.now())
         });
         match self.ports.server.let_go(&permit).await {
             Ok(()) => {

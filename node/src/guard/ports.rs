@@ -61,7 +61,12 @@ impl Electorate {
 pub trait Voters: Send + Sync {
     /// Asks one voter. `lane` chooses one of two connections: a stall inside one TCP stream is no evidence.
     /// Ends by itself within a second.
-    fn ask(&self, voter: NodeName, request: LeaseRequest, lane: usize) -> BoxFuture<'static, Option<LeaseAnswer>>;
+    fn ask(
+        &self,
+        voter: NodeName,
+        request: LeaseRequest,
+        lane: usize,
+    ) -> BoxFuture<'static, Option<LeaseAnswer>>;
 }
 
 /// Small facts that outlive the process; durable when `put` returns.
@@ -87,7 +92,11 @@ pub trait Opener: Send {
     /// Whether it is of no further use.
     fn is_broken(&self) -> bool;
     /// Makes commits wait for `wait_count` ackers; read back.
-    fn make_wait<'a>(&'a mut self, wait_count: u32, permit: &'a Permit) -> BoxFuture<'a, Result<(), SqlError>>;
+    fn make_wait<'a>(
+        &'a mut self,
+        wait_count: u32,
+        permit: &'a Permit,
+    ) -> BoxFuture<'a, Result<(), SqlError>>;
     /// Opens; read back.
     fn open<'a>(&'a mut self, permit: &'a Permit) -> BoxFuture<'a, Result<Pulse, SqlError>>;
 }
@@ -104,7 +113,12 @@ pub struct Lease {
 /// The keeper, from the daemon's side.
 pub trait KeeperPort: Send + Sync {
     /// Has it hold a server; without a deadline until a majority has granted one.
-    fn arm(&self, epoch: Epoch, process: (i32, u64), deadline: Option<Boottime>) -> BoxFuture<'_, Result<(), String>>;
+    fn arm(
+        &self,
+        epoch: Epoch,
+        process: (i32, u64),
+        deadline: Option<Boottime>,
+    ) -> BoxFuture<'_, Result<(), String>>;
     /// Moves the deadline on.
     fn extend(&self, epoch: Epoch, pid: i32, deadline: Boottime) -> BoxFuture<'_, Result<(), String>>;
     /// The server is closed, read back, its sessions gone.

@@ -33,7 +33,9 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) async fn load(notes: Arc<dyn Notes>) -> Result<Self, String> {
         let record = match notes.get(KEY).await? {
-            Some(text) => serde_json::from_str(&text).map_err(|e| format!("the guard's note is damaged: {e}"))?,
+            Some(text) => {
+                serde_json::from_str(&text).map_err(|e| format!("the guard's note is damaged: {e}"))?
+            }
             None => Record::default(),
         };
         Ok(Self { notes, record })

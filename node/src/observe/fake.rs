@@ -220,6 +220,12 @@ impl ManagedServer for FakeServer {
     fn executed(&self) -> SqlFuture<'_, GtidSet> {
         changes_nothing()
     }
+    fn prove_commit(&self, _: Duration) -> SqlFuture<'_, ()> {
+        changes_nothing()
+    }
+    fn start_applier<'a>(&'a self, _: &'a Permit) -> SqlFuture<'a, ()> {
+        changes_nothing()
+    }
     fn set_event_scheduler<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {
         changes_nothing()
     }

@@ -4,6 +4,9 @@
 //! what must not wait behind them over the second. Whoever asks a voter for lease time repeats an unanswered
 //! request on the other one: a lost packet stalls all of one TCP stream.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -44,6 +47,27 @@ pub struct BadAddress {
     pub detail: String,
 }
 
+/// What went wrong with a call, down to its cause: a refused certificate shows only there.
+pub fn reason(status: &tonic::Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = if text.is_empty() { more } else { format!("{text}: {more}") };
+        }
+        cause = error.source();
+    }
+    let mend = if text.contains("received fatal alert") {
+        " (it refuses this node's certificate: was that made by the same authority, and is it in date?)"
+    } else if text.contains("invalid peer certificate") {
+        " (was its certificate made by this cluster's authority, for that name, and is it in date?)"
+    } else {
+        ""
+    };
+    text + mend
+}
+
 /// The two connections to one peer. Clones share them; neither is dialled before it is used.
 #[derive(Clone)]
 pub struct Link {
@@ -59,13 +83,22 @@ pub struct Link {
 /// All peers, by name.
 pub struct Peers {
     dialer: Dialer,
+    configured: BTreeMap<NodeName, String>,
     links: Mutex<BTreeMap<NodeName, Link>>,
 }
 
 impl Peers {
-    /// No peers yet.
+    /// No connections yet.
     pub fn new(dialer: Dialer) -> Self {
-        Self { dialer, links: Mutex::default() }
+        Self { dialer, configured: BTreeMap::new(), links: Mutex::default() }
+    }
+
+    /// With the addresses in the configuration: they win over those that the group remembers, so that a node can
+    /// move to another address.
+    #[must_use]
+    pub fn with_configured(mut self, nodes: impl IntoIterator<Item = (NodeName, String)>) -> Self {
+        self.configured = nodes.into_iter().collect();
+        self
     }
 
     /// The connections to `name`, if it is known.
@@ -73,11 +106,13 @@ impl Peers {
         self.lock().get(name).cloned()
     }
 
-    /// The connections to `name` at `address` (`host:port`), made if they are not there or lead elsewhere.
+    /// The connections to `name` at its configured address, or else at `address` (`host:port`); made if they are
+    /// not there or lead elsewhere.
     ///
     /// # Errors
     /// [`BadAddress`] when `address` is no address.
     pub fn link(&self, name: &NodeName, address: &str) -> Result<Link, BadAddress> {
+        let address = self.configured.get(name).map_or(address, String::as_str);
         let mut links = self.lock();
         if let Some(link) = links.get(name).filter(|link| link.address == address) {
             return Ok(link.clone());

@@ -99,7 +99,7 @@ fn writes(view: &View<'_>) -> Vec<Finding> {
             found.push(Finding::cluster(Level::Warning, format!("not lossless: {why}"), mend));
         }
     }
-    if !view.state.safety.automatic {
+    if !view.state.safety.live.automatic {
         let what = "automatic failover is switched off";
         found.push(Finding::cluster(
             Level::Warning,

@@ -12,6 +12,7 @@ pub mod http;
 mod members;
 pub mod metrics;
 mod orders;
+pub mod peer;
 mod questions;
 mod refusal;
 pub mod status;

@@ -86,7 +86,7 @@ fn automation(view: &View<'_>) -> &'static str {
         "paused"
     } else if last.is_some_and(|step| step.name == HELD) {
         "held"
-    } else if view.state.safety.automatic {
+    } else if view.state.safety.live.automatic {
         "automatic"
     } else {
         "manual"

@@ -126,7 +126,7 @@ pub(super) fn held_back(view: &View<'_>) -> Vec<String> {
             pause.by, pause.reason
         ));
     }
-    if !view.state.safety.automatic {
+    if !view.state.safety.live.automatic {
         held.push("[failover] automatic is off: batonctl failover --reason … moves the writer".into());
     }
     let (all, answer) = view.voters();

@@ -53,7 +53,8 @@ pub struct CloseOptions {
     pub deadline: Duration,
     /// Kill the sessions of clients after closing. Without it nothing is proven about transactions under way.
     pub kill_sessions: bool,
-    /// Kill sessions that hold the lock when the statement could not get it, once, and try again.
+    /// Kill the clients' sessions when the statement could not get the lock, once, and try again. On MariaDB this ends
+    /// a commit's wait for its acker too: the row becomes visible, its client gets an error. On MySQL it does not.
     pub kill_blockers: bool,
 }
 
@@ -196,16 +197,20 @@ pub trait ManagedServer: Send + Sync {
     /// seen gone. [`SqlError::Unsafe`] when it could not be seen gone: it may still take effect.
     fn close<'a>(&'a self, options: &'a CloseOptions) -> SqlFuture<'a, ClosedProof>;
 
-    /// Switches the source side of semi-sync off. Sessions that wait are answered OK at once, so this is only for a
-    /// closed server without sessions. MySQL's thread for acknowledgements looks once a second whether it shall end,
-    /// unless no acker is connected: stop the ackers' receivers first where time counts (tried: 1.04 s and 3 ms).
+    /// Ends the waiting of a closed server. On MariaDB it switches the source side of semi-sync off. On MySQL it makes it
+    /// wait for a millisecond at most, and switches it off in a later call, once no acker has been seen for over a second
+    /// (earlier, the switch would hold up new connections for up to a second): so it is called again until
+    /// `source_enabled` is off. Each call takes milliseconds.
     ///
     /// # Errors
-    /// [`SqlError::Unsafe`] when the server is open or sessions wait.
+    /// [`SqlError::Unsafe`] when the server is open, or a client's commit waits: it would be answered OK.
     fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
-    /// Lets a degraded writer's commits through: switches the source side off while the server is open. Waiting sessions
-    /// are answered OK. Only after `degraded` is committed.
+    /// Lets a degraded writer's commits through: those that wait are answered OK within milliseconds. Only after
+    /// `degraded` is committed. On MySQL replicas that count as connected are cut once (they come back by themselves),
+    /// and where an acker's process died within the last second, new connections and reads of global variables, the pulse
+    /// among them, are held up for up to a second after the call: no sign of a hung writer. The source side may stay
+    /// switched on, inactive; [`super::pinned::Pinned::make_source_wait`] makes the server wait again in any case.
     fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Switches the replica side of semi-sync, and restarts the IO thread where that is needed for it to take effect
@@ -225,7 +230,17 @@ pub trait ManagedServer: Send + Sync {
     /// Starts receiving.
     fn start_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
-    /// Starts receiving and applying.
+    /// Starts applying what is in the relay log, and receives nothing. Nothing to do where it runs.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] on MariaDB when both threads stand still with events unapplied: starting either throws them
+    /// away. (After a restart MariaDB no longer knows that it had any.) [`SqlError::Unsupported`] by a server whose two
+    /// threads cannot be told apart.
+    fn start_applier<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("its applier cannot be started alone".into())) })
+    }
+
+    /// Starts receiving and applying. On MariaDB, from a standstill, what was in the relay log is fetched anew.
     fn start_replication<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Stops replication and forgets the source and the relay log. Idempotent.
@@ -251,6 +266,10 @@ pub trait ManagedServer: Send + Sync {
     fn received(&self) -> SqlFuture<'_, GtidSet> {
         Box::pin(async move { Ok(self.pulse().await?.received) })
     }
+
+    /// Commits something that changes nothing for anybody (`CREATE DATABASE IF NOT EXISTS baton`, which is written to the
+    /// binlog even when it exists) and returns when the commit has: on a source that waits, when ackers acknowledged it.
+    fn prove_commit(&self, bound: Duration) -> SqlFuture<'_, ()>;
 
     /// Switches the event scheduler.
     fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()>;

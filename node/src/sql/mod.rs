@@ -10,6 +10,7 @@
 mod accounts;
 mod applied;
 pub mod capabilities;
+mod change_source;
 mod close;
 pub mod connector;
 pub mod error;
@@ -19,6 +20,7 @@ mod line;
 pub mod managed;
 pub mod pinned;
 mod pulse;
+mod release;
 mod replica_status;
 mod replication;
 mod semi_sync;

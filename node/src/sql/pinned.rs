@@ -57,17 +57,12 @@ impl Pinned {
         let door = Door::make(private).map_err(|e| gone(&e))?;
         let own = connector.at(Address::Socket(door.path.clone()));
         let relay = tokio::spawn(door.carry(server, deadline));
-        let mut pinned = async {
+        let wire = async {
             let conn = own.connect(deadline).await?;
             Wire::over(conn, connector, None, "pin", begun, deadline).await
-        }
-        .await
-        .map(|wire| Self { pid, wire, relay });
-        if let Ok(pinned) = &mut pinned {
-            // The kernel's answer and the server's own must agree with a server that has not gone meanwhile.
-            pinned.wire.run("DO 0").await?;
-        }
-        pinned.map_err(|e| e.at(&address))
+        };
+        // On an error the driver's end is gone, and with it the relay.
+        wire.await.map(|wire| Self { pid, wire, relay }).map_err(|e: SqlError| e.at(&address))
     }
 
     /// The server's process, as the kernel names the peer of this connection.
@@ -109,8 +104,9 @@ impl Pinned {
     /// open and the caller closes it.
     ///
     /// # Errors
-    /// [`SqlError::Superseded`]; [`SqlError::NotInEffect`]; [`SqlError::Unsafe`] on a server that replicates. After any
-    /// error but the first two of these, and after a timeout, the server may be open: the caller closes it.
+    /// [`SqlError::Unsafe`] on a server that replicates, which is left as it is; [`SqlError::Superseded`];
+    /// [`SqlError::NotInEffect`]; any error of the connection. After an error the server may be open: the caller closes
+    /// it.
     pub async fn open(&mut self, permit: &Permit, bound: Duration) -> Result<Pulse, SqlError> {
         self.wire.begin("open", bound);
         let before = pulse::take(&mut self.wire).await?;

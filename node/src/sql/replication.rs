@@ -6,10 +6,8 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
+use super::change_source::{change_mariadb, change_mysql, without_secret};
 use super::error::SqlError;
-use super::fields::quote;
 use super::managed::{Permit, Source};
 use super::pulse;
 use super::status::{Pulse, Replication};
@@ -79,6 +77,21 @@ pub(super) async fn start_receiver(wire: &mut Wire, permit: &Permit) -> Result<(
     let seen = pulse::take(wire).await?;
     keeps_relay_log(dialect, configured(&seen)?, &seen)?;
     step(wire, permit, words(dialect).start_receiver).await
+}
+
+/// Starts the applier.
+pub(super) async fn start_applier(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    let dialect = wire.caps().dialect;
+    let seen = pulse::take(wire).await?;
+    let channel = configured(&seen)?;
+    if channel.sql_running {
+        return Ok(());
+    }
+    if dialect == Dialect::Mariadb && !channel.io_started && !seen.all_applied() {
+        let why = "both threads stand still with received events unapplied: MariaDB throws them away when one starts";
+        return Err(SqlError::Unsafe(why.into()));
+    }
+    step(wire, permit, words(dialect).start_applier).await
 }
 
 /// Starts both threads.
@@ -156,7 +169,13 @@ async fn prepare_mysql(
         if channel.is_some_and(|c| c.io_started) {
             step(wire, permit, MYSQL.stop_receiver).await?;
         }
-        step(wire, permit, MYSQL.start_applier).await?;
+        start_applier(wire, permit).await?;
+        let now = pulse::take(wire).await?;
+        if !now.all_applied() && !now.replication.is_some_and(|c| c.sql_running) {
+            let why =
+                "the applier does not run and received events are unapplied: the change would drop them";
+            return Err(SqlError::Unsafe(why.into()));
+        }
     } else if channel.is_some() {
         step(wire, permit, MYSQL.stop).await?;
     }
@@ -185,49 +204,6 @@ async fn prepare_mariadb(
     )
     .await?;
     Ok(change_mariadb(source))
-}
-
-fn change_mysql(source: &Source, auto_position: bool) -> String {
-    let mut sql = format!(
-        "CHANGE REPLICATION SOURCE TO SOURCE_HOST={}, SOURCE_PORT={}, SOURCE_USER={}, SOURCE_PASSWORD={}, \
-         SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=86400, SOURCE_HEARTBEAT_PERIOD=0.5, GET_SOURCE_PUBLIC_KEY=1",
-        quote(&source.host),
-        source.port,
-        quote(&source.user),
-        quote(source.password.expose_secret()),
-    );
-    if auto_position {
-        sql.push_str(", SOURCE_AUTO_POSITION=1");
-    }
-    sql + &tls(source, "SOURCE")
-}
-
-fn change_mariadb(source: &Source) -> String {
-    format!(
-        "CHANGE MASTER TO MASTER_HOST={}, MASTER_PORT={}, MASTER_USER={}, MASTER_PASSWORD={}, \
-         MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=0.5, MASTER_USE_GTID=slave_pos{}",
-        quote(&source.host),
-        source.port,
-        quote(&source.user),
-        quote(source.password.expose_secret()),
-        tls(source, "MASTER"),
-    )
-}
-
-/// Each option is named, off or on, because a change of source keeps those that are not.
-fn tls(source: &Source, side: &str) -> String {
-    let (on, tls) = match &source.tls {
-        None => (0, Default::default()),
-        Some(tls) => (1, tls.clone()),
-    };
-    let path = |value: &Option<String>| quote(value.as_deref().unwrap_or_default());
-    let verify = u8::from(tls.ca.is_some());
-    format!(
-        ", {side}_SSL={on}, {side}_SSL_CA={}, {side}_SSL_CERT={}, {side}_SSL_KEY={}, {side}_SSL_VERIFY_SERVER_CERT={verify}",
-        path(&tls.ca),
-        path(&tls.cert),
-        path(&tls.key),
-    )
 }
 
 /// Stops receiving and waits until everything received is applied.
@@ -263,50 +239,4 @@ fn keeps_relay_log(dialect: Dialect, channel: &Replication, seen: &Pulse) -> Res
          away; START SLAVE SQL_THREAD first"
             .into(),
     ))
-}
-
-/// A syntax error quotes the statement.
-fn without_secret(error: SqlError, source: &Source) -> SqlError {
-    match error {
-        SqlError::Other { errno, message } => {
-            let secret = source.password.expose_secret();
-            let message = if secret.is_empty() { message } else { message.replace(secret, "…") };
-            SqlError::Other { errno, message }
-        }
-        other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::managed::SourceTls;
-    use super::*;
-
-    fn source(tls: Option<SourceTls>) -> Source {
-        Source {
-            host: "db1".into(),
-            port: 3306,
-            user: "repl".into(),
-            password: "it's".to_owned().into(),
-            tls,
-        }
-    }
-
-    #[test]
-    fn tls_is_always_said_and_secrets_are_quoted() {
-        let plain = change_mysql(&source(None), true);
-        assert!(plain.contains("SOURCE_SSL=0") && plain.contains(r"SOURCE_PASSWORD='it\'s'"), "{plain}");
-        assert!(plain.contains("SOURCE_AUTO_POSITION=1"));
-        let ca = SourceTls { ca: Some("/ca.pem".into()), ..SourceTls::default() };
-        let secure = change_mariadb(&source(Some(ca)));
-        assert!(secure.contains("MASTER_SSL=1, MASTER_SSL_CA='/ca.pem'"), "{secure}");
-        assert!(secure.contains("MASTER_SSL_VERIFY_SERVER_CERT=1"), "{secure}");
-    }
-
-    #[test]
-    fn a_secret_leaves_no_trace_in_an_error() {
-        let error = SqlError::Other { errno: 1064, message: "near 'it's'".into() };
-        assert!(!without_secret(error, &source(None)).to_string().contains("it's"));
-        assert!(!format!("{:?}", source(None)).contains("it's"));
-    }
 }

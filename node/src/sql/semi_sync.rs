@@ -83,21 +83,15 @@ pub(super) async fn make_source_wait(
     wire.run(&sql).await?;
     let seen = look(wire).await?;
     let waits = seen.source_enabled
+        && seen.source_active
         && seen.after_sync
         && seen.wait_no_replica
         && seen.wait_count == wait_count
         && seen.timeout_ms == timeout;
-    if waits { Ok(seen) } else { Err(not_in_effect("semi-sync source", &seen)) }
-}
-
-/// Switches the source side off. Waiting sessions are answered OK: whose word allows that is the caller's affair.
-pub(super) async fn source_off(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
-    let Some(names) = wire.caps().source else { return Ok(()) };
-    let sql = format!("SET GLOBAL {}_enabled=OFF", names.prefix);
-    permit.check(&sql)?;
-    wire.run(&sql).await?;
-    let seen = look(wire).await?;
-    if seen.source_enabled { Err(not_in_effect("semi-sync source off", &seen)) } else { Ok(()) }
+    if waits {
+        return Ok(seen);
+    }
+    Err(SqlError::NotInEffect { what: "semi-sync source on", seen: format!("{seen:?}") })
 }
 
 /// Switches the replica side, without the restart of the IO thread that makes it take effect.
@@ -114,7 +108,8 @@ pub(super) async fn set_replica(wire: &mut Wire, on: bool, permit: &Permit) -> R
     wire.run(&sql).await
 }
 
-async fn look(wire: &mut Wire) -> Result<SemiSync, SqlError> {
+/// Semi-sync alone.
+pub(super) async fn look(wire: &mut Wire) -> Result<SemiSync, SqlError> {
     let caps = wire.caps();
     let sql = format!(
         "SELECT 1{}; SHOW GLOBAL STATUS WHERE Variable_name IN (''{})",
@@ -125,8 +120,4 @@ async fn look(wire: &mut Wire) -> Result<SemiSync, SqlError> {
     let mut fields = sets.first().and_then(|rows| rows.first()).map(Fields::of_row).unwrap_or_default();
     fields.add(sets.get(1).map(|rows| Fields::of_pairs(rows)).unwrap_or_default());
     Ok(read(&caps, &fields))
-}
-
-fn not_in_effect(what: &'static str, seen: &SemiSync) -> SqlError {
-    SqlError::NotInEffect { what, seen: format!("{seen:?}") }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::connector::{Connector, Limits};
-use super::error::SqlError;
 use super::line::{Known, Line};
 use super::managed::{
     Account, CloseOptions, ClosedProof, ManagedServer, Permit, Privileges, Source, SqlFuture,
 };
+use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
-use super::{accounts, applied, close, inventory, pulse, replication, semi_sync, sessions};
+use super::{accounts, applied, close, inventory, pulse, release, replication, semi_sync, sessions};
 use crate::gtid::GtidSet;
 
 /// A MySQL or MariaDB server; which of them shows when it first answers. Each line is a connection of its own, so that
@@ -21,6 +21,7 @@ pub struct SqlServer {
     waiting: Line,
     fence: Line,
     second: Line,
+    quiet_since: QuietSince,
 }
 
 impl SqlServer {
@@ -35,6 +36,7 @@ impl SqlServer {
             waiting: line(),
             fence: line(),
             second: line(),
+            quiet_since: QuietSince::default(),
         }
     }
 }
@@ -78,30 +80,24 @@ impl ManagedServer for SqlServer {
     fn stop_waiting<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("stop waiting", self.limits.command).await?;
-            let seen = pulse::take(&mut wire).await?;
-            if !seen.switch.is_closed() || seen.semi_sync.waiting_sessions > 0 {
-                let (switch, waiting) = (seen.switch, seen.semi_sync.waiting_sessions);
-                return Err(SqlError::Unsafe(format!(
-                    "semi-sync goes off on a closed server only, this one is {switch:?} and {waiting} commits wait"
-                )));
-            }
-            semi_sync::source_off(&mut wire, permit).await
+            release::stop_waiting(&mut wire, &self.quiet_since, permit).await
         })
     }
 
     fn let_go<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("let go", self.limits.command).await?;
-            semi_sync::source_off(&mut wire, permit).await
+            release::let_go(&mut wire, permit).await
         })
     }
 
     fn set_acker<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("set acker", self.limits.command).await?;
+            let before = pulse::take(&mut wire).await?.semi_sync;
             semi_sync::set_replica(&mut wire, on, permit).await?;
-            let seen = pulse::take(&mut wire).await?;
-            if seen.replication.is_some_and(|c| c.io_started) && seen.semi_sync.replica_acking != on {
+            // MariaDB says that it does not acknowledge while it still does, so the switch counts as well.
+            if before.replica_enabled != on || before.replica_acking != on {
                 replication::reconnect(&mut wire, permit).await?;
             }
             Ok(())
@@ -119,6 +115,13 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.command.take_living("start receiver", self.limits.command).await?;
             replication::start_receiver(&mut wire, permit).await
+        })
+    }
+
+    fn start_applier<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("start applier", self.limits.command).await?;
+            replication::start_applier(&mut wire, permit).await
         })
     }
 
@@ -155,6 +158,13 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.watch.take("executed", self.limits.query).await?;
             pulse::executed(&mut wire).await
+        })
+    }
+
+    fn prove_commit(&self, bound: Duration) -> SqlFuture<'_, ()> {
+        Box::pin(async move {
+            let mut wire = self.waiting.take_living("prove a commit", bound).await?;
+            wire.run("CREATE DATABASE IF NOT EXISTS baton").await
         })
     }
 

@@ -13,6 +13,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Kept back from the bound for what follows the wait.
 const FOR_THE_REST: Duration = Duration::from_millis(150);
 
+/// Sessions killed in one round trip.
+const BATCH: usize = 64;
+
 /// One row of the process list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
@@ -59,8 +62,8 @@ impl Session {
 pub(super) async fn kill_clients(wire: &mut Wire) -> Result<(Vec<Killed>, Vec<Killed>), SqlError> {
     let own = wire.connector().user().to_owned();
     let clients: Vec<Session> = list(wire).await?.into_iter().filter(|s| s.is_client(&own)).collect();
-    for session in &clients {
-        kill(wire, session.id).await?;
+    for batch in clients.chunks(BATCH) {
+        kill_batch(wire, batch).await?;
     }
     let killed: Vec<Killed> = clients.iter().map(Session::killed).collect();
     let mut left = killed.clone();
@@ -74,6 +77,32 @@ pub(super) async fn kill_clients(wire: &mut Wire) -> Result<(Vec<Killed>, Vec<Ki
         wire.pause(LOOK_AGAIN).await?;
     }
     Ok((killed, left))
+}
+
+/// One round trip, unless one of them has gone already, which ends a batch: then one by one.
+async fn kill_batch(wire: &mut Wire, batch: &[Session]) -> Result<(), SqlError> {
+    let sql = batch.iter().map(|s| format!("KILL {}", s.id)).collect::<Vec<_>>().join("; ");
+    match wire.run(&sql).await {
+        Err(SqlError::NoSuchThing { .. }) => {}
+        other => return other,
+    }
+    for session in batch {
+        kill(wire, session.id).await?;
+    }
+    Ok(())
+}
+
+/// How many client sessions have a statement under way.
+pub(super) async fn clients_at_work(wire: &mut Wire) -> Result<usize, SqlError> {
+    let own = wire.connector().user().to_owned();
+    let at_work = |s: &Session| s.is_client(&own) && s.command != "Sleep";
+    Ok(list(wire).await?.into_iter().filter(at_work).count())
+}
+
+/// The connections over which replicas are sent the binlog.
+pub(super) async fn serving_replicas(wire: &mut Wire) -> Result<Vec<u64>, SqlError> {
+    let serving = |s: &Session| s.command.starts_with("Binlog Dump");
+    Ok(list(wire).await?.into_iter().filter(serving).map(|s| s.id).collect())
 }
 
 /// Kills a session. One that has gone already is fine.

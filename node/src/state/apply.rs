@@ -1,9 +1,10 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
+use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_ackers, take_out};
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
-    KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Out, OutReason, Pause, Phase,
-    Proof, ProofKind, Refusal, Step, UnixMillis, trim,
+    KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
+    Refusal, Step, UnixMillis, trim,
 };
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
@@ -21,8 +22,12 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             state.safety = safety.clone();
             Ok(())
         }
+        Change::Live(live) => {
+            state.safety.live = *live;
+            Ok(())
+        }
         Change::SetMember { node, member } => set_member(state, node, member),
-        Change::DropMember { node } => drop_member(state, node),
+        Change::DropMember { node } => drop_member(state, index, node),
         Change::Adopt { operation, node, by } => adopt(state, at, operation, node, by),
         Change::Release { operation, word } => release(state, at, operation, word),
         Change::Leased { epoch } => {
@@ -40,21 +45,10 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         }
         Change::Grant(next) => grant(state, at, index, next),
         Change::End { operation, ending } => end(state, at, operation, *ending),
-        Change::Ackers { epoch, ackers, why } => set_ackers(state, at, *epoch, ackers, why),
-        Change::Degrade { epoch, reason, upto } => {
-            live(state, *epoch)?;
-            state.durability = Durability::Degraded {
-                since_ms: at,
-                reason: reason.clone(),
-                upto: upto.clone(),
-                may_let_go: true,
-                index,
-            };
-            state.note(at, "not lossless", reason.to_string());
-            Ok(())
-        }
+        Change::Ackers { epoch, ackers, why } => set_ackers(state, at, index, *epoch, ackers, why),
+        Change::Degrade { epoch, reason, upto } => degrade(state, at, index, *epoch, reason, upto.as_ref()),
         Change::Lossless { epoch, after } => lossless(state, at, *epoch, *after),
-        Change::TakeOut { node, reason } => take_out(state, at, node, reason),
+        Change::TakeOut { node, reason } => take_out(state, at, index, node, reason),
         Change::PutIn { node } => {
             member(state, node)?;
             state.out.remove(node);
@@ -78,12 +72,12 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
     }
 }
 
-fn member<'a>(state: &'a ClusterState, node: &NodeName) -> Result<&'a Member, Refusal> {
+pub(super) fn member<'a>(state: &'a ClusterState, node: &NodeName) -> Result<&'a Member, Refusal> {
     state.members.get(node).ok_or_else(|| Refusal::NoSuchNode(node.clone()))
 }
 
 /// A member with a server that is not out.
-fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
+pub(super) fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
     if member(state, node)?.server.is_none() {
         return Err(Refusal::Witness(node.clone()));
     }
@@ -93,8 +87,20 @@ fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A member that may be the writer at all.
+fn may_write(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
+    if member(state, node)?.excluded { Err(Refusal::Excluded(node.clone())) } else { Ok(()) }
+}
+
+/// Who held the revoked epoch that the operation under way has not found a successor for.
+fn held_up(state: &ClusterState, epoch: Epoch) -> Result<NodeName, Refusal> {
+    let waiting = state.operation.as_ref().is_some_and(|o| o.from == epoch && o.to.is_none());
+    let grant = state.grant.as_ref().filter(|g| g.epoch == epoch && waiting);
+    grant.map(|g| g.node.clone()).ok_or(Refusal::Revoked(epoch))
+}
+
 /// The grant, if `epoch` is the current one and nothing revokes it.
-fn live(state: &mut ClusterState, epoch: Epoch) -> Result<&mut Grant, Refusal> {
+pub(super) fn live(state: &mut ClusterState, epoch: Epoch) -> Result<&mut Grant, Refusal> {
     if state.is_revoked(epoch) {
         return Err(Refusal::Revoked(epoch));
     }
@@ -121,14 +127,15 @@ fn set_member(state: &mut ClusterState, node: &NodeName, facts: &Member) -> Resu
     Ok(())
 }
 
-fn drop_member(state: &mut ClusterState, node: &NodeName) -> Result<(), Refusal> {
+fn drop_member(state: &mut ClusterState, index: u64, node: &NodeName) -> Result<(), Refusal> {
     member(state, node)?;
     if state.grant.as_ref().is_some_and(|g| g.node == *node) && state.phase == Phase::Managed {
         return Err(Refusal::HoldsGrant(node.clone()));
     }
+    may_shrink(state, node)?;
     state.members.remove(node);
-    state.ackers.remove(node);
     state.out.remove(node);
+    remove_acker(state, index, node);
     Ok(())
 }
 
@@ -190,8 +197,8 @@ fn opened(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, by: &NodeName)
         return Err(Refusal::OtherEpoch { have: grant.epoch, given: epoch });
     }
     grant.opened_ms.get_or_insert(at);
-    if let Some(operation) = &mut state.operation {
-        operation.opened_ms.get_or_insert(at);
+    if let Some(operation) = state.operation.as_mut().filter(|o| o.opened_ms.is_none()) {
+        operation.opened_ms = Some(at);
         operation.steps.push(Step {
             at_ms: at,
             node: by.clone(),
@@ -207,15 +214,21 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
     if state.phase == Phase::Observing {
         return Err(Refusal::Observing);
     }
-    let from_node = live(state, begin.epoch)?.node.clone();
+    let from_node = match live(state, begin.epoch) {
+        Ok(grant) => grant.node.clone(),
+        // An operator's word may be what an automatic failover waits for, and nothing else could bring it the word.
+        Err(Refusal::Revoked(_)) if begin.forced.is_some() => held_up(state, begin.epoch)?,
+        Err(refusal) => return Err(refusal),
+    };
     if state.pause.as_ref().is_some_and(|p| at < p.until_ms) && begin.forced.is_none() {
         return Err(Refusal::Paused);
     }
     if let Some(wanted) = &begin.wanted {
         fit(state, wanted)?;
+        may_write(state, wanted)?;
     }
-    // An operation that has granted this epoch and lost its candidate is superseded; there is no other kind yet that
-    // could still be under way with a live grant.
+    // Either an operation that has granted this epoch and lost its candidate, or one of this epoch that an operator's
+    // word takes over.
     if let Some(unfinished) = state.operation.take() {
         keep(state, at, unfinished, Ending::Superseded);
     }
@@ -241,7 +254,16 @@ fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant)
         return Err(Refusal::NotRevoked(have));
     }
     fit(state, &next.node)?;
+    may_write(state, &next.node)?;
+    let unleased = state.grant.as_ref().is_some_and(|g| g.unleased);
+    let carried = state.durability.upto().cloned();
     let operation = running(state, &next.operation)?;
+    match next.proof.kind {
+        // No voter ever granted anything under it, so the end of what they granted says nothing.
+        ProofKind::Expired if unleased => return Err(Refusal::Unleased(have)),
+        ProofKind::Forced if operation.forced.is_none() => return Err(Refusal::NotForced(have)),
+        _ => {}
+    }
     let epoch = have.next();
     operation.proof = Some(next.proof.clone());
     operation.loss = Some(next.loss.clone());
@@ -261,7 +283,7 @@ fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant)
         _ => Durability::Degraded {
             since_ms: at,
             reason: DegradeReason::NewEpoch,
-            upto: None,
+            upto: carried,
             may_let_go: false,
             index,
         },
@@ -279,62 +301,6 @@ fn end(state: &mut ClusterState, at: UnixMillis, id: &OperationId, ending: Endin
     if let Some(operation) = state.operation.take() {
         keep(state, at, operation, ending);
     }
-    Ok(())
-}
-
-fn set_ackers(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    epoch: Epoch,
-    ackers: &std::collections::BTreeSet<NodeName>,
-    why: &str,
-) -> Result<(), Refusal> {
-    let writer = live(state, epoch)?.node.clone();
-    for acker in ackers {
-        fit(state, acker)?;
-        if *acker == writer {
-            return Err(Refusal::HoldsGrant(writer));
-        }
-    }
-    state.ackers = ackers.clone();
-    state.note(at, "ackers changed", why.to_owned());
-    Ok(())
-}
-
-fn lossless(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, after: u64) -> Result<(), Refusal> {
-    live(state, epoch)?;
-    let unchanged = match &state.durability {
-        Durability::Degraded { index, .. } => *index == after,
-        Durability::Unknown => true,
-        Durability::Lossless { .. } => return Ok(()),
-    };
-    if !unchanged || state.ackers.len() < state.safety.wait_count as usize {
-        return Err(Refusal::DurabilityChanged);
-    }
-    state.durability = Durability::Lossless { since_ms: at };
-    state.note(at, "lossless", "one commit was acknowledged by the ackers".to_owned());
-    Ok(())
-}
-
-fn take_out(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    node: &NodeName,
-    reason: &OutReason,
-) -> Result<(), Refusal> {
-    member(state, node)?;
-    if state.is_writer(node) {
-        return Err(Refusal::HoldsGrant(node.clone()));
-    }
-    state.ackers.remove(node);
-    state.out.insert(node.clone(), Out { reason: reason.clone(), since_ms: at });
-    let why = match reason {
-        OutReason::Quarantine { extra } => {
-            format!("it has {} transactions that the writer lacks", extra.count())
-        }
-        OutReason::Maintenance => "maintenance".to_owned(),
-    };
-    state.note(at, &format!("{node} is out"), why);
     Ok(())
 }
 

@@ -82,18 +82,31 @@ pub struct Safety {
     pub wait_count: u32,
     /// For how long ackers must be unreachable before the writer goes on without them.
     pub degrade_after_ms: u64,
-    /// For how long a server must be unreachable to a majority before it counts as lost.
-    pub unreachable_after_ms: u64,
-    /// Bound of the wait for a candidate to apply what it received.
-    pub catch_up_ms: u64,
     /// See [`OnLoss`].
     pub on_loss: OnLoss,
     /// See [`WithoutAckers`].
     pub without_ackers: WithoutAckers,
     /// See [`HardFence`].
     pub hard_fence: HardFence,
+    /// See [`Live`].
+    pub live: Live,
+}
+
+/// Settings that the leader's configuration file sets at any time: no promise depends on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
     /// Whether a lost writer is replaced without being asked.
     pub automatic: bool,
+    /// For how long a server must be unreachable to a majority before it counts as lost.
+    pub unreachable_after_ms: u64,
+    /// Bound of the wait for a candidate to apply what it received.
+    pub catch_up_ms: u64,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { automatic: true, unreachable_after_ms: 1500, catch_up_ms: 30_000 }
+    }
 }
 
 impl Default for Safety {
@@ -103,12 +116,10 @@ impl Default for Safety {
             drift: 0.001,
             wait_count: 1,
             degrade_after_ms: 2000,
-            unreachable_after_ms: 1500,
-            catch_up_ms: 30_000,
             on_loss: OnLoss::Wait,
             without_ackers: WithoutAckers::Degrade,
             hard_fence: HardFence::Sigkill,
-            automatic: true,
+            live: Live::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Member, NextGrant, NodeName,
+    Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live, Member, NextGrant, NodeName,
     OperationId, OutReason, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
@@ -35,6 +35,8 @@ pub enum Change {
         /// Seeds from the configuration.
         safety: Safety,
     },
+    /// The leader's file gives other values.
+    Live(Live),
     /// A node joined or changed its addresses.
     SetMember {
         /// Which.
@@ -73,7 +75,8 @@ pub enum Change {
         /// Under which epoch.
         epoch: Epoch,
     },
-    /// Begins a failover and revokes the epoch it names.
+    /// Begins a failover and revokes the epoch it names. With an operator's word it also takes over a failover of that
+    /// epoch which has not granted the next one yet.
     Begin(Begin),
     /// A line for the journal of the operation under way.
     Journal {
@@ -106,7 +109,8 @@ pub enum Change {
         epoch: Epoch,
         /// Why.
         reason: DegradeReason,
-        /// The writer's set, read while its commits still waited.
+        /// The writer's set, read while its commits still waited; not `None` while lossless. What an earlier entry
+        /// holds is kept.
         upto: Option<GtidSet>,
     },
     /// The writer waits for its ackers again and one commit has been acknowledged.
@@ -116,7 +120,7 @@ pub enum Change {
         /// Index of the `Degraded` entry this ends, so that a late one ends nothing newer.
         after: u64,
     },
-    /// A server becomes unfit.
+    /// A server becomes unfit. Refused for an acker while lossless.
     TakeOut {
         /// Whose.
         node: NodeName,

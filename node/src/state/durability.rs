@@ -24,12 +24,12 @@ pub enum Durability {
         since_ms: UnixMillis,
         /// Why.
         reason: DegradeReason,
-        /// The writer's set read while its commits still waited: a server that lacks any of it is not promoted
-        /// without the policy for loss. `None` where the epoch began so.
+        /// The writer's set read while its commits still waited, or all that it had when its epoch began: a server
+        /// that lacks any of it is not promoted without the policy for loss.
         upto: Option<GtidSet>,
         /// Whether the guard may let the server go on without ackers.
         may_let_go: bool,
-        /// Index in the log; a guard lets go only for an entry later than the one it last made the server wait under.
+        /// Index in the log of the entry that degraded, or of the newest since that took an acker off; a guard lets go only for an entry later than the one it last made the server wait under.
         index: u64,
     },
 }

@@ -3,6 +3,7 @@
 //! randomness, no I/O. Time enters with the command.
 
 mod apply;
+mod apply_durability;
 mod cluster;
 mod command;
 mod durability;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-pub use cluster::{Cluster, HardFence, Member, OnLoss, Phase, Safety, WithoutAckers};
+pub use cluster::{Cluster, HardFence, Live, Member, OnLoss, Phase, Safety, WithoutAckers};
 pub use command::{Change, Command, Outcome};
 pub use durability::{DegradeReason, Durability};
 pub use grant::{Grant, NextGrant};

@@ -184,7 +184,7 @@ pub struct Operation {
 pub enum Ending {
     /// It did what it was for.
     Done,
-    /// The candidate was lost after its grant; the next operation took over.
+    /// The candidate was lost after its grant, or an operator's word came before it; the next operation took over.
     Superseded,
 }
 

@@ -29,6 +29,20 @@ pub enum Refusal {
     Witness(NodeName),
     #[error("{0} is out: not fit to be writer, candidate or acker")]
     IsOut(NodeName),
+    #[error("{0} is excluded from being the writer")]
+    Excluded(NodeName),
+    #[error("{0} is an acker and may alone have an acknowledged write; take it off the list first")]
+    IsAcker(NodeName),
+    #[error("the list has fewer ackers than a commit waits for; commit that the cluster is degraded first")]
+    TooFewAckers,
+    #[error("the cluster is lossless: say up to which set, read while commits still waited")]
+    UptoMissing,
+    #[error(
+        "epoch {0} was adopted and never had a lease, so no end of one proves anything; another proof is needed"
+    )]
+    Unleased(Epoch),
+    #[error("no operator has forced the end of epoch {0}")]
+    NotForced(Epoch),
     #[error("{0} holds the grant; move the writer first")]
     HoldsGrant(NodeName),
     #[error("no cluster is managed here; run `batonctl adopt` first")]

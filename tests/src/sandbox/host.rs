@@ -77,6 +77,11 @@ impl Host {
         Members::of_host(&self.sandbox, &self.name, namespace)
     }
 
+    /// The pids of all processes on this host, however they were started.
+    pub fn processes(&self) -> Vec<u32> {
+        self.members().pids().iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect()
+    }
+
     /// The runtime on which sockets are this host's own. It has one thread: blocking it stops all that runs there.
     pub fn runtime(&self) -> &Handle {
         &self.runtime

@@ -42,7 +42,7 @@ pub use dialect::{Account, Dialect};
 pub use host::Host;
 pub use ledger::{Found, Ledger, LedgerOptions, Outcome, Write};
 pub use network::Hosts;
-pub use server::Server;
+pub use server::{Server, log_tail};
 
 use guardian::Guardian;
 use network::Network;

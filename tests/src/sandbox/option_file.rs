@@ -48,7 +48,8 @@ performance_schema_events_stages_history_long_size = 0
 performance_schema_events_waits_history_long_size = 0
 ";
 
-/// `loose_`: the variables are the plugins', and there are none while a data directory is being made.
+/// `loose_`: the semi-sync variables are the plugins', and there are none while a data directory is being made; the
+/// redo log's is newer than the oldest MySQL that the names here fit, 8.0.26.
 const MYSQL: &str = "
 mysqlx = OFF
 super_read_only = ON
@@ -60,7 +61,7 @@ loose_rpl_semi_sync_source_wait_point = AFTER_SYNC
 gtid_mode = ON
 enforce_gtid_consistency = ON
 log_replica_updates = ON
-innodb_redo_log_capacity = 32M
+loose_innodb_redo_log_capacity = 32M
 performance_schema_instrument = '%=OFF'
 performance_schema_error_size = 0
 ";

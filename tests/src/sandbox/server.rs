@@ -113,8 +113,8 @@ impl Server {
     /// # Errors
     /// When it runs already, or cannot be started.
     pub fn launch(&mut self) -> Result<()> {
-        if let Some(pid) = self.pid() {
-            bail!("the server on {} runs already (pid {pid})", self.host.name());
+        if self.exited()?.is_none() {
+            bail!("the server on {} runs already (pid {:?})", self.host.name(), self.pid());
         }
         let out = OpenOptions::new().create(true).append(true).open(self.folder.join("server.out"))?;
         let mut option = std::ffi::OsString::from("--defaults-file=");
@@ -170,6 +170,20 @@ impl Server {
         kill_process(pid, signal).with_context(|| format!("cannot send {signal:?} to {pid:?}"))
     }
 
+    /// Is the server's process at its end, and how did it end? Success when none was ever started. A process that ended
+    /// by itself, or that somebody else killed, is seen here; [`Server::pid`] goes on naming it until then.
+    ///
+    /// # Errors
+    /// When the process cannot be asked about.
+    pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
+        let Some(process) = self.process.as_mut() else { return Ok(Some(ExitStatus::default())) };
+        let status = process.try_wait()?;
+        if status.is_some() {
+            self.process = None;
+        }
+        Ok(status)
+    }
+
     /// Waits for the end of the server's process.
     ///
     /// # Errors
@@ -187,7 +201,7 @@ impl Server {
     /// # Errors
     /// When it does not stop in time, or does not start.
     pub async fn restart(&mut self) -> Result<()> {
-        if self.pid().is_some() {
+        if self.exited()?.is_none() {
             self.kill(Signal::TERM)?;
             self.wait_exit(STOP_BOUND).await?;
         }
@@ -253,7 +267,7 @@ impl Server {
 
     /// The end of the server's error log, on a line of its own, for error messages.
     pub fn error_log_tail(&self) -> String {
-        tail(&self.folder.join("error.log"))
+        log_tail(&self.folder.join("error.log"))
     }
 }
 
@@ -278,7 +292,7 @@ fn base_options() -> OptsBuilder {
 }
 
 /// The end of a log, or why there is none, beginning with a line break.
-pub(super) fn tail(log: &Path) -> String {
+pub fn log_tail(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();

@@ -133,5 +133,5 @@ async fn make_mariadb(mut server: Command, programs: &Programs, folder: &Path) -
 }
 
 fn log_tail(folder: &Path) -> String {
-    super::server::tail(&folder.join("error.log"))
+    super::server::log_tail(&folder.join("error.log"))
 }

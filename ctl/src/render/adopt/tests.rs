@@ -21,7 +21,7 @@ fn plan() -> AdoptReply {
 
 #[test]
 fn the_dry_run_shows_every_statement() {
-    insta::assert_snapshot!(adopt(&plan(), "shop", &PLAIN));
+    insta::assert_snapshot!(adopt(&plan(), "shop", true, &PLAIN));
 }
 
 #[test]
@@ -33,12 +33,23 @@ fn what_stands_in_the_way() {
         mend: "SET GLOBAL super_read_only = ON;".into(),
     }];
     let reply = AdoptReply { findings, changes: Vec::new(), ..plan() };
-    insta::assert_snapshot!(adopt(&reply, "shop", &PLAIN));
+    insta::assert_snapshot!(adopt(&reply, "shop", true, &PLAIN));
 }
 
 #[test]
 fn done_says_so_first() {
     let reply = AdoptReply { adopted: true, message: "epoch 1 is db1's".into(), ..plan() };
-    let text = adopt(&reply, "shop", &PLAIN);
+    let text = adopt(&reply, "shop", false, &PLAIN);
     assert!(text.starts_with("shop is under Baton's care, its writer is db1\n"), "{text}");
+}
+
+#[test]
+fn an_adoption_that_was_not_one_does_not_say_would() {
+    let text = adopt(
+        &AdoptReply { message: "another adoption runs".into(), ..AdoptReply::default() },
+        "shop",
+        false,
+        &PLAIN,
+    );
+    assert_eq!(text, "shop is not adopted\n\nanother adoption runs\n");
 }

@@ -22,10 +22,12 @@ pub(crate) type SnapshotData = Arc<ClusterState>;
 /// At most so many entries are applied in one transaction.
 const BATCH: usize = 64;
 
+/// The state after an entry, and which entry that was.
 #[derive(Clone, Default)]
 struct Position {
     last_applied: Option<LogId>,
     membership: StoredMembership,
+    state: Arc<ClusterState>,
 }
 
 /// The state machine, and (a clone of it) the builder of snapshots.
@@ -34,20 +36,20 @@ pub(crate) struct Machine {
     position: Arc<Mutex<Position>>,
     /// Kept in memory only: the state is on disk with every batch, so that openraft can build it again.
     snapshot: Arc<Mutex<Option<Snapshot>>>,
-    thread: Thread,
+    pub(super) thread: Thread,
     shared: Arc<Shared>,
 }
 
 impl Machine {
     pub(super) async fn load(thread: Thread, shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let (position, state) = thread.start("read its state", read).await?.done().await?;
+        let position = thread.start("read its state", read).await?.done().await?;
         let machine = Self {
             position: Arc::new(Mutex::new(position.clone())),
             snapshot: Arc::default(),
             thread,
             shared,
         };
-        machine.show(position, Arc::new(state));
+        machine.show(position);
         Ok(machine)
     }
 
@@ -57,8 +59,9 @@ impl Machine {
 
     /// Writes first, shows then. Between the two, and until `show` returns, everybody sees the state before:
     /// that is as if the entries had come a moment later.
-    async fn persist_and_show(&self, position: Position, state: Arc<ClusterState>) -> Result<(), io::Error> {
-        let rows = (to_json(&position.last_applied), to_json(&position.membership), to_json(&*state));
+    async fn persist_and_show(&self, position: Position) -> Result<(), io::Error> {
+        let rows =
+            (to_json(&position.last_applied), to_json(&position.membership), to_json(&*position.state));
         let (last_applied, membership, body) = match rows {
             (Ok(last_applied), Ok(membership), Ok(state)) => (last_applied, membership, state),
             (Err(e), ..) | (_, Err(e), _) | (.., Err(e)) => return Err(io::Error::other(e)),
@@ -72,44 +75,41 @@ impl Machine {
         };
         let written = async { self.thread.start("write its state", work).await?.done().await };
         written.await.inspect_err(|_| self.shared.withhold())?;
-        self.show(position, state);
+        self.show(position);
         Ok(())
     }
 
-    fn show(&self, position: Position, state: Arc<ClusterState>) {
+    fn show(&self, position: Position) {
         let index = position.last_applied.map_or(0, |id| id.index);
-        // Both change under the position's lock: a snapshot is built beside this.
-        let mut current = self.position.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.show(Arc::new(Applied { state, index }), &position.membership);
-        *current = position;
+        let applied = Applied { state: position.state.clone(), index };
+        self.shared.show(Arc::new(applied), &position.membership);
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
     }
 }
 
-fn read(transaction: &Transaction<'_>) -> rusqlite::Result<(Position, ClusterState)> {
+fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Position> {
     let row: Option<(String, String, String)> = transaction
         .query_row("SELECT last_applied, membership, state FROM machine", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
     let Some((last_applied, membership, state)) = row else {
-        return Ok((Position::default(), ClusterState::default()));
+        return Ok(Position::default());
     };
-    let position =
-        Position { last_applied: from_json(0, &last_applied)?, membership: from_json(1, &membership)? };
-    Ok((position, from_json(2, &state)?))
+    Ok(Position {
+        last_applied: from_json(0, &last_applied)?,
+        membership: from_json(1, &membership)?,
+        state: Arc::new(from_json(2, &state)?),
+    })
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Machine {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        // openraft builds in a task beside the one that applies: position and state must belong together.
-        let (position, state) = {
-            let position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
-            (position.clone(), self.shared.applied().state.clone())
-        };
+        let position = self.position();
         let meta = SnapshotMeta { last_log_id: position.last_applied, last_membership: position.membership };
-        let snapshot = Snapshot { meta, snapshot: state };
+        let snapshot = Snapshot { meta, snapshot: position.state };
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot.clone());
         Ok(snapshot)
     }
@@ -131,7 +131,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let mut batches = entries.ready_chunks(BATCH);
         while let Some(batch) = batches.next().await {
             let mut position = self.position();
-            let mut state = ClusterState::clone(&self.shared.applied().state);
+            let mut state = ClusterState::clone(&position.state);
             let mut answers = Vec::with_capacity(batch.len());
             for item in batch {
                 let (entry, responder) = item?;
@@ -147,7 +147,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 };
                 answers.extend(responder.map(|responder| (responder, Reply(outcome))));
             }
-            self.persist_and_show(position, Arc::new(state)).await?;
+            position.state = Arc::new(state);
+            self.persist_and_show(position).await?;
             for (responder, reply) in answers {
                 responder.send(reply);
             }
@@ -161,8 +162,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: SnapshotData) -> Result<(), io::Error> {
         self.shared.withhold();
-        let position = Position { last_applied: meta.last_log_id, membership: meta.last_membership.clone() };
-        self.persist_and_show(position, state.clone()).await?;
+        let membership = meta.last_membership.clone();
+        let position = Position { last_applied: meta.last_log_id, membership, state: state.clone() };
+        self.persist_and_show(position).await?;
         let snapshot = Snapshot { meta: meta.clone(), snapshot: state };
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
         Ok(())

@@ -10,10 +10,22 @@ use openraft::type_config::TypeConfigExt;
 use openraft::vote::RaftLeaderId;
 use openraft::{EntryPayload, Membership, RaftLogReader};
 
+use rusqlite::OptionalExtension;
+
 use super::{Binding, Log, Machine, Shared, Store, StoreError};
 use crate::consensus::tests::sample::sample;
 use crate::consensus::tests::{Scratch, until};
 use crate::consensus::types::{Entry, LogId, Logged, TypeConfig};
+
+impl Store {
+    /// From now on nothing can be written to `table`.
+    pub(crate) async fn spoil(&self, table: &str) {
+        let refuse =
+            format!("CREATE TRIGGER spoilt BEFORE INSERT ON {table} BEGIN SELECT RAISE(FAIL, 'no'); END");
+        let spoil = self.thread.start("spoil", move |t| t.execute_batch(&refuse)).await.unwrap();
+        spoil.done().await.unwrap();
+    }
+}
 
 fn open(scratch: &Scratch) -> Store {
     Store::open(&scratch.file(), "machine-a", "store-1").unwrap()
@@ -84,9 +96,7 @@ async fn what_is_not_on_disk_is_never_shown() {
     let (shared, _log, mut machine) = load(&store).await;
     apply(&mut machine, [entry(1)]).await.unwrap();
     let before = shared.applied();
-    let refuse = "CREATE TRIGGER full BEFORE INSERT ON machine BEGIN SELECT RAISE(FAIL, 'no'); END";
-    let spoil = store.thread.start("spoil", |t| t.execute_batch(refuse)).await.unwrap();
-    spoil.done().await.unwrap();
+    store.spoil("machine").await;
 
     apply(&mut machine, [entry(2)]).await.unwrap_err();
     assert_eq!(shared.applied(), before);
@@ -132,6 +142,46 @@ async fn membership_is_the_newest_in_the_log_applied_or_not() {
     let purged = shared.membership();
     assert_eq!((purged.index, purged.applied_index), (3, 3));
     assert!(purged.applied_at > at_first.applied_at);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn granting_and_applying_exclude_each_other() {
+    let scratch = Scratch::new();
+    let (shared, _log, mut machine) = load(&open(&scratch)).await;
+    let (entered, inside) = tokio::sync::oneshot::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let granting = tokio::task::spawn_blocking({
+        let shared = shared.clone();
+        move || {
+            let before = shared.with_applied(|state, _| {
+                entered.send(()).unwrap();
+                held.recv().unwrap();
+                state.clone()
+            });
+            before.unwrap()
+        }
+    });
+    inside.await.unwrap();
+    let states = shared.states();
+    let on_disk = machine.thread.clone();
+    let applying = tokio::spawn(async move { apply(&mut machine, [entry(1)]).await });
+    // The entry gets as far as the disk, and no further.
+    let count = |t: &rusqlite::Transaction<'_>| {
+        t.query_row("SELECT count(*) FROM machine", [], |row| row.get::<_, i64>(0))
+    };
+    let reaches_disk = async {
+        while on_disk.start("look", count).await.unwrap().done().await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let bound = std::time::Duration::from_secs(10);
+    assert!(tokio::time::timeout(bound, reaches_disk).await.is_ok(), "applying waits for granting to end");
+    assert_eq!(states.borrow().index, 0);
+    assert!(!applying.is_finished());
+    release.send(()).unwrap();
+    assert_eq!(granting.await.unwrap(), crate::state::ClusterState::default());
+    applying.await.unwrap().unwrap();
+    assert_eq!(states.borrow().index, 1);
 }
 
 #[tokio::test]
@@ -187,4 +237,28 @@ async fn a_store_that_cannot_be_used_says_so() {
 
     let nowhere = Store::open(&scratch.file().join("missing/group.db"), "machine-a", "s").err().unwrap();
     assert!(matches!(nowhere, StoreError::CannotOpen { .. }), "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_or_turns_read_only_is_named() {
+    for (pragma, value, expected) in [("max_page_count", 1, "is full"), ("query_only", 1, "is read-only")] {
+        let scratch = Scratch::new();
+        let store = open(&scratch);
+        let set = move |t: &rusqlite::Transaction<'_>| {
+            t.query_row(&format!("PRAGMA {pragma} = {value}"), [], |_| Ok(())).optional()
+        };
+        store.thread.start("spoil", set).await.unwrap().done().await.unwrap();
+        let error = store.notes().put("a", &"x".repeat(100_000)).await.unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("group.db"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_damage() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    let spoil = |t: &rusqlite::Transaction<'_>| t.execute("INSERT INTO log VALUES (1, '{')", []);
+    store.thread.start("spoil", spoil).await.unwrap().done().await.unwrap();
+    let error = store.load(Arc::new(Shared::new())).await.err().unwrap();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }

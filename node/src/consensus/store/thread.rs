@@ -15,7 +15,7 @@ use super::error::StoreError;
 /// How many jobs may wait. openraft hands in a few at a time; more means that the disk hangs.
 const QUEUE: usize = 256;
 /// How long a job may wait and run before the disk counts as hanging.
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -32,7 +32,7 @@ pub(crate) struct Pending<T> {
 }
 
 impl<T> Pending<T> {
-    /// Waits, at most 20 s, until the job's transaction is on disk.
+    /// Waits, at most 10 s, until the job's transaction is on disk.
     pub(crate) async fn done(self) -> Result<T, StoreError> {
         match tokio::time::timeout(BOUND, self.answer).await {
             Ok(Ok(result)) => result,

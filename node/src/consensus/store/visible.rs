@@ -97,6 +97,27 @@ struct Visible {
     withheld: bool,
 }
 
+impl Visible {
+    fn renew_membership(&mut self) {
+        let newest = match &self.in_log {
+            Some(in_log) if in_log.log_id() > self.in_state.log_id() => in_log,
+            _ => &self.in_state,
+        };
+        let view = MembershipView::of(newest, &self.in_state, self.applied_at);
+        if *self.membership != view {
+            self.membership = Arc::new(view);
+        }
+    }
+}
+
+fn tell<T>(channel: &watch::Sender<Arc<T>>, value: Arc<T>) {
+    channel.send_if_modified(|current| {
+        let changed = !Arc::ptr_eq(current, &value);
+        *current = value;
+        changed
+    });
+}
+
 /// The lock, and the channels that tell of changes.
 ///
 /// The lock is held for a swap of pointers and for the work of [`Shared::with_applied`], never across a wait.
@@ -104,6 +125,9 @@ pub(crate) struct Shared {
     visible: Mutex<Visible>,
     states: watch::Sender<Arc<Applied>>,
     memberships: watch::Sender<Arc<MembershipView>>,
+    /// Held while the channels are told. Not the lock above: whoever still looks at a channel's value holds up its
+    /// sender, and may be waiting for that lock.
+    announcing: Mutex<()>,
 }
 
 impl Shared {
@@ -112,6 +136,7 @@ impl Shared {
         Self {
             states: watch::Sender::new(applied.clone()),
             memberships: watch::Sender::new(membership.clone()),
+            announcing: Mutex::default(),
             visible: Mutex::new(Visible {
                 applied,
                 membership,
@@ -162,30 +187,27 @@ impl Shared {
             visible.in_state = in_state.clone();
             visible.applied_at = since_boot();
         }
-        visible.applied = applied.clone();
+        visible.applied = applied;
         visible.withheld = false;
-        self.publish(&mut visible);
+        visible.renew_membership();
         drop(visible);
-        self.states.send_replace(applied);
+        self.announce();
     }
 
     /// The newest membership among the entries of the log, set before those entries are answered for.
     pub(super) fn membership_in_log(&self, newest: Option<StoredMembership>) {
         let mut visible = self.lock();
         visible.in_log = newest;
-        self.publish(&mut visible);
+        visible.renew_membership();
+        drop(visible);
+        self.announce();
     }
 
-    fn publish(&self, visible: &mut Visible) {
-        let newest = match &visible.in_log {
-            Some(in_log) if in_log.log_id() > visible.in_state.log_id() => in_log,
-            _ => &visible.in_state,
-        };
-        let view = MembershipView::of(newest, &visible.in_state, visible.applied_at);
-        if *visible.membership != view {
-            visible.membership = Arc::new(view);
-            self.memberships.send_replace(visible.membership.clone());
-        }
+    fn announce(&self) {
+        let _announcing = self.announcing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (applied, membership) = (self.applied(), self.membership());
+        tell(&self.states, applied);
+        tell(&self.memberships, membership);
     }
 
     fn lock(&self) -> MutexGuard<'_, Visible> {

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::sample::sample;
 use super::{Scratch, until};
-use crate::consensus::{Group, GroupOptions, Pace};
+use crate::consensus::{FormationStatus, Group, GroupOptions, Pace};
 use crate::peers::{Dialer, Peers};
 use crate::state::NodeName;
 
@@ -70,6 +70,40 @@ impl Peer for Service {
     }
     async fn act(&self, _: Request<ActRequest>) -> Answer<ActReply> {
         Err(Status::unimplemented(""))
+    }
+}
+
+/// A peer service that answers every call with an error of its own.
+pub(crate) struct Silent;
+
+#[tonic::async_trait]
+impl Peer for Silent {
+    async fn raft(&self, _: Request<RaftRequest>) -> Answer<RaftReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn greet(&self, _: Request<GreetRequest>) -> Answer<GreetReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn invite(&self, _: Request<InviteRequest>) -> Answer<InviteReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn propose(&self, _: Request<ProposeRequest>) -> Answer<ProposeReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn grant(&self, _: Request<GrantRequest>) -> Answer<GrantReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn expired(&self, _: Request<ExpiredRequest>) -> Answer<ExpiredReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn still(&self, _: Request<StillRequest>) -> Answer<StillReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn report(&self, _: Request<ReportRequest>) -> Answer<ReportReply> {
+        Err(Status::unimplemented("silent"))
+    }
+    async fn act(&self, _: Request<ActRequest>) -> Answer<ActReply> {
+        Err(Status::unimplemented("silent"))
     }
 }
 
@@ -143,6 +177,11 @@ impl Node {
         self.group.shutdown().await;
     }
 
+    /// Answers nothing while `on`, but may go on asking.
+    pub(super) fn deafen(&self, on: bool) {
+        self.cut.store(on, Ordering::SeqCst);
+    }
+
     pub(super) fn index(&self) -> u64 {
         self.group.states().borrow().index
     }
@@ -154,9 +193,15 @@ impl Drop for Node {
     }
 }
 
+/// Starts them and waits until they have formed a group and applied its first command.
 pub(super) async fn start_all(hosts: &[Host]) -> Vec<Node> {
     let all: Vec<&Host> = hosts.iter().collect();
-    futures::future::join_all(hosts.iter().map(|host| host.start(&all))).await
+    let nodes = futures::future::join_all(hosts.iter().map(|host| host.start(&all))).await;
+    let formed = |node: &Node| *node.group.formation().borrow() == FormationStatus::Formed;
+    until("formed", || nodes.iter().all(formed)).await;
+    // Those that were invited are formed before the group is; the first node knows how far it has come.
+    until("applied", || nodes.iter().all(|node| node.index() >= nodes[0].index())).await;
+    nodes
 }
 
 /// Proposes until it is certain that it was committed, as a caller does that may apply a command twice.

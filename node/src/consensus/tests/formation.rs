@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use baton_proto::peer::{InviteRequest, Sender};
 
-use super::cluster::{Host, Node, WITHIN, leader_of, start_all, three};
+use openraft::ChangeMembers;
+
+use super::cluster::{Host, Node, WITHIN, leader_of, propose_surely, start_all, three};
 use super::sample::sample;
 use super::{Scratch, until};
 use crate::consensus::{FormationStatus, Group, MembershipError, OpenError};
@@ -137,6 +139,47 @@ async fn a_store_takes_one_invitation_and_a_stranger_is_refused() {
     renamed.cluster = "renamed".into();
     let error = Group::open(renamed).await.err().unwrap();
     assert!(matches!(error, OpenError::OtherCluster { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_can_be_removed_and_the_last_voter_cannot() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let mut rest: Vec<&Node> = nodes.iter().collect();
+    for _ in 0..2 {
+        let name = leader_of(&rest).await.name.clone();
+        let leader = rest.iter().position(|node| node.name == name).unwrap();
+        rest[leader].group.remove_node(&name, WITHIN).await.unwrap();
+        rest.remove(leader).kill().await;
+        propose_surely(rest[0], 1).await;
+    }
+    let last = leader_of(&rest).await;
+    let refused = last.group.remove_node(&last.name, WITHIN).await;
+    assert!(matches!(refused, Err(MembershipError::LastVoter(_))), "{refused:?}");
+    stop(&rest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_left_half_done_is_finished() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let leader = leader_of(&refs).await;
+    let other = refs.iter().find(|node| node.name != leader.name).unwrap();
+    let id = leader.group.membership().by_name(&other.name).unwrap().0;
+    let raft = leader.group.raft().unwrap();
+    let mut memberships = leader.group.memberships();
+    tokio::select! {
+        biased;
+        _ = memberships.wait_for(|now| now.is_joint()) => {}
+        _ = raft.change_membership(ChangeMembers::RemoveVoters([id].into()), false) => panic!("was to be cut off"),
+    }
+    until("finished", || {
+        let now = leader.group.membership();
+        !now.is_joint() && now.voter_names().len() == 2 && now.applied_index == now.index
+    })
+    .await;
+    stop(&refs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,7 +91,8 @@ async fn without_a_majority_nothing_is_committed_and_the_caller_learns_what_is_c
     let answer = leader.group.propose(sample(1), Duration::from_millis(300)).await;
     assert!(matches!(answer, Err(ProposeError::Unknown { .. })), "it is in the leader's log: {answer:?}");
     leader.group.confirm_leadership(Duration::from_millis(300)).await.unwrap_err();
-    until("the quorum is lost", || !leader.group.quorum_seen_within(Duration::from_secs(1))).await;
+    until("the quorum is lost", || !leader.group.leadership().borrow().mine).await;
+    assert!(!leader.group.quorum_seen_within(Duration::from_millis(500)));
     let answer = leader.group.propose(sample(2), Duration::from_millis(300)).await;
     assert_eq!(answer, Err(ProposeError::NoLeader), "refused once the quorum's lease is over");
     assert_eq!(leader.index(), before);
@@ -119,6 +120,58 @@ async fn a_follower_far_behind_gets_a_snapshot() {
     stop(nodes).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hears_nothing_does_not_unseat_the_leader() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let leader = leader_of(&refs).await;
+    let deaf = refs.iter().find(|node| node.name != leader.name).unwrap();
+    let before = leader.group.leadership().borrow().clone();
+    deaf.deafen(true);
+    // Time itself is what is tested: three election timeouts without a heartbeat.
+    let silence = tokio::time::Instant::now() + Duration::from_millis(2100);
+    while tokio::time::Instant::now() < silence {
+        propose_surely(leader, 1).await;
+    }
+    deaf.deafen(false);
+    all_at(&refs, leader.index()).await;
+    propose_surely(leader, 2).await;
+    assert_eq!(*leader.group.leadership().borrow(), before);
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_at_rest_goes_on_leading() {
+    let hosts = three();
+    let nodes = start_all(&hosts).await;
+    let refs: Vec<&Node> = nodes.iter().collect();
+    let mut leadership = leader_of(&refs).await.group.leadership();
+    let before = leadership.borrow_and_update().clone();
+    let quiet = tokio::time::timeout(Duration::from_secs(3), leadership.changed()).await;
+    assert!(quiet.is_err(), "{before:?} became {:?}", leadership.borrow());
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_stops_the_node_and_the_others_go_on() {
+    for table in ["log", "machine"] {
+        let hosts = three();
+        let nodes = start_all(&hosts).await;
+        let refs: Vec<&Node> = nodes.iter().collect();
+        let spoilt = leader_of(&refs).await;
+        spoilt.group.store().spoil(table).await;
+        let _ = spoilt.group.propose(sample(1), Duration::from_secs(2)).await;
+        let reason = tokio::time::timeout(WITHIN, spoilt.group.stopped()).await.unwrap();
+        assert!(reason.contains("group.db"), "{reason}");
+        assert_eq!(spoilt.group.with_applied(|_, _| ()), None);
+        assert!(!spoilt.group.leadership().borrow().mine);
+        let rest: Vec<&Node> = refs.iter().filter(|node| node.name != spoilt.name).copied().collect();
+        propose_surely(rest[0], 2).await;
+        stop(nodes).await;
+    }
+}
+
 /// Not a test of speed on any machine: it prints what was measured, and fails only where a command waits for the
 /// next heartbeat.
 #[tokio::test(flavor = "multi_thread")]
@@ -140,10 +193,18 @@ async fn commands_and_commits_do_not_wait_for_heartbeats() {
         }
         lag.push(start.elapsed() - taken[taken.len() - 1]);
     }
+    let mut confirmed = Vec::new();
+    for _ in 0..40 {
+        let start = Instant::now();
+        leader.group.confirm_leadership(WITHIN).await.unwrap();
+        confirmed.push(start.elapsed());
+    }
     taken.sort();
     lag.sort();
+    confirmed.sort();
+    println!("leadership confirmed: median {:?}, worst {:?}", confirmed[20], confirmed[39]);
     println!("propose: median {:?}, worst {:?}", taken[20], taken[39]);
     println!("both followers have applied: median {:?} later, worst {:?}", lag[20], lag[39]);
-    assert!(taken[20] + lag[20] < Duration::from_millis(60));
+    assert!(taken[20] + lag[20] < Duration::from_millis(60) && confirmed[20] < Duration::from_millis(60));
     stop(nodes).await;
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-mod cluster;
+pub(crate) mod cluster;
 mod formation;
 mod group;
 pub(crate) mod sample;

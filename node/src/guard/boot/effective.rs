@@ -22,7 +22,7 @@ pub struct Effective(BTreeMap<String, Vec<Setting>>);
 
 impl Effective {
     /// The setting of `name`, none for the server's default. Two, where `mysqld-auto.cnf` and the command line both
-    /// speak: which of them wins depends on the variable and the release, so both have to be right.
+    /// speak: MySQL's manual has the file win, 9.7.4 has the command line win (tried), so both have to be right.
     #[must_use]
     pub fn of(&self, name: &str) -> &[Setting] {
         self.0.get(name).map_or(&[], Vec::as_slice)

@@ -16,6 +16,7 @@
 
 mod arguments;
 mod effective;
+mod error;
 mod option_file;
 mod persisted;
 mod read;
@@ -30,7 +31,8 @@ use std::path::Path;
 
 pub use arguments::ServerArguments;
 pub use effective::{Effective, Sources, effective};
-pub use read::{BootError, Environment, read_sources};
+pub use error::BootError;
+pub use read::{Environment, read_sources};
 pub use setting::{Origin, Setting};
 pub use verdict::{OpenAtBoot, verdict};
 pub use version::{Dialect, ServerVersion};

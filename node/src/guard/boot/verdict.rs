@@ -113,9 +113,11 @@ impl Rule {
         let value = setting.value.as_deref().unwrap_or("ON");
         let mend = match &setting.origin {
             Origin::File { .. } => format!("make that line {}", self.line),
-            Origin::Persisted { .. } => {
-                format!("on the running server: RESET PERSIST IF EXISTS {}", setting.name)
-            }
+            // Tried on MySQL 9.7.4: the statement clears the file though it was not loaded.
+            Origin::Persisted { .. } => format!(
+                "start it once with --persisted-globals-load=OFF and run RESET PERSIST IF EXISTS {}",
+                setting.name
+            ),
             Origin::CommandLine => {
                 format!("take it off the command line, and have {} in [mysqld]", self.line)
             }
@@ -260,7 +262,7 @@ mod tests {
     fn persisted_settings_and_arguments_win_over_files() {
         assert_eq!(open(MYSQL_9, CLOSED, "super_read_only=OFF", ""), ["super_read_only"]);
         assert_eq!(open(MYSQL_9, CLOSED, "", "super_read_only=OFF"), ["super_read_only"]);
-        // Which of these two wins differs, so neither may be open.
+        // Which of these two wins is not certain, so neither may be open.
         assert_eq!(open(MYSQL_9, "", "super_read_only=OFF", CLOSED), ["super_read_only"]);
         assert_eq!(open(MYSQL_9, CLOSED, "super_read_only=ON", "super_read_only=OFF"), ["super_read_only"]);
         let none: [&str; 0] = [];

@@ -55,6 +55,12 @@ pub(crate) struct Call {
     pub(crate) request: Request,
 }
 
+/// The number of a call whose request is not understood.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct CallId {
+    pub(crate) id: u64,
+}
+
 /// What a keeper says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

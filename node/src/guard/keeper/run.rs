@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{PidfdFlags, Signal, geteuid, getpid, pidfd_open, pidfd_send_signal};
@@ -14,6 +16,10 @@ use thiserror::Error;
 
 use super::serve::{KeeperOptions, serve};
 use super::{LOCK_FILE, SOCKET_FILE, harden};
+
+/// How long a keeper waits for the one before it, which may be on its way out.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// Why a keeper did not start, or ended.
 #[derive(Debug, Error)]
@@ -103,12 +109,18 @@ fn lock(run_dir: &Path) -> Result<File, KeeperError> {
         .mode(0o600)
         .open(run_dir.join(LOCK_FILE))
         .map_err(locking)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(KeeperError::AlreadyRunning { run_dir: run_dir.to_owned() })
+    let started = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if started.elapsed() < LOCK_TIMEOUT => {
+                thread::sleep(LOCK_POLL)
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(KeeperError::AlreadyRunning { run_dir: run_dir.to_owned() });
+            }
+            Err(error) => return Err(locking(error.into())),
         }
-        Err(error) => Err(locking(error.into())),
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 
 use super::connection::Connection;
 use super::hold::{End, Hold};
-use super::protocol::{Answer, Call, Held, Message, PROTOCOL_VERSION, Refusal, Request, Status};
+use super::protocol::{Answer, Call, CallId, Held, Message, PROTOCOL_VERSION, Refusal, Request, Status};
 use super::record::KillRecord;
 use super::run::KeeperError;
 use super::timer::Timer;
@@ -24,6 +24,8 @@ use crate::guard::clock::{BootId, Boottime};
 
 /// A daemon has one connection, a restarted one comes beside it.
 const MAX_CONNECTIONS: usize = 8;
+/// Hard fence commands that are waited for at once. More are started, and stay zombies until the keeper ends.
+const MAX_FENCES: usize = 8;
 
 /// How a keeper is set up.
 #[derive(Clone, Debug)]
@@ -182,7 +184,9 @@ impl Keeper<'_> {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();
-        self.fences.extend(started);
+        if self.fences.len() < MAX_FENCES {
+            self.fences.extend(started);
+        }
     }
 
     fn tell_all(&mut self, message: &Message) {
@@ -196,7 +200,10 @@ impl Keeper<'_> {
         while let Some(line) = self.connections[index].next_line() {
             let (id, answer) = match serde_json::from_slice::<Call>(&line) {
                 Ok(call) => (call.id, self.answer(index, call.request)),
-                Err(error) => (0, Answer::Refused(Refusal::Malformed { reason: error.to_string() })),
+                Err(error) => {
+                    let id = serde_json::from_slice(&line).map_or(0, |CallId { id }| id);
+                    (id, Answer::Refused(Refusal::Malformed { reason: error.to_string() }))
+                }
             };
             self.connections[index].send(&Message::Answer { id, answer });
             self.end_lease();

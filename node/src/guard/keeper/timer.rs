@@ -11,33 +11,25 @@ use rustix::time::{
 use crate::guard::clock::Boottime;
 
 #[derive(Debug)]
-pub(super) struct Timer {
-    fd: OwnedFd,
-    set_to: Option<Boottime>,
-}
+pub(super) struct Timer(OwnedFd);
 
 impl Timer {
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        Ok(Self { fd: timerfd_create(TimerfdClockId::Boottime, flags)?, set_to: None })
+        Ok(Self(timerfd_create(TimerfdClockId::Boottime, flags)?))
     }
 
-    /// Readable from `at` on, at once if that has passed; never with `None`. It stays readable until it is set to
-    /// another instant.
-    pub(super) fn set(&mut self, at: Option<Boottime>) -> io::Result<()> {
-        if at == self.set_to {
-            return Ok(());
-        }
+    /// Readable from `at` on, at once if that has passed; never with `None`. It stays readable until it is set again.
+    pub(super) fn set(&self, at: Option<Boottime>) -> io::Result<()> {
         const NEVER: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let value = Itimerspec { it_interval: NEVER, it_value: at.map_or(NEVER, Boottime::to_timespec) };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &value)?;
-        self.set_to = at;
+        timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &value)?;
         Ok(())
     }
 }
 
 impl AsFd for Timer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.0.as_fd()
     }
 }

@@ -79,7 +79,7 @@ fn health_and_the_worst_warning() {
         }),
         ("no_writer", "no failover: [failover] automatic is off", |state, seen| {
             crash(seen);
-            state.safety.automatic = false;
+            state.safety.live.automatic = false;
         }),
         ("degraded", "db2 does not answer", |_, seen| {
             seen.silent("db2");

@@ -68,6 +68,8 @@ pub struct Ledger {
     book: Arc<Book>,
     stop: watch::Sender<bool>,
     sessions: JoinSet<()>,
+    started: Instant,
+    stopped: Option<Instant>,
 }
 
 impl Ledger {
@@ -91,13 +93,14 @@ impl Ledger {
             };
             sessions.spawn_on(session.run(), host.runtime());
         }
-        Self { book, stop, sessions }
+        Self { book, stop, sessions, started: Instant::now(), stopped: None }
     }
 
     /// Lets each session finish the write it is at, then ends it. Bounded by the options' two timeouts.
     pub async fn stop(&mut self) {
         // An error says that no session is left.
         let _ = self.stop.send(true);
+        self.stopped.get_or_insert_with(Instant::now);
         while self.sessions.join_next().await.is_some() {}
     }
 
@@ -116,23 +119,21 @@ impl Ledger {
         self.book.connects().len()
     }
 
-    /// The longest time from one acknowledged write to the next, of all sessions together.
+    /// The longest time without an acknowledged write, of all sessions together. The time before the first one and
+    /// since the last one (until the ledger was stopped) counts, so that writes which never come back do not look well.
     pub fn outage(&self) -> Duration {
-        longest_gap(&self.acknowledgements(), None)
+        self.gap_after(self.started)
     }
 
     /// The same, of gaps that end after `moment`: the outage that a fault at `moment` made.
     pub fn gap_after(&self, moment: Instant) -> Duration {
-        longest_gap(&self.acknowledgements(), Some(moment))
-    }
-
-    fn acknowledgements(&self) -> Vec<Instant> {
         let writes = self.book.writes();
-        writes
-            .iter()
-            .filter(|write| write.outcome == Outcome::Acknowledged)
-            .map(|write| write.ended)
-            .collect()
+        let acknowledged = writes.iter().filter(|write| write.outcome == Outcome::Acknowledged);
+        let end = self.stopped.unwrap_or_else(Instant::now);
+        longest_gap(
+            [self.started].into_iter().chain(acknowledged.map(|write| write.ended)).chain([end]),
+            moment,
+        )
     }
 
     /// Compares a server's table with the book. Call it after [`Ledger::stop`].
@@ -164,10 +165,15 @@ impl Ledger {
     }
 }
 
-/// Instants are in order: outcomes are noted as they become known.
-fn longest_gap(acknowledged: &[Instant], after: Option<Instant>) -> Duration {
-    let gaps = acknowledged.windows(2).filter(|pair| after.is_none_or(|moment| pair[1] > moment));
-    gaps.map(|pair| pair[1].saturating_duration_since(pair[0])).max().unwrap_or_default()
+/// The longest time between two neighbours of which the later is after `moment`. `instants` are in order: outcomes are
+/// noted as they become known.
+fn longest_gap(instants: impl Iterator<Item = Instant>, moment: Instant) -> Duration {
+    let mut last = None;
+    let gaps = instants.filter_map(|instant| {
+        let gap = instant.saturating_duration_since(last.replace(instant)?);
+        (instant > moment).then_some(gap)
+    });
+    gaps.max().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -179,8 +185,8 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let acknowledged = [at(0), at(500), at(510), at(530), at(830), at(840)];
-        assert_eq!(longest_gap(&acknowledged, None), Duration::from_millis(500));
-        assert_eq!(longest_gap(&acknowledged, Some(at(505))), Duration::from_millis(300));
-        assert_eq!(longest_gap(&acknowledged[..1], None), Duration::ZERO);
+        assert_eq!(longest_gap(acknowledged.into_iter(), start), Duration::from_millis(500));
+        assert_eq!(longest_gap(acknowledged.into_iter(), at(505)), Duration::from_millis(300));
+        assert_eq!(longest_gap([start].into_iter(), start), Duration::ZERO);
     }
 }

@@ -1,97 +1,14 @@
-//! The keeper against real processes: its loop in a thread, and once as a process of its own.
-
-#![allow(clippy::unwrap_used)]
+//! The loop in a thread of the test, against real processes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getsid, kill_process};
 use tokio::time::timeout;
 
-use super::*;
+use super::{Loop, SOON, again, refusal, request_for, runs, wait_for_kill};
 use crate::guard::clock::Boottime;
-use crate::guard::process::ServerProcess;
+use crate::guard::keeper::*;
 use crate::guard::testing::{Directory, Sleeper};
-
-/// The bound of whatever a test waits for.
-const SOON: Duration = Duration::from_secs(10);
-const RUN_DIR_VARIABLE: &str = "BATON_TEST_KEEPER_RUN_DIR";
-
-/// What arms the keeper with this process.
-fn request_for(server: &Sleeper, epoch: u64, left: Duration) -> ArmRequest {
-    let process = server.process();
-    ArmRequest {
-        epoch,
-        pid: process.pid(),
-        start_time_ticks: process.start_time_ticks(),
-        deadline: Some(Boottime::now() + left),
-    }
-}
-
-fn runs(server: &mut Sleeper) -> bool {
-    server.child().try_wait().unwrap().is_none()
-}
-
-/// The loop in a thread. Ends with the test, once its server (declared after it, so dropped before) is gone.
-struct Loop {
-    stop: Option<UnixStream>,
-    thread: Option<JoinHandle<()>>,
-    directory: Directory,
-}
-
-impl Loop {
-    fn start() -> Self {
-        Self::with_fence(None)
-    }
-
-    fn with_fence(hard_fence_command: Option<Vec<String>>) -> Self {
-        let directory = Directory::new();
-        let options = KeeperOptions { run_dir: directory.path().to_owned(), hard_fence_command };
-        let listener = UnixListener::bind(directory.path().join(SOCKET_FILE)).unwrap();
-        let (stop, stopped) = UnixStream::pair().unwrap();
-        let thread = std::thread::spawn(move || serve(&listener, stopped, &options).unwrap());
-        Self { stop: Some(stop), thread: Some(thread), directory }
-    }
-
-    fn run_dir(&self) -> &Path {
-        self.directory.path()
-    }
-
-    async fn client(&self) -> Client {
-        Client::connect(self.run_dir()).await.unwrap()
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))));
-    }
-}
-
-/// The same process once more, for a second from now.
-fn again(request: &ArmRequest) -> ArmRequest {
-    ArmRequest { deadline: Some(Boottime::now() + Duration::from_secs(1)), ..*request }
-}
-
-fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Refusal {
-    match result {
-        Err(ClientError::Refused(refusal)) => refusal,
-        other => panic!("no refusal: {other:?}"),
-    }
-}
-
-async fn wait_for_kill(client: &Client) -> KillRecord {
-    let mut killed = client.killed();
-    let record = timeout(SOON, killed.wait_for(Option::is_some)).await.unwrap().unwrap();
-    record.clone().unwrap()
-}
 
 #[tokio::test]
 async fn kills_at_the_deadline() {
@@ -289,101 +206,10 @@ async fn does_not_fall_for_nonsense() {
         answers.push_str(std::str::from_utf8(&chunk[..count]).unwrap());
     }
     assert_eq!(answers.matches("malformed").count(), 2, "{answers}");
+    assert!(answers.contains(r#""id":3"#), "{answers}");
     let mut endless = tokio::net::UnixStream::connect(&socket).await.unwrap();
     drop(endless.write_all(&[b'x'; 64 * 1024]).await);
     let ended = timeout(SOON, endless.read(&mut [0; 16])).await.unwrap();
     assert!(matches!(ended, Ok(0) | Err(_)));
     assert_eq!(keeper.client().await.status().await.unwrap().version, PROTOCOL_VERSION);
-}
-
-/// Not a test: the keeper's process in those below, which start this test program again.
-#[test]
-#[ignore = "the process that other tests start"]
-fn keeper_process() {
-    let Some(run_dir) = std::env::var_os(RUN_DIR_VARIABLE) else { return };
-    run(&KeeperOptions { run_dir: run_dir.into(), hard_fence_command: None }).unwrap();
-}
-
-/// `env` sets the directory, as arguments are all that is passed on.
-fn spawn_options(run_dir: &Path) -> SpawnOptions {
-    let this = std::env::current_exe().unwrap();
-    let mut variable = std::ffi::OsString::from(RUN_DIR_VARIABLE);
-    variable.push("=");
-    variable.push(run_dir);
-    let arguments = [variable.as_os_str(), this.as_os_str()]
-        .into_iter()
-        .map(Into::into)
-        .chain(
-            ["guard::keeper::tests::keeper_process", "--exact", "--ignored", "--nocapture"].map(Into::into),
-        )
-        .collect();
-    SpawnOptions { run_dir: run_dir.to_owned(), program: "/usr/bin/env".into(), arguments }
-}
-
-/// Kills the keeper's process with the test.
-struct KeeperProcess(ServerProcess);
-
-impl Drop for KeeperProcess {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-    }
-}
-
-#[tokio::test]
-async fn a_process_of_its_own_ends_only_when_it_holds_nothing() {
-    let directory = Directory::new();
-    let run_dir = directory.path().join("run");
-    let options = spawn_options(&run_dir);
-    let client = connect_or_spawn(&options).await.unwrap();
-    let keeper_pid = client.hello().keeper_pid;
-    let keeper = KeeperProcess(ServerProcess::find(keeper_pid).unwrap());
-    assert_eq!(fs::metadata(&run_dir).unwrap().permissions().mode() & 0o777, 0o700);
-    assert_ne!(getsid(Pid::from_raw(keeper_pid)).unwrap(), getsid(None).unwrap());
-
-    // One that lives is attached to, and another beside it ends with an error.
-    assert_eq!(connect_or_spawn(&options).await.unwrap().hello().keeper_pid, keeper_pid);
-    let second =
-        Command::new(&options.program).args(&options.arguments).stdout(Stdio::null()).output().unwrap();
-    assert!(!second.status.success());
-    assert!(String::from_utf8_lossy(&second.stderr).contains("AlreadyRunning"));
-
-    let server = Sleeper::start();
-    let request = request_for(&server, 1, SOON);
-    client.arm(request).await.unwrap();
-    let pid = Pid::from_raw(keeper_pid).unwrap();
-    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
-        kill_process(pid, signal).unwrap();
-    }
-    assert!(client.status().await.unwrap().holding.is_some());
-    assert_eq!(refusal(client.stop().await), Refusal::Holding);
-    client.closed(1, request.pid).await.unwrap();
-    assert!(client.status().await.is_ok(), "a signal from while it held a server must not count later");
-
-    kill_process(pid, Signal::TERM).unwrap();
-    timeout(SOON, client.died()).await.unwrap();
-    timeout(SOON, keeper.0.exited()).await.unwrap().unwrap();
-    assert!(matches!(client.status().await, Err(ClientError::Died)));
-
-    // A socket file that nobody listens on does not stop the next one, and a client can end that.
-    drop(UnixListener::bind(run_dir.join(SOCKET_FILE)).unwrap());
-    let client = connect_or_spawn(&options).await.unwrap();
-    let next = KeeperProcess(ServerProcess::find(client.hello().keeper_pid).unwrap());
-    client.stop().await.unwrap();
-    timeout(SOON, next.0.exited()).await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn says_why_no_keeper_came_up() {
-    let directory = Directory::new();
-    let options = SpawnOptions {
-        run_dir: directory.path().to_owned(),
-        program: "/bin/false".into(),
-        arguments: Vec::new(),
-    };
-    match connect_or_spawn(&options).await {
-        Err(ClientError::NotUp { exit: Some(status), .. }) => assert!(!status.success()),
-        other => panic!("{other:?}"),
-    }
-    let missing = SpawnOptions { program: directory.path().join("missing"), ..options };
-    assert!(matches!(connect_or_spawn(&missing).await, Err(ClientError::Spawn { .. })));
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod promises;
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,0 +1,10 @@
+//! Puts the rooms together: what `baton-node run` is.
+
+mod ports;
+mod reports;
+mod routes;
+mod servers;
+mod settings;
+mod start;
+
+pub use start::{Daemon, Reloader, StartError};

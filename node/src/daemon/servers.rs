@@ -1,0 +1,85 @@
+//! Connections to servers: one way in for each address, kept.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use secrecy::SecretString;
+
+use crate::config::{Config, HostPort, read_password};
+use crate::operate::attend::{Remote, SourceAt};
+use crate::sql::{Account, Address, Connector, Limits, ManagedServer, Source, SqlServer};
+
+/// Accounts and addresses of the cluster's servers.
+pub(super) struct Servers {
+    user: String,
+    password: SecretString,
+    replication_user: String,
+    replication_password: SecretString,
+    limits: Limits,
+    accepted: Vec<String>,
+}
+
+impl Servers {
+    pub(super) fn new(config: &Config) -> Result<Self, String> {
+        let server = &config.server;
+        Ok(Self {
+            user: server.user.clone(),
+            password: read_password(&server.password_file)?,
+            replication_user: server.replication_user.clone(),
+            replication_password: read_password(&server.replication_password_file)?,
+            limits: Limits { connect: server.connect_timeout, ..Limits::default() },
+            accepted: server.accepted_accounts.split(',').map(|a| a.trim().to_owned()).collect(),
+        })
+    }
+
+    /// A witness has no accounts of its own but still probes the servers.
+    pub(super) fn connector(&self, address: Address) -> Connector {
+        Connector::new(address, self.user.clone(), self.password.clone()).with_limits(self.limits.clone())
+    }
+
+    /// Other servers by address; one set of connections each, kept.
+    pub(super) fn remote(self: &Arc<Self>) -> Remote {
+        let made: Mutex<BTreeMap<String, Arc<dyn ManagedServer>>> = Mutex::default();
+        let this = Arc::clone(self);
+        Arc::new(move |address: &str| {
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            let make = || {
+                let HostPort { host, port } = host_port(address);
+                Arc::new(SqlServer::new(&this.connector(Address::Tcp { host, port })))
+                    as Arc<dyn ManagedServer>
+            };
+            Arc::clone(made.entry(address.to_owned()).or_insert_with(make))
+        })
+    }
+
+    /// The source at an address, with the replication account.
+    pub(super) fn source_at(self: &Arc<Self>) -> SourceAt {
+        let this = Arc::clone(self);
+        Arc::new(move |address: &str| {
+            let HostPort { host, port } = address.parse().map_err(|e| format!("{address}: {e}"))?;
+            Ok(Source {
+                host,
+                port,
+                user: this.replication_user.clone(),
+                password: this.replication_password.clone(),
+                tls: None,
+            })
+        })
+    }
+
+    /// Accounts that may write while a server is closed: Baton's, replication's, and those the configuration names.
+    pub(super) fn accepts(self: &Arc<Self>) -> Arc<dyn Fn(&Account) -> bool + Send + Sync> {
+        let this = Arc::clone(self);
+        Arc::new(move |account: &Account| {
+            let full = format!("{}@{}", account.user, account.host);
+            account.user == this.user
+                || account.user == this.replication_user
+                || this.accepted.iter().any(|a| *a == full)
+        })
+    }
+}
+
+/// Addresses come from the replicated state, which took them from a configuration that was checked.
+fn host_port(address: &str) -> HostPort {
+    address.parse().unwrap_or_else(|_| HostPort { host: address.to_owned(), port: 3306 })
+}

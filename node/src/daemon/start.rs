@@ -1,0 +1,559 @@
+//! From a configuration to a running node.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_proto::control::control_server::ControlServer;
+use baton_proto::peer::peer_server::PeerServer;
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tracing::{error, info, warn};
+
+use super::ports::{GroupApplied, Keeper, Socket, StoreNotes, states_only};
+use super::reports::ToLeader;
+use super::routes;
+use super::servers::Servers;
+use super::settings::{config_differs, formation, live};
+use crate::config::{Config, Loaded, digest};
+use crate::consensus::{Group, GroupOptions, OpenError, Pace};
+use crate::decide::diagnose::Lasting;
+use crate::decide::seen::Report;
+use crate::guard::clock::RealClock;
+use crate::guard::keeper::{ClientError, SpawnOptions, connect_or_spawn};
+use crate::guard::{Applied, Guard, GuardPorts, Voter};
+use crate::identity::{Identity, IdentityError};
+use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table, see};
+use crate::operate::actor::ReceiverStop;
+use crate::operate::{AckerWatch, Actor, Attend, Hands, Lead, Net, Proposer};
+use crate::peers::{Dialer, MESSAGE_LIMIT, Peers};
+use crate::route::{Counters, Router, RouterError, RouterOptions, Routes};
+use crate::serve::http;
+use crate::serve::metrics::{Metrics, Sample};
+use crate::serve::peer::PeerService;
+use crate::serve::{Callers, Control};
+use crate::sql::{Address, ManagedServer, SqlServer};
+use crate::state::{ClusterState, Live, NodeName};
+
+/// How long the parts may take to end on a stop.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a node cannot start. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Certificates.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The group's store.
+    #[error(transparent)]
+    Group(#[from] OpenError),
+    /// The keeper.
+    #[error("no keeper, so no server could be ended when its lease ends: {0}")]
+    Keeper(#[from] ClientError),
+    /// The router's ports.
+    #[error(transparent)]
+    Router(#[from] RouterError),
+    /// A directory.
+    #[error("{path} cannot be used: {source}; it must be a directory that Baton may write")]
+    Directory {
+        /// Which.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A port of Baton's own.
+    #[error("{address} cannot be listened on: {source}; is another baton-node running?")]
+    Listen {
+        /// Which.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Anything else, in words that name the mend.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A running node.
+pub struct Daemon {
+    stop: CancellationToken,
+    live: watch::Sender<Live>,
+    group: Group,
+    /// Resolves with the reason when a part has ended that the node cannot do without.
+    fatal: mpsc::Receiver<String>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+/// Takes over what a new file may change at run time.
+pub struct Reloader(watch::Sender<Live>);
+
+impl Reloader {
+    /// From now on these values count; on the leader they become the group's.
+    pub fn reload(&self, config: &Config) {
+        self.0.send_replace(live(config));
+    }
+}
+
+/// What the parts share.
+struct Shared {
+    config: Arc<Config>,
+    me: NodeName,
+    group: Group,
+    peers: Arc<Peers>,
+    states: watch::Receiver<Arc<ClusterState>>,
+    servers: Arc<Servers>,
+    table: Arc<Table>,
+    voter: Arc<Voter>,
+    proposer: Proposer,
+    news: Arc<Notify>,
+    live: watch::Sender<Live>,
+    lasting: watch::Sender<Lasting>,
+}
+
+/// The parts that only a data node has.
+struct Beside {
+    server: Arc<dyn ManagedServer>,
+    own: OwnHandle,
+    actor: Arc<Actor>,
+    stop: Arc<ReceiverStop>,
+}
+
+impl Daemon {
+    /// Starts every part. `program` is this binary, for the keeper.
+    ///
+    /// # Errors
+    /// [`StartError`] names what is wrong and the mend.
+    pub async fn start(loaded: &Loaded, program: &Path) -> Result<Self, StartError> {
+        let config = Arc::new(loaded.config.clone());
+        let identity = identity(&config, &loaded.me.name)?;
+        for path in [&config.paths.data, &config.paths.run] {
+            DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(path)
+                .map_err(|source| StartError::Directory { path: path.display().to_string(), source })?;
+        }
+        let me = NodeName::from(loaded.me.name.as_str());
+        let listen = config.control.listen.map_or_else(|| loaded.me.peer.to_string(), |a| a.to_string());
+        let listener = listen_on(&listen).await?;
+        let http = listen_on(&config.http.listen.to_string()).await?;
+        let router = config.router.enabled.then(|| bind_router(&config)).transpose()?;
+        // The keeper first: the only part that must not fail later.
+        let keeper = match loaded.me.is_witness() {
+            true => None,
+            false => Some(connect_or_spawn(&keeper_of(&config, &me, program)).await?),
+        };
+        let shared = Self::share(&config, &me, &identity).await?;
+        let (fatal_sender, fatal) = mpsc::channel(4);
+        let mut daemon = Self {
+            stop: CancellationToken::new(),
+            live: shared.live.clone(),
+            group: shared.group.clone(),
+            fatal,
+            tasks: tokio::task::JoinSet::new(),
+        };
+        let prober = Arc::new(Prober::new(shared.servers.remote(), Arc::clone(&shared.news)));
+        let beside = match keeper {
+            Some(client) => Some(daemon.beside(&shared, loaded, client, &fatal_sender).await?),
+            None => None,
+        };
+        let own = own_view(&shared, &prober, beside.as_ref());
+        daemon.observe(&shared, &prober, Arc::clone(&own));
+        let net = Net {
+            me: me.clone(),
+            group: shared.group.clone(),
+            peers: Arc::clone(&shared.peers),
+            voter: Arc::clone(&shared.voter),
+            actor: beside.as_ref().map(|b| Arc::clone(&b.actor)),
+            remote: shared.servers.remote(),
+        };
+        daemon.operate(&shared, &net, beside.as_ref());
+        daemon.serve(&shared, &identity, listener, beside.as_ref(), Arc::clone(&own), &fatal_sender);
+        daemon.show(&shared, http, own, router.as_ref().map(Router::counters));
+        if let Some(router) = router {
+            daemon.route(&shared, router, &prober);
+        }
+        daemon.watch_group(&fatal_sender);
+        Ok(daemon)
+    }
+
+    async fn share(
+        config: &Arc<Config>,
+        me: &NodeName,
+        identity: &Arc<Identity>,
+    ) -> Result<Shared, StartError> {
+        let tls = Arc::clone(identity);
+        let nodes: Vec<(NodeName, String)> =
+            config.nodes.iter().map(|n| (n.name.as_str().into(), n.peer.to_string())).collect();
+        let dialer = Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str())));
+        let peers = Arc::new(Peers::new(dialer).with_configured(nodes.clone()));
+        let draw_id: Arc<dyn Fn() -> String + Send + Sync> =
+            Arc::new(|| format!("{:016x}", rand::random::<u64>()));
+        let now = Arc::new(|| Timestamp::now().as_millisecond());
+        let group = Group::open(GroupOptions {
+            cluster: config.cluster.name.clone(),
+            node: me.clone(),
+            nodes,
+            config_digest: format!("{:016x}", digest(config)),
+            version: env!("CARGO_PKG_VERSION").into(),
+            store: config.paths.data.join("group.db"),
+            machine_id: machine_id(),
+            peers: Arc::clone(&peers),
+            pace: Pace {
+                heartbeat: config.raft.heartbeat,
+                election_min: config.raft.election_min,
+                election_max: config.raft.election_max,
+            },
+            formation: formation(config, me, Arc::clone(&draw_id)),
+            draw_id: Arc::clone(&draw_id),
+        })
+        .await?;
+        let applied: Arc<dyn Applied> = Arc::new(GroupApplied(group.clone()));
+        let notes = Arc::new(StoreNotes(group.notes()));
+        let voter = Voter::new(Arc::new(RealClock), applied, notes).await.map_err(StartError::Other)?;
+        Ok(Shared {
+            me: me.clone(),
+            states: states_only(&group),
+            peers,
+            servers: Arc::new(Servers::new(config).map_err(StartError::Other)?),
+            table: Arc::default(),
+            voter: Arc::new(voter),
+            proposer: Proposer::new(group.clone(), me.clone(), draw_id, now),
+            news: Arc::default(),
+            live: watch::Sender::new(live(config)),
+            lasting: watch::Sender::new(Lasting::default()),
+            config: Arc::clone(config),
+            group,
+        })
+    }
+
+    /// The guard, and what looks after the server for it.
+    async fn beside(
+        &mut self,
+        shared: &Shared,
+        loaded: &Loaded,
+        keeper: crate::guard::keeper::Client,
+        fatal: &mpsc::Sender<String>,
+    ) -> Result<Beside, StartError> {
+        let config = &shared.config;
+        let local = shared.servers.connector(Address::Socket(config.server.socket.clone()));
+        let server: Arc<dyn ManagedServer> = Arc::new(SqlServer::new(&local));
+        let nudge = Arc::new(Notify::new());
+        let (guard, handle) = Guard::new(GuardPorts {
+            me: shared.me.clone(),
+            clock: Arc::new(RealClock),
+            notes: Arc::new(StoreNotes(shared.group.notes())),
+            voters: Arc::new(Net {
+                me: shared.me.clone(),
+                group: shared.group.clone(),
+                peers: Arc::clone(&shared.peers),
+                voter: Arc::clone(&shared.voter),
+                actor: None,
+                remote: shared.servers.remote(),
+            }),
+            applied: Arc::new(GroupApplied(shared.group.clone())),
+            attach: Arc::new(Socket {
+                connector: local,
+                socket: config.server.socket.clone(),
+                private: config.paths.run.clone(),
+                address: loaded.me.server.as_ref().map(ToString::to_string).unwrap_or_default(),
+            }),
+            server: Arc::clone(&server),
+            keeper: Arc::new(Keeper(keeper)),
+            states: shared.states.clone(),
+            propose: Arc::new(shared.proposer.clone()),
+            nudge: Arc::clone(&nudge),
+            accepts: shared.servers.accepts(),
+        })
+        .await
+        .map_err(StartError::Other)?;
+        let over = fatal.clone();
+        self.tasks.spawn(async move {
+            let why = guard.run().await;
+            let _stopping = over.send(why.to_owned()).await;
+        });
+        let seen = handle.clone();
+        let (watch, own) = OwnWatch::new(OwnSetup {
+            server: Arc::clone(&server),
+            process: handle.process(),
+            guard: Arc::new(move || seen.seen()),
+            accepts: shared.servers.accepts(),
+            nudge,
+            news: Arc::clone(&shared.news),
+        });
+        self.tasks.spawn(watch.run());
+        let stop = Arc::new(ReceiverStop::default());
+        let actor = Arc::new(Actor::new(
+            Arc::clone(&server),
+            handle.clone(),
+            shared.states.clone(),
+            Arc::clone(&stop),
+        ));
+        Ok(Beside { server, own, actor, stop })
+    }
+
+    /// Probes, and reports to whoever leads.
+    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: Arc<dyn Fn() -> Report + Send + Sync>) {
+        let (mut states, probing) = (shared.states.clone(), Arc::clone(prober));
+        self.tasks.spawn(async move {
+            loop {
+                let servers: BTreeMap<NodeName, String> = states
+                    .borrow_and_update()
+                    .data_nodes()
+                    .filter_map(|(n, m)| Some((n.clone(), m.server.clone()?)))
+                    .collect();
+                probing.follow(&servers);
+                if states.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        let nudge = Arc::new(Notify::new());
+        let reporter = Reporter::new(ReporterSetup {
+            see: own,
+            sink: Arc::new(ToLeader {
+                me: shared.me.clone(),
+                group: shared.group.clone(),
+                peers: Arc::clone(&shared.peers),
+                table: Arc::clone(&shared.table),
+            }),
+            news: Arc::clone(&shared.news),
+            nudge: Arc::clone(&nudge),
+            first_serial: u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(1),
+        });
+        self.tasks.spawn(reporter.run());
+        let mut leadership = shared.group.leadership();
+        self.tasks.spawn(async move {
+            while leadership.changed().await.is_ok() {
+                nudge.notify_one();
+            }
+        });
+    }
+
+    /// Leads when it falls to this node, and attends to its own server.
+    fn operate(&mut self, shared: &Shared, net: &Net, beside: Option<&Beside>) {
+        let hands: Arc<dyn Hands> = Arc::new(net.clone());
+        let lead = Lead {
+            me: shared.me.clone(),
+            group: shared.group.clone(),
+            table: Arc::clone(&shared.table),
+            hands: Arc::clone(&hands),
+            proposer: shared.proposer.clone(),
+            states: shared.states.clone(),
+            live: shared.live.subscribe(),
+            lasting: shared.lasting.clone(),
+        };
+        self.tasks.spawn(lead.run());
+        let Some(beside) = beside else { return };
+        let (granted, still) = watch::channel(None);
+        let watching = AckerWatch {
+            me: shared.me.clone(),
+            group: shared.group.clone(),
+            hands,
+            states: shared.states.clone(),
+        };
+        self.tasks.spawn(watching.run(granted));
+        let attend = Attend {
+            me: shared.me.clone(),
+            server: Arc::clone(&beside.server),
+            remote: shared.servers.remote(),
+            source_at: shared.servers.source_at(),
+            states: shared.states.clone(),
+            granted: still,
+            stop: Arc::clone(&beside.stop),
+        };
+        self.tasks.spawn(attend.run());
+    }
+
+    fn serve(
+        &mut self,
+        shared: &Shared,
+        identity: &Arc<Identity>,
+        listener: TcpListener,
+        beside: Option<&Beside>,
+        own: Arc<dyn Fn() -> Report + Send + Sync>,
+        fatal: &mpsc::Sender<String>,
+    ) {
+        let peer = PeerService {
+            cluster: shared.config.cluster.name.clone(),
+            group: shared.group.clone(),
+            voter: Arc::clone(&shared.voter),
+            table: Arc::clone(&shared.table),
+            actor: beside.map(|b| Arc::clone(&b.actor)),
+        };
+        let control = control(shared, own);
+        let (tls, stop, over) = (identity.server_tls(), self.stop.clone(), fatal.clone());
+        let peer = PeerServer::new(peer)
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT);
+        self.tasks.spawn(async move {
+            let served = async {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                Server::builder()
+                    .http2_keepalive_interval(Some(Duration::from_secs(5)))
+                    .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+                    .concurrency_limit_per_connection(256)
+                    .tls_config(tls)?
+                    .add_service(peer)
+                    .add_service(ControlServer::new(control))
+                    .serve_with_incoming_shutdown(incoming, stop.cancelled())
+                    .await
+            };
+            if let Err(error) = served.await {
+                let _stopping = over.send(format!("the peer service has ended: {error}")).await;
+            }
+        });
+    }
+
+    /// Health and metrics over HTTP.
+    fn show(
+        &mut self,
+        shared: &Shared,
+        listener: TcpListener,
+        own: Arc<dyn Fn() -> Report + Send + Sync>,
+        counters: Option<Counters>,
+    ) {
+        let (group, me) = (shared.group.clone(), shared.me.clone());
+        let (states, leadership, formation) = (group.states(), group.leadership(), group.formation());
+        let read = Arc::new(move || {
+            let router = counters.as_ref().map(Counters::stats);
+            Sample::of(&me, &states.borrow(), &leadership.borrow(), &formation.borrow(), &own(), router)
+        });
+        let metrics = Arc::new(Metrics::new(&shared.config.cluster.name, shared.me.as_str(), read));
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = http::serve(listener, metrics, stop).await {
+                warn!(%error, "the HTTP service has ended");
+            }
+        });
+    }
+
+    fn route(&mut self, shared: &Shared, router: Router, prober: &Arc<Prober>) {
+        let (sender, routes) = watch::channel(Routes::default());
+        self.tasks.spawn(routes::follow(shared.states.clone(), Arc::clone(prober), sender));
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            router.serve(routes, stop).await;
+        });
+    }
+
+    fn watch_group(&mut self, fatal: &mpsc::Sender<String>) {
+        let (group, over) = (self.group.clone(), fatal.clone());
+        self.tasks.spawn(async move {
+            let why = group.stopped().await;
+            let _stopping = over.send(format!("consensus has stopped: {why}")).await;
+        });
+        let mut formation = self.group.formation();
+        self.tasks.spawn(async move {
+            loop {
+                info!(status = %*formation.borrow_and_update(), "group");
+                if formation.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Runs until `stop` is asked for or a part that the node cannot do without has ended; then ends the others.
+    ///
+    /// # Errors
+    /// The reason, when it was not asked to stop. The process must then end: systemd starts it closed.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), String> {
+        let why = tokio::select! {
+            () = stop => None,
+            why = self.fatal.recv() => why,
+        };
+        if let Some(why) = &why {
+            error!(why, "ending");
+        }
+        self.stop.cancel();
+        if tokio::time::timeout(STOP_WITHIN, self.group.shutdown()).await.is_err() {
+            warn!("the group's store did not close in time");
+        }
+        self.tasks.shutdown().await;
+        why.map_or(Ok(()), Err)
+    }
+
+    /// Takes over, while the node runs, what a new file may change.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.live.clone())
+    }
+
+    /// The group, for tests.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+}
+
+fn identity(config: &Config, node: &str) -> Result<Arc<Identity>, StartError> {
+    let identity = Identity::load(&config.tls, &config.cluster.name, node, Timestamp::now())?;
+    for warning in identity.warnings() {
+        warn!("{warning}");
+    }
+    Ok(Arc::new(identity))
+}
+
+async fn listen_on(address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address: address.to_owned(), source })
+}
+
+fn bind_router(config: &Config) -> Result<Router, RouterError> {
+    let settings = &config.router;
+    let mut options = RouterOptions::new(settings.writer_listen, settings.reader_listen);
+    options.hold_for = settings.hold_for;
+    options.held_max = settings.held_max as usize;
+    Router::bind(options)
+}
+
+fn keeper_of(config: &Config, me: &NodeName, program: &Path) -> SpawnOptions {
+    let mut options = SpawnOptions::new(config.paths.run.clone(), program.to_owned());
+    if let Some(command) = config.failover.hard_fence.command(me.as_str()) {
+        options.arguments.push("--hard-fence".into());
+        options.arguments.extend(command.into_iter().map(Into::into));
+    }
+    options
+}
+
+/// What this node sees itself, now.
+fn own_view(
+    shared: &Shared,
+    prober: &Arc<Prober>,
+    beside: Option<&Beside>,
+) -> Arc<dyn Fn() -> Report + Send + Sync> {
+    let own = beside.map(|b| b.own.clone());
+    let (prober, states, config) = (Arc::clone(prober), shared.states.clone(), Arc::clone(&shared.config));
+    Arc::new(move || see(own.as_ref(), &prober, config_differs(&config, &states.borrow())))
+}
+
+fn control(shared: &Shared, own: Arc<dyn Fn() -> Report + Send + Sync>) -> Control {
+    let (table, states) = (Arc::clone(&shared.table), shared.states.clone());
+    let lasting = shared.lasting.subscribe();
+    let proposer = shared.proposer.clone();
+    Control {
+        group: shared.group.clone(),
+        peers: Arc::clone(&shared.peers),
+        me: shared.me.clone(),
+        cluster: shared.config.cluster.name.clone(),
+        callers: Callers::Certificates,
+        seen: Arc::new(move || table.snapshot(&states.borrow())),
+        own,
+        lasting: Arc::new(move || *lasting.borrow()),
+        new_id: Arc::new(move || proposer.draw_id()),
+        now: Arc::new(Timestamp::now),
+    }
+}
+
+/// Binds the store to this machine. A container without one counts as the machine it is on.
+fn machine_id() -> String {
+    std::fs::read_to_string("/etc/machine-id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,84 @@
+//! What else is wrong: one change to a healthy cluster, one name.
+
+use super::*;
+use crate::decide::diagnose::{Lasting, diagnose};
+use crate::decide::diagnosis::Trouble;
+use crate::decide::seen::LintFinding;
+
+/// The troubles of db1, db2, db3 and app1 after this change.
+fn after(change: impl FnOnce(&mut ClusterState, &mut Seen)) -> Vec<Trouble> {
+    let mut state = cluster("db1 db2 db3 app1");
+    let mut seen = Seen::healthy(&state, &my("1:1-9"));
+    change(&mut state, &mut seen);
+    diagnose(&state, &seen.look(), Lasting::default()).troubles
+}
+
+#[test]
+fn each_change_has_its_name() {
+    let db2 = || name("db2");
+    assert_eq!(after(|_, _| ()), []);
+    assert_eq!(after(|_, seen| seen.unheard("app1", 4000)), [Trouble::NodeDown(name("app1"))]);
+    assert_eq!(after(|_, seen| seen.unheard("db2", 4000)), [Trouble::NodeDownServerUp(db2())]);
+    let down = after(|_, seen| {
+        seen.unheard("db2", 4000);
+        for by in ["db1", "db3", "app1"] {
+            seen.probe(by, "db2", silent(4000, ProbeError::Silent));
+        }
+    });
+    assert_eq!(down, [Trouble::NodeDown(db2())]);
+    assert_eq!(after(|_, seen| seen.gone("db2", 2000)), [Trouble::ReplicaDown(db2())]);
+    let stopped = |why: &str| Trouble::ReplicaStopped(db2(), why.into());
+    assert_eq!(after(|_, seen| seen.pulse("db2").channel = None), [stopped("it has no source")]);
+    assert_eq!(after(|_, seen| seen.channel("db2").sql_running = false), [stopped("its applier is off")]);
+    let lag = after(|_, seen| seen.channel("db2").behind = Some(ms(60_000)));
+    assert_eq!(lag, [Trouble::ReplicaLagging(db2(), ms(60_000))]);
+    let wrong = after(|_, seen| seen.channel("db2").source = "db3:3306".into());
+    assert_eq!(wrong, [Trouble::ReplicaOfWrongSource(db2(), "db3:3306".into())]);
+    let rejected = after(|_, seen| seen.channel("db2").io_error = Some((1045, "denied".into())));
+    assert_eq!(rejected, [Trouble::ReplicationUserRejected(db2())]);
+    let keeper = after(|_, seen| seen.own("db2").guard.trouble = Some("no keeper".into()));
+    assert_eq!(keeper, [Trouble::GuardTrouble(db2(), "no keeper".into())]);
+    let finding = || LintFinding { error: true, what: "x".into(), mend: "y".into() };
+    let lint = after(|_, seen| seen.own("db2").about.as_mut().unwrap().findings.push(finding()));
+    assert_eq!(lint, [Trouble::UnsafeSettings(db2(), "x".into())]);
+    let blocked = after(|_, seen| {
+        seen.pulse("db1").ackers = 0;
+        seen.pulse("db1").waiting = 3;
+    });
+    assert_eq!(blocked, [Trouble::SemiSyncBlocked(3)]);
+}
+
+#[test]
+fn two_open_servers_are_seen_by_either_word() {
+    let by_itself = after(|_, seen| seen.pulse("db2").open = true);
+    assert_eq!(by_itself, [Trouble::TwoWritersSeen(list("db1 db2")), Trouble::ReplicaOpen(name("db2"))]);
+    let by_probe = after(|_, seen| seen.probe("app1", "db2", answered(true)));
+    assert_eq!(by_probe, by_itself);
+}
+
+/// The old writer answered half a second ago and is dead; the new one is open already.
+#[test]
+fn a_writer_that_just_died_is_no_second_writer() {
+    let moved = |seen: &mut Seen, state: &mut ClusterState| {
+        *state.grant.as_mut().unwrap() =
+            Grant { epoch: Epoch(2), node: name("db2"), ..state.grant.clone().unwrap() };
+        *seen.pulse("db2") = writes(&my("1:1-9"));
+        seen.own("db2").guard.opened = Epoch(2);
+        seen.gone("db1", 500);
+        for by in ["db1", "db2", "db3", "app1"] {
+            seen.probe(by, "db1", silent(500, ProbeError::Refused));
+            seen.probe(by, "db2", answered(true));
+        }
+    };
+    let troubles = after(|state, seen| moved(seen, state));
+    assert!(!troubles.iter().any(|t| matches!(t, Trouble::TwoWritersSeen(_))), "{troubles:?}");
+}
+
+/// A replica applies a transaction while the writer still waits for its acknowledgement; one of its own is errant.
+#[test]
+fn a_replicas_own_transaction_is_errant_and_the_writers_is_not() {
+    let ahead = after(|_, seen| seen.pulse("db2").executed = my("1:1-10"));
+    assert_eq!(ahead, []);
+    let own = after(|_, seen| seen.pulse("db2").executed = my("1:1-10 2:1"));
+    assert_eq!(own, [Trouble::ErrantTransactions(name("db2"), my("2:1").to_string())]);
+}

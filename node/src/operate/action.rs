@@ -1,0 +1,86 @@
+//! The single actions of operations, run by the node beside the server.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::gtid::GtidSet;
+use crate::guard::{ExpiryAnswer, Fenced};
+use crate::state::{Epoch, NodeName};
+
+/// One action. Each is idempotent and reads back what it did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// End the epoch on this host: the server closed or gone, and never opened under it again.
+    Fence,
+    /// Stop receiving, and never begin again under this epoch; then say what there is.
+    StopReceiver,
+    /// Say what there is.
+    ReadSets,
+    /// Wait until this set is applied.
+    WaitApplied(GtidSet),
+    /// Make the open writer wait for its ackers; decided on the state of this index.
+    MakeWait(u64),
+    /// See one commit acknowledged.
+    ProveCommit,
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Acted {
+    /// Of [`Action::Fence`].
+    Fenced(Fenced),
+    /// Of [`Action::StopReceiver`] and [`Action::ReadSets`].
+    Sets(Sets),
+    /// Of [`Action::WaitApplied`]: false when the bound passed first.
+    Applied(bool),
+    /// Done and read back.
+    Done,
+    /// Not done.
+    Failed(String),
+}
+
+/// What a server has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sets {
+    /// Committed.
+    pub executed: GtidSet,
+    /// Committed ∪ in the relay log.
+    pub received: GtidSet,
+    /// Nothing more arrives: its receiver is off, or it has none.
+    pub still: bool,
+    /// It is closed.
+    pub closed: bool,
+    /// A delayed replica.
+    pub delayed: bool,
+}
+
+/// The leader's hands: what it has other nodes do.
+pub trait Hands: Send + Sync {
+    /// Has a node run an action within `bound`. `None` when it cannot be asked.
+    fn act(
+        &self,
+        node: NodeName,
+        order: Order,
+        action: Action,
+        bound: Duration,
+    ) -> BoxFuture<'_, Option<Acted>>;
+    /// Asks a voter whether its grants of `epoch` have run out; it answers when they have, or after `wait`.
+    fn expired(&self, voter: NodeName, epoch: Epoch, wait: Duration) -> BoxFuture<'_, Option<ExpiryAnswer>>;
+    /// Asks a voter whether it still grants `epoch`.
+    fn still_grants(&self, voter: NodeName, epoch: Epoch) -> BoxFuture<'static, Option<bool>>;
+    /// Closes a server directly over SQL, the one thing that may go past its own node. The detail, or why not.
+    fn close_over_sql(&self, node: NodeName, bound: Duration) -> BoxFuture<'_, Result<String, String>>;
+}
+
+/// On whose authority an action is run. A node refuses an older one than it has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The leader's term.
+    pub term: u64,
+    /// The epoch that the action belongs to.
+    pub epoch: Epoch,
+    /// The operation, for the logs.
+    pub operation: String,
+}

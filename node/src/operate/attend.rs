@@ -1,0 +1,171 @@
+//! Makes the replica beside this node follow the writer that the group agreed on. Node-local: every node does it for
+//! its own server, as soon as it has applied the grant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use super::actor::ReceiverStop;
+use crate::gtid::GtidSet;
+use crate::sql::{ManagedServer, Permit, Pulse, Replication, Source};
+use crate::state::{ClusterState, Epoch, Grant, NodeName, Phase};
+
+/// Without news the server is looked at this often.
+const TICK: Duration = Duration::from_millis(250);
+/// How long events that were received may take to be applied before a MariaDB replica is pointed elsewhere.
+const APPLY_FIRST: Duration = Duration::from_secs(2);
+
+/// A server at an address (`host:port`), to read its set before following it.
+pub type Remote = Arc<dyn Fn(&str) -> Arc<dyn ManagedServer> + Send + Sync>;
+/// The source at an address, with the replication account; an error names what is wrong with the address.
+pub type SourceAt = Arc<dyn Fn(&str) -> Result<Source, String> + Send + Sync>;
+
+/// Attends to the server beside this node while it is not the writer.
+pub struct Attend {
+    /// This node.
+    pub me: NodeName,
+    /// The server beside it.
+    pub server: Arc<dyn ManagedServer>,
+    /// Other servers.
+    pub remote: Remote,
+    /// The source at an address.
+    pub source_at: SourceAt,
+    /// The replicated state, as applied here.
+    pub states: watch::Receiver<Arc<ClusterState>>,
+    /// The epoch that a majority of the voters still grants.
+    pub granted: watch::Receiver<Option<Epoch>>,
+    /// Where the leader has stopped the receiver.
+    pub stop: Arc<ReceiverStop>,
+}
+
+impl Attend {
+    /// Attends for ever.
+    pub async fn run(mut self) {
+        loop {
+            let state = self.states.borrow_and_update().clone();
+            if let Err(why) = self.turn(&state).await {
+                debug!(why, "not following yet");
+            }
+            let news = async {
+                tokio::select! {
+                    changed = self.states.changed() => changed.is_ok(),
+                    changed = self.granted.changed() => changed.is_ok(),
+                }
+            };
+            if timeout(TICK, news).await == Ok(false) {
+                return;
+            }
+        }
+    }
+
+    async fn turn(&self, state: &ClusterState) -> Result<(), String> {
+        if state.phase == Phase::Observing || state.out.contains_key(&self.me) {
+            return Ok(());
+        }
+        let Some(grant) = state.live_grant().filter(|g| g.node != self.me) else { return Ok(()) };
+        let address = state
+            .members
+            .get(&grant.node)
+            .and_then(|m| m.server.as_deref())
+            .ok_or("the writer has no address")?;
+        let pulse = self.server.pulse().await.map_err(|e| e.to_string())?;
+        if !pulse.switch.is_closed() || pulse.semi_sync.source_enabled {
+            // Its guard closes it first, and switches off the source side, which would hang the applier.
+            return Ok(());
+        }
+        let source = (self.source_at)(address)?;
+        match pulse
+            .replication
+            .as_ref()
+            .filter(|c| c.source_host == source.host && c.source_port == source.port)
+        {
+            Some(channel) => self.keep_following(state, grant, &pulse, channel).await,
+            None => self.follow(state, grant, address, &source, &pulse).await,
+        }
+    }
+
+    /// Follows the right source already: its threads run, and it acknowledges if and only if it is listed.
+    async fn keep_following(
+        &self,
+        state: &ClusterState,
+        grant: &Grant,
+        pulse: &Pulse,
+        channel: &Replication,
+    ) -> Result<(), String> {
+        let permit = self.permit(grant.epoch);
+        let text = |e: crate::sql::SqlError| e.to_string();
+        if *self.granted.borrow() != Some(grant.epoch) {
+            if channel.io_started && self.has_been_refused() {
+                info!(epoch = %grant.epoch, "no majority still grants the writer's epoch: the receiver stops");
+                self.server.stop_receiver(&self.while_granted_to(grant)).await.map_err(text)?;
+            }
+            return Ok(());
+        }
+        let listed = state.ackers.contains(&self.me);
+        if pulse.semi_sync.replica_available && pulse.semi_sync.replica_enabled != listed {
+            info!(listed, "semi-sync's replica side follows the committed list");
+            self.server.set_acker(listed, &permit).await.map_err(text)?;
+        }
+        if !channel.sql_running && channel.last_sql_error.is_none() {
+            self.server.start_replication(&permit).await.map_err(text)?;
+        } else if !channel.io_started && channel.last_io_error.is_none() {
+            self.server.start_receiver(&permit).await.map_err(text)?;
+        }
+        Ok(())
+    }
+
+    /// A first answer of the voters may still be under way; only a state that has been told counts as a refusal.
+    fn has_been_refused(&self) -> bool {
+        self.granted.has_changed().is_ok() && self.granted.borrow().is_none()
+    }
+
+    /// Points the server at the writer, if it has nothing that the writer lacks.
+    async fn follow(
+        &self,
+        state: &ClusterState,
+        grant: &Grant,
+        address: &str,
+        source: &Source,
+        pulse: &Pulse,
+    ) -> Result<(), String> {
+        // The own set first, then the writer's: what the writer commits between the two is no difference.
+        let writer = (self.remote)(address).pulse().await.map_err(|e| format!("{}: {e}", grant.node))?;
+        let extra = extra(&pulse.received, &writer.executed)?;
+        if !extra.is_empty() {
+            return Err(format!("has transactions that {} lacks: {extra}", grant.node));
+        }
+        if !pulse.all_applied()
+            && !self.server.wait_applied(&pulse.received, APPLY_FIRST).await.is_ok_and(|done| done)
+        {
+            return Err("not everything received is applied yet".into());
+        }
+        let permit = self.permit(grant.epoch);
+        let listed = state.ackers.contains(&self.me);
+        if pulse.semi_sync.replica_available && pulse.semi_sync.replica_enabled != listed {
+            self.server.set_acker(listed, &permit).await.map_err(|e| e.to_string())?;
+        }
+        self.server.follow(source, &permit).await.map_err(|e| e.to_string())?;
+        info!(writer = %grant.node, epoch = %grant.epoch, "follows the writer");
+        Ok(())
+    }
+
+    /// Withdrawn when the epoch is over or the leader has stopped the receiver.
+    fn permit(&self, epoch: Epoch) -> Permit {
+        let (states, stop) = (self.states.clone(), Arc::clone(&self.stop));
+        Permit::new(move || {
+            stop.allows(epoch) && states.borrow().live_grant().is_some_and(|g| g.epoch == epoch)
+        })
+    }
+
+    fn while_granted_to(&self, grant: &Grant) -> Permit {
+        let (states, epoch) = (self.states.clone(), grant.epoch);
+        Permit::new(move || states.borrow().epoch() == epoch)
+    }
+}
+
+fn extra(mine: &GtidSet, writers: &GtidSet) -> Result<GtidSet, String> {
+    mine.subtract(writers).map_err(|e| e.to_string())
+}

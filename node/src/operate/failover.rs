@@ -1,0 +1,272 @@
+//! Unplanned failover, steps 0 to 8 of `docs/safety.md`. Step 0, the intent, is committed by [`super::lead`]; from that
+//! entry on any leader runs the rest from here, from wherever the state says it stands.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::action::{Acted, Action};
+use super::journal::Journal;
+use super::lead::Term;
+use super::proof::first_proof;
+use crate::decide::choose::{Answer, Choice, choose};
+use crate::decide::diagnose::{FRESH, RECEIVING_WITHIN};
+use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof};
+
+/// After the proof, a server that cannot say what it has within this does not count as having answered.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
+/// How long the stopping of receivers may go on after the proof is there.
+const STOP_WITHIN: Duration = Duration::from_millis(500);
+/// Pause before everybody is asked again, when nobody can be promoted.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// How long the end of the operation waits for the other replicas.
+const FOLLOW_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs the failover under way until it has ended.
+///
+/// # Errors
+/// In words: leadership was lost, or the operation is no longer this one. The next leader, or the next turn, goes on.
+pub(super) async fn run(term: &Term<'_>, operation: &Operation) -> Result<(), String> {
+    let journal = Journal::new(operation.id.clone(), term.lead.proposer.clone());
+    let ran = steps(term, operation, &journal).await;
+    journal.finish().await;
+    ran?;
+    end(term, operation).await
+}
+
+async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Result<(), String> {
+    if operation.to.is_none() {
+        let proof = make_it_true(term, operation, journal).await;
+        let choice = choose_and_prepare(term, operation, journal).await?;
+        grant(term, operation, &choice, proof, journal).await?;
+    }
+    let to = term.state().operation.as_ref().and_then(|o| o.to.clone());
+    let (epoch, writer) = to.ok_or("the operation is over")?;
+    opened(term, epoch).await?;
+    journal.line(&writer, "route", "routed by every embedded router");
+    followed(term, epoch, &writer, journal).await;
+    Ok(())
+}
+
+/// Steps 1 and 2: ask the node, stop the receivers, wait for the first proof.
+async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Proof {
+    let me = &term.lead.me;
+    journal.line_at(
+        operation.started_ms,
+        me,
+        "intent",
+        format!("{}: epoch {} revoked", operation.diagnosis, operation.from),
+    );
+    let stopping = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN);
+    let proving = async {
+        let proof = first_proof(term, operation).await;
+        journal.line(me, "proof", proof.to_string());
+        proof
+    };
+    let mut stopping = std::pin::pin!(stopping);
+    let mut proving = std::pin::pin!(proving);
+    tokio::select! {
+        proof = &mut proving => {
+            // A server that cannot be reached must not hold the others up; it is asked again with everybody.
+            let _late = timeout(STOP_WITHIN, stopping).await;
+            proof
+        }
+        _stopped = &mut stopping => proving.await,
+    }
+}
+
+/// Steps 2 to 4: read what everybody received, choose, and wait until the chosen one has applied it.
+async fn choose_and_prepare(
+    term: &Term<'_>,
+    operation: &Operation,
+    journal: &Journal,
+) -> Result<Choice, String> {
+    let mut told = None;
+    let mut late: Vec<NodeName> = Vec::new();
+    loop {
+        let mut answers = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await;
+        // Too slow to be promoted now; what it has counts all the same. When all are, the first may try again.
+        if answers.iter().all(|a| late.contains(&a.node)) {
+            late.clear();
+        }
+        answers.iter_mut().filter(|a| late.contains(&a.node)).for_each(|a| a.delayed = true);
+        let state = term.state();
+        let current =
+            state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
+        match choose(&state, current, &term.lead.table.snapshot(&state), &answers) {
+            Ok(choice) => {
+                journal.line(&term.lead.me, "received", choice.why.clone());
+                if wait_applied(term, operation, &choice, journal).await {
+                    return Ok(choice);
+                }
+                late.push(choice.node);
+            }
+            Err(held) => {
+                let why = held.to_string();
+                if told.as_ref() != Some(&why) {
+                    journal.line(&term.lead.me, "held", why.clone());
+                    term.lead
+                        .proposer
+                        .must(Change::Decided { what: "promotion held".into(), why: why.clone() })
+                        .await?;
+                    told = Some(why);
+                }
+                sleep(ASK_AGAIN).await;
+            }
+        }
+        term.still_leads().await?;
+    }
+}
+
+/// Step 4, bounded.
+async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, journal: &Journal) -> bool {
+    let bound = Duration::from_millis(term.state().safety.live.catch_up_ms);
+    let order = term.order(operation.from, &operation.id);
+    let action = Action::WaitApplied(choice.must_apply.clone());
+    let acted = term.lead.hands.act(choice.node.clone(), order, action, bound).await;
+    match acted {
+        Some(Acted::Applied(true)) => {
+            journal.line(&choice.node, "applied", "applied everything received");
+            true
+        }
+        Some(Acted::Applied(false)) => {
+            journal.line(&choice.node, "applied", format!("not applied within {} s", bound.as_secs()));
+            false
+        }
+        other => {
+            journal.line(&choice.node, "applied", format!("cannot tell: {other:?}"));
+            false
+        }
+    }
+}
+
+/// Step 5: the next epoch, with its proof, the loss and the durability, in one commit.
+async fn grant(
+    term: &Term<'_>,
+    operation: &Operation,
+    choice: &Choice,
+    proof: Proof,
+    journal: &Journal,
+) -> Result<(), String> {
+    let next = NextGrant {
+        operation: operation.id.clone(),
+        from: operation.from,
+        node: choice.node.clone(),
+        proof,
+        loss: choice.loss.clone(),
+        durability: choice.durability.clone(),
+        ackers: choice.ackers.clone(),
+    };
+    term.lead.proposer.must(Change::Grant(next)).await?;
+    let epoch = operation.from.next();
+    journal.line(&term.lead.me, "grant", format!("epoch {epoch} is {}'s; {}", choice.node, choice.loss));
+    Ok(())
+}
+
+/// Step 6 happens at the candidate's guard. A candidate that is lost is found by the diagnosis, which supersedes this.
+async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> {
+    let mut states = term.lead.states.clone();
+    loop {
+        let opened = {
+            let state = states.borrow_and_update();
+            match &state.grant {
+                Some(grant) if grant.epoch == epoch && !state.is_revoked(epoch) => grant.opened_ms.is_some(),
+                _ => return Err("the epoch is over".into()),
+            }
+        };
+        if opened {
+            return Ok(());
+        }
+        if term.writer_is_lost() {
+            return Err("the candidate was lost before it opened".into());
+        }
+        let _or_look_again = timeout(Duration::from_millis(100), states.changed()).await;
+        term.still_leads().await?;
+    }
+}
+
+/// Step 7: every node repoints its own server; here it is only awaited, bounded.
+async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Journal) {
+    let deadline = Instant::now() + FOLLOW_WITHIN;
+    let mut missing = term.replicas_that_answer(writer);
+    while !missing.is_empty() && Instant::now() < deadline && term.state().epoch() == epoch {
+        let state = term.state();
+        let seen = term.lead.table.snapshot(&state);
+        let source = state.members.get(writer).and_then(|m| m.server.clone());
+        missing.retain(|node| {
+            let follows = seen.pulse(node).is_some_and(|(pulse, age)| {
+                let channel = pulse.channel.as_ref();
+                channel.is_some_and(|c| {
+                    Some(&c.source) == source.as_ref()
+                        && c.io_running
+                        && age <= FRESH
+                        && c.is_receiving(age, RECEIVING_WITHIN)
+                })
+            });
+            if follows {
+                journal.line(node, "follow", format!("{node} follows {writer}"));
+            }
+            !follows
+        });
+        if term.writer_is_lost() {
+            return;
+        }
+        let _or_look_again = timeout(Duration::from_millis(100), term.lead.table.changed()).await;
+    }
+}
+
+/// Step 8.
+async fn end(term: &Term<'_>, operation: &Operation) -> Result<(), String> {
+    let end = Change::End { operation: operation.id.clone(), ending: Ending::Done };
+    term.lead.proposer.must(end).await
+}
+
+/// Asks every data node, the old writer's too, at the same time. Whoever has been silent lately is asked as well, but
+/// not waited for.
+async fn ask_all(term: &Term<'_>, operation: &Operation, action: &Action, bound: Duration) -> Vec<Answer> {
+    let state = term.state();
+    let seen = term.lead.table.snapshot(&state);
+    let mut expected: BTreeSet<NodeName> = state
+        .data_nodes()
+        .map(|(n, _)| n)
+        .filter(|n| seen.of(n).is_some_and(|h| h.age <= FRESH))
+        .cloned()
+        .collect();
+    let mut asking: FuturesUnordered<_> = state
+        .data_nodes()
+        .map(|(node, _)| ask(term, operation, node.clone(), action.clone(), bound))
+        .collect();
+    let mut answers = Vec::new();
+    while let Some((node, answer)) = asking.next().await {
+        expected.remove(&node);
+        answers.extend(answer);
+        if expected.is_empty() {
+            break;
+        }
+    }
+    answers
+}
+
+async fn ask(
+    term: &Term<'_>,
+    operation: &Operation,
+    node: NodeName,
+    action: Action,
+    bound: Duration,
+) -> (NodeName, Option<Answer>) {
+    let order = term.order(operation.from, &operation.id);
+    let answer = match term.lead.hands.act(node.clone(), order, action, bound).await {
+        // An open server is no answer: it may have more in the next moment.
+        Some(Acted::Sets(sets)) if sets.closed => Some(Answer {
+            node: node.clone(),
+            received: sets.received,
+            executed: sets.executed,
+            still: sets.still,
+            delayed: sets.delayed,
+        }),
+        _ => None,
+    };
+    (node, answer)
+}

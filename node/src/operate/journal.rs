@@ -1,0 +1,51 @@
+//! The journal of an operation. Lines that gate nothing are committed in order, behind the operation's back.
+
+use tokio::sync::mpsc;
+use tracing::info;
+
+use super::propose::Proposer;
+use crate::state::{Change, NodeName, OperationId, Step, UnixMillis};
+
+/// Lines that may wait for their commit; a failover writes about a dozen.
+const WAITING: usize = 64;
+
+/// Writes the journal of one operation.
+pub(super) struct Journal {
+    operation: OperationId,
+    proposer: Proposer,
+    lines: mpsc::Sender<Step>,
+    writer: tokio::task::JoinHandle<()>,
+}
+
+impl Journal {
+    pub(super) fn new(operation: OperationId, proposer: Proposer) -> Self {
+        let (lines, mut waiting) = mpsc::channel::<Step>(WAITING);
+        let (id, by) = (operation.clone(), proposer.clone());
+        let writer = tokio::spawn(async move {
+            while let Some(step) = waiting.recv().await {
+                // A line that is lost is lost to people only; the steps that matter are commits of their own.
+                let _lost = by.change(Change::Journal { operation: id.clone(), step }).await;
+            }
+        });
+        Self { operation, proposer, lines, writer }
+    }
+
+    /// A line about now.
+    pub(super) fn line(&self, node: &NodeName, name: &str, detail: impl Into<String>) {
+        self.line_at(self.proposer.now_ms(), node, name, detail);
+    }
+
+    /// A line about an earlier moment.
+    pub(super) fn line_at(&self, at_ms: UnixMillis, node: &NodeName, name: &str, detail: impl Into<String>) {
+        let detail = detail.into();
+        info!(operation = %self.operation, %node, step = name, detail, "step");
+        let step = Step { at_ms, node: node.clone(), name: name.to_owned(), detail };
+        let _full_or_over = self.lines.try_send(step);
+    }
+
+    /// Waits until every line is committed; each commit is bounded.
+    pub(super) async fn finish(self) {
+        drop(self.lines);
+        let _ended = self.writer.await;
+    }
+}

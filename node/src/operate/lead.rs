@@ -1,0 +1,217 @@
+//! The leader's loop: look at what was seen, and do the one thing that is most urgent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use super::action::{Hands, Order};
+use super::propose::Proposer;
+use super::{failover, upkeep};
+use crate::consensus::Group;
+use crate::decide::diagnose::{FRESH, Lasting, diagnose};
+use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
+use crate::observe::Table;
+use crate::state::{Begin, Change, ClusterState, Epoch, Live, NodeName, OperationId};
+
+/// Without news, the leader looks again this often.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a majority may take to confirm the leadership.
+const CONFIRM: Duration = Duration::from_secs(1);
+/// After a step that failed: a leader without a majority must not spin.
+const AFTER_FAILURE: Duration = Duration::from_millis(200);
+
+/// What the leader works with.
+pub struct Lead {
+    /// This node.
+    pub me: NodeName,
+    /// The group.
+    pub group: Group,
+    /// What the nodes report.
+    pub table: Arc<Table>,
+    /// What other nodes can be asked to do.
+    pub hands: Arc<dyn Hands>,
+    /// Proposals in this node's name.
+    pub proposer: Proposer,
+    /// The replicated state, as applied here.
+    pub states: watch::Receiver<Arc<ClusterState>>,
+    /// What this node's file sets at any time.
+    pub live: watch::Receiver<Live>,
+    /// How long some conditions have lasted, for whoever asks why nothing happens.
+    pub lasting: watch::Sender<Lasting>,
+}
+
+/// One term of leading.
+pub(super) struct Term<'a> {
+    pub(super) lead: &'a Lead,
+    pub(super) number: u64,
+}
+
+impl Term<'_> {
+    pub(super) fn state(&self) -> Arc<ClusterState> {
+        self.lead.states.borrow().clone()
+    }
+
+    pub(super) fn order(&self, epoch: Epoch, operation: &OperationId) -> Order {
+        Order { term: self.number, epoch, operation: operation.0.clone() }
+    }
+
+    /// # Errors
+    /// When a majority does not confirm that this node still leads.
+    pub(super) async fn still_leads(&self) -> Result<(), String> {
+        self.lead.group.confirm_leadership(CONFIRM).await.map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Whether the diagnosis now calls for a failover of the current epoch.
+    pub(super) fn writer_is_lost(&self) -> bool {
+        let state = self.state();
+        let seen = self.lead.table.snapshot(&state);
+        matches!(diagnose(&state, &seen, Lasting::default()).writer, Writer::Lost(_))
+    }
+
+    /// Replicas that can be expected to follow the new writer.
+    pub(super) fn replicas_that_answer(&self, writer: &NodeName) -> Vec<NodeName> {
+        let state = self.state();
+        let seen = self.lead.table.snapshot(&state);
+        let answers = |n: &NodeName| seen.pulse(n).is_some_and(|(_, age)| age <= FRESH);
+        let wanted = |n: &&NodeName| **n != *writer && !state.out.contains_key(*n) && answers(n);
+        state.data_nodes().map(|(n, _)| n).filter(wanted).cloned().collect()
+    }
+}
+
+/// Since when conditions have lasted, by this leader's own observation.
+#[derive(Default)]
+struct Since {
+    epoch: Epoch,
+    unopened: Option<Instant>,
+    closed_by_hand: Option<Instant>,
+}
+
+impl Lead {
+    /// Leads whenever this node is the leader, until the group's handle ends.
+    pub async fn run(self) {
+        let mut leadership = self.group.leadership();
+        loop {
+            let now = leadership.borrow_and_update().clone();
+            if now.mine
+                && let Ok(number) = self.group.confirm_leadership(CONFIRM).await
+            {
+                info!(term = number, "leading");
+                // A fresh leader decides by what it is told from now on.
+                self.table.clear();
+                let over = async {
+                    let mut watching = self.group.leadership();
+                    let _ended = watching.wait_for(|l| !l.mine || l.term != now.term).await;
+                };
+                tokio::select! {
+                    () = self.lead(Term { lead: &self, number }) => {}
+                    () = over => info!(term = number, "no longer leading"),
+                }
+                continue;
+            }
+            if now.mine {
+                tokio::time::sleep(AFTER_FAILURE).await;
+            } else if leadership.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn lead(&self, term: Term<'_>) {
+        let mut states = self.states.clone();
+        let mut since = Since::default();
+        loop {
+            if let Err(why) = self.turn(&term, &mut since).await {
+                warn!(why, "a step of the leader failed");
+                tokio::time::sleep(AFTER_FAILURE).await;
+            }
+            let news = async {
+                tokio::select! {
+                    () = self.table.changed() => {}
+                    _ = states.changed() => {}
+                }
+            };
+            let _or_tick = timeout(TICK, news).await;
+        }
+    }
+
+    /// One turn: at most one operation or one piece of upkeep.
+    async fn turn(&self, term: &Term<'_>, since: &mut Since) -> Result<(), String> {
+        let state = term.state();
+        let live = *self.live.borrow();
+        if state.cluster.is_some() && state.safety.live != live {
+            return self.proposer.must(Change::Live(live)).await;
+        }
+        let seen = self.table.snapshot(&state);
+        let lasting = since.lasting(&state);
+        self.lasting.send_replace(lasting);
+        let diagnosis = diagnose(&state, &seen, lasting);
+        since.note(&diagnosis, &state);
+        if let Writer::Lost(lost) = &diagnosis.writer {
+            return self.begin_failover(term, &state, lost).await;
+        }
+        if let Some(operation) = &state.operation {
+            return failover::run(term, operation).await;
+        }
+        if diagnosis.writer == Writer::Serving {
+            return upkeep::run(term, &state, &seen).await;
+        }
+        Ok(())
+    }
+
+    /// Step 0: the intent. What holds it back is said once.
+    async fn begin_failover(
+        &self,
+        term: &Term<'_>,
+        state: &ClusterState,
+        lost: &WriterLost,
+    ) -> Result<(), String> {
+        let held = if !state.safety.live.automatic {
+            Some("automatic failover is switched off (failover.automatic)".to_owned())
+        } else {
+            let now = self.proposer.now_ms();
+            let pause = state.pause.as_ref().filter(|p| now < p.until_ms);
+            pause.map(|p| format!("paused by {}: {}", p.by, p.reason))
+        };
+        if let Some(why) = held {
+            let what = format!("no failover after {}", lost.kind);
+            let said = state.decisions.iter().rev().take(3).any(|d| d.what == what && d.why == why);
+            return if said { Ok(()) } else { self.proposer.must(Change::Decided { what, why }).await };
+        }
+        let operation = OperationId(self.proposer.draw_id());
+        info!(%operation, epoch = %state.epoch(), kind = %lost.kind, evidence = ?lost.evidence, "failover");
+        let begin = Begin {
+            operation: operation.clone(),
+            epoch: state.epoch(),
+            diagnosis: lost.kind.to_string(),
+            evidence: lost.evidence.clone(),
+            forced: None,
+            wanted: None,
+        };
+        self.proposer.must(Change::Begin(begin)).await?;
+        let begun = term.state().operation.clone().filter(|o| o.id == operation);
+        match begun {
+            Some(operation) => failover::run(term, &operation).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Since {
+    fn lasting(&mut self, state: &ClusterState) -> Lasting {
+        if self.epoch != state.epoch() {
+            *self = Self { epoch: state.epoch(), ..Self::default() };
+        }
+        let elapsed = |since: Option<Instant>| since.map_or(Duration::ZERO, |s| s.elapsed());
+        Lasting { unopened: elapsed(self.unopened), closed_by_hand: elapsed(self.closed_by_hand) }
+    }
+
+    fn note(&mut self, diagnosis: &Diagnosis, state: &ClusterState) {
+        let unopened = state.live_grant().is_some_and(|g| g.opened_ms.is_none());
+        self.unopened = unopened.then(|| self.unopened.unwrap_or_else(Instant::now));
+        let by_hand = diagnosis.troubles.iter().any(|t| matches!(t, Trouble::WriterClosedByHand(_)));
+        self.closed_by_hand = by_hand.then(|| self.closed_by_hand.unwrap_or_else(Instant::now));
+    }
+}

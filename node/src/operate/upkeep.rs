@@ -1,0 +1,76 @@
+//! What a healthy cluster still needs, one thing a turn.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::action::{Acted, Action};
+use super::lead::Term;
+use crate::decide::seen::Observations;
+use crate::decide::upkeep::{Upkeep, upkeep};
+use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason};
+
+/// Reading the writer's set while its commits wait: every one of these milliseconds is somebody's commit.
+const READ_WITHIN: Duration = Duration::from_millis(300);
+/// Making the writer wait, a handful of statements.
+const MAKE_WAIT_WITHIN: Duration = Duration::from_secs(2);
+/// One commit and its acknowledgement.
+const PROVE_WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observations) -> Result<(), String> {
+    let Some(need) = upkeep(state, seen, &term.lead.me) else { return Ok(()) };
+    let epoch = state.epoch();
+    match need {
+        Upkeep::Ackers { ackers, why } => {
+            info!(%epoch, why, "ackers");
+            term.lead.proposer.must(Change::Ackers { epoch, ackers, why }).await
+        }
+        Upkeep::Degrade(reason) => degrade(term, state, seen, reason).await,
+        Upkeep::RegainLossless { after } => regain(term, state, after).await,
+        Upkeep::Quarantine { node, extra } => {
+            warn!(%node, %extra, "quarantine");
+            term.lead.proposer.must(Change::TakeOut { node, reason: OutReason::Quarantine { extra } }).await
+        }
+        Upkeep::MoveLeadership(to) => {
+            info!(%to, "handing the leadership over, away from the writer's host");
+            term.lead.group.transfer_leadership(&to).await.map_err(|e| e.to_string())?;
+            // The new leader shows within an election; until then there is nothing to lead.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok(())
+        }
+    }
+}
+
+/// The writer's set is read while its commits still wait; only then may it go on.
+async fn degrade(
+    term: &Term<'_>,
+    state: &ClusterState,
+    seen: &Observations,
+    reason: DegradeReason,
+) -> Result<(), String> {
+    let writer = state.live_grant().map(|g| g.node.clone()).ok_or("no writer")?;
+    let order = term.order(state.epoch(), &OperationId("degrade".into()));
+    let read = term.lead.hands.act(writer.clone(), order, Action::ReadSets, READ_WITHIN).await;
+    let upto = match read {
+        Some(Acted::Sets(sets)) => Some(sets.executed),
+        _ => seen.pulse(&writer).map(|(p, _)| p.executed.clone()),
+    };
+    warn!(%writer, %reason, "not lossless from here on");
+    term.lead.proposer.must(Change::Degrade { epoch: state.epoch(), reason, upto }).await
+}
+
+/// The guard makes the server wait, one commit is seen acknowledged, and only then the group promises it.
+async fn regain(term: &Term<'_>, state: &ClusterState, after: u64) -> Result<(), String> {
+    let writer = state.live_grant().map(|g| g.node.clone()).ok_or("no writer")?;
+    let epoch = state.epoch();
+    let order = || term.order(epoch, &OperationId("lossless".into()));
+    for (action, within) in [(Action::MakeWait(after), MAKE_WAIT_WITHIN), (Action::ProveCommit, PROVE_WITHIN)]
+    {
+        match term.lead.hands.act(writer.clone(), order(), action, within).await {
+            Some(Acted::Done) => {}
+            other => return Err(format!("{writer} is not lossless yet: {other:?}")),
+        }
+    }
+    info!(%epoch, "lossless");
+    term.lead.proposer.must(Change::Lossless { epoch, after }).await
+}

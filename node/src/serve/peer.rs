@@ -1,0 +1,162 @@
+//! Answers the other nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_proto::peer::peer_server::Peer;
+use baton_proto::peer::{
+    ActReply, ActRequest, ExpiredReply, ExpiredRequest, GrantReply, GrantRequest, GreetReply, GreetRequest,
+    InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, ReportReply,
+    ReportRequest, Sender, StillReply, StillRequest,
+};
+use tonic::{Request, Response, Status};
+
+use crate::consensus::Group;
+use crate::decide::seen::Report;
+use crate::guard::{ExpiryAnswer, LeaseAnswer, LeaseRequest, Voter};
+use crate::identity::node_of;
+use crate::observe::Table;
+use crate::operate::Actor;
+use crate::operate::action::{Acted, Action, Order};
+use crate::operate::net::wait_expired;
+use crate::state::{Epoch, NodeName};
+
+/// No action takes longer; a caller that asks for more is mistaken.
+const BOUND_MAX: Duration = Duration::from_secs(600);
+/// No voter holds an answer back for longer.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The peer service of this node.
+pub struct PeerService {
+    /// Name of the cluster, that of the callers' certificates.
+    pub cluster: String,
+    /// The group.
+    pub group: Group,
+    /// This node as a voter.
+    pub voter: Arc<Voter>,
+    /// What the nodes report while this node leads.
+    pub table: Arc<Table>,
+    /// This node's own server; `None` on a witness.
+    pub actor: Option<Arc<Actor>>,
+}
+
+impl PeerService {
+    /// The caller's certificate and what it says of itself must agree.
+    fn caller<T>(&self, request: &Request<T>, sender: Option<&Sender>) -> Result<NodeName, Status> {
+        let name = node_of(request, &self.cluster)?;
+        match sender {
+            Some(sender) if sender.node == name => Ok(NodeName::from(name)),
+            Some(sender) => Err(Status::permission_denied(format!(
+                "the certificate is {name}'s, the request says {}: give each node its own certificate",
+                sender.node
+            ))),
+            None => Err(Status::invalid_argument("the request does not say who sends it")),
+        }
+    }
+
+    /// A member of this very group.
+    fn member<T>(&self, request: &Request<T>, sender: Option<&Sender>) -> Result<NodeName, Status> {
+        let caller = self.caller(request, sender)?;
+        self.group.check_sender(sender)?;
+        Ok(caller)
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    async fn raft(&self, request: Request<RaftRequest>) -> Result<Response<RaftReply>, Status> {
+        self.caller(&request, request.get_ref().sender.as_ref())?;
+        Ok(Response::new(self.group.serve_raft(request.into_inner()).await?))
+    }
+
+    async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
+        self.caller(&request, request.get_ref().sender.as_ref())?;
+        Ok(Response::new(self.group.serve_greet()))
+    }
+
+    async fn invite(&self, request: Request<InviteRequest>) -> Result<Response<InviteReply>, Status> {
+        self.caller(&request, request.get_ref().sender.as_ref())?;
+        Ok(Response::new(self.group.serve_invite(request.into_inner()).await?))
+    }
+
+    async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeReply>, Status> {
+        self.caller(&request, request.get_ref().sender.as_ref())?;
+        Ok(Response::new(self.group.serve_propose(request.into_inner()).await?))
+    }
+
+    async fn grant(&self, request: Request<GrantRequest>) -> Result<Response<GrantReply>, Status> {
+        let caller = self.member(&request, request.get_ref().sender.as_ref())?;
+        let request = request.into_inner();
+        let lease = LeaseRequest {
+            epoch: Epoch(request.epoch),
+            membership: request.membership_index,
+            length: Duration::from_millis(request.length_ms),
+            keeper_armed: request.keeper_armed,
+            hand_over: request.hand_over,
+        };
+        Ok(Response::new(match self.voter.grant(&caller, &lease).await {
+            LeaseAnswer::Granted => GrantReply { granted: true, ..GrantReply::default() },
+            LeaseAnswer::Refused { reason, membership } => GrantReply {
+                granted: false,
+                reason,
+                membership_index: membership.as_ref().map_or(0, |m| m.index),
+                membership_json: membership
+                    .map_or_else(Vec::new, |m| serde_json::to_vec(&m).unwrap_or_default()),
+            },
+        }))
+    }
+
+    async fn expired(&self, request: Request<ExpiredRequest>) -> Result<Response<ExpiredReply>, Status> {
+        self.member(&request, request.get_ref().sender.as_ref())?;
+        let request = request.into_inner();
+        let wait = Duration::from_millis(request.wait_ms).min(WAIT_MAX);
+        Ok(Response::new(match wait_expired(&self.voter, Epoch(request.epoch), wait).await {
+            ExpiryAnswer::Expired => ExpiredReply { expired: true, ..ExpiredReply::default() },
+            ExpiryAnswer::Left(left) => ExpiredReply {
+                expired: false,
+                reason: "its latest grant runs".into(),
+                left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1),
+            },
+            ExpiryAnswer::NotRevoked => ExpiredReply {
+                reason: "the revocation is not applied here".into(),
+                ..ExpiredReply::default()
+            },
+        }))
+    }
+
+    async fn still(&self, request: Request<StillRequest>) -> Result<Response<StillReply>, Status> {
+        self.member(&request, request.get_ref().sender.as_ref())?;
+        let granting = self.voter.still_grants(Epoch(request.get_ref().epoch));
+        Ok(Response::new(StillReply { granting }))
+    }
+
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportReply>, Status> {
+        let caller = self.member(&request, request.get_ref().sender.as_ref())?;
+        if !self.group.leadership().borrow().mine {
+            return Ok(Response::new(ReportReply { taken: false }));
+        }
+        let report: Report = serde_json::from_slice(&request.get_ref().json).map_err(malformed)?;
+        self.table.take(caller, report);
+        Ok(Response::new(ReportReply { taken: true }))
+    }
+
+    async fn act(&self, request: Request<ActRequest>) -> Result<Response<ActReply>, Status> {
+        self.member(&request, request.get_ref().sender.as_ref())?;
+        let request = request.into_inner();
+        let action: Action = serde_json::from_slice(&request.json).map_err(malformed)?;
+        let order = Order { term: request.term, epoch: Epoch(request.epoch), operation: request.operation };
+        let bound = Duration::from_millis(request.bound_ms).min(BOUND_MAX);
+        let acted = match &self.actor {
+            Some(actor) => actor.act(&order, action, bound).await,
+            None => Acted::Failed("this node is a witness".into()),
+        };
+        let json = serde_json::to_vec(&acted).map_err(|e| Status::internal(e.to_string()))?;
+        Ok(Response::new(ActReply { json }))
+    }
+}
+
+fn malformed(error: serde_json::Error) -> Status {
+    Status::invalid_argument(format!(
+        "the message cannot be read: {error}; do both nodes run releases that may run together?"
+    ))
+}

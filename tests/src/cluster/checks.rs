@@ -1,0 +1,139 @@
+//! What has to be true before a scenario and after it, asked of Baton and of the servers themselves.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use baton_node::gtid::GtidSet;
+use baton_proto::control::StatusReply;
+
+use super::Cluster;
+use crate::sandbox::{Dialect, Ledger, Server, replication, until};
+
+/// How long replicas may take to apply the last writes.
+const CAUGHT_UP: Duration = Duration::from_secs(15);
+/// How long Baton may take to judge a server that returned.
+const JUDGED: Duration = Duration::from_secs(45);
+
+/// What became of a writer that lost its role and came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReturnOfOldWriter {
+    /// It had nothing that the new writer lacks, and follows it.
+    Follows,
+    /// It had these transactions of its own, and is out.
+    Quarantined(String),
+}
+
+impl Cluster {
+    /// The check before a fault: Baton calls the cluster settled, and the servers agree. Returns the status.
+    ///
+    /// # Errors
+    /// What is not as it should be.
+    pub async fn pre_flight(&self) -> Result<StatusReply> {
+        let status = self.settled().await?;
+        self.servers_agree(&status, &[]).await.context("before the fault")?;
+        Ok(status)
+    }
+
+    /// The check after a fault and its end: the roles are settled, replication runs, no acknowledged row is lost, no
+    /// refused row is there, on the writer and on every replica; only the writer is open. The nodes named may be out.
+    ///
+    /// # Errors
+    /// What is not as it should be.
+    pub async fn post_check(&self, ledger: &Ledger, out: &[&str]) -> Result<StatusReply> {
+        let status = self.settled_without(out).await?;
+        let checks = async {
+            self.servers_agree(&status, out).await?;
+            self.rows_are_right(&status.writer, ledger).await?;
+            for name in self.data_nodes().filter(|name| *name != status.writer && !out.contains(name)) {
+                let look = async || {
+                    self.rows_are_right(name, ledger).await?;
+                    Ok(Some(()))
+                };
+                until("a replica to have every row", CAUGHT_UP, look).await?;
+            }
+            Ok(())
+        };
+        checks.await.map_err(|error: anyhow::Error| self.explained(error.context("after the fault")))?;
+        Ok(status)
+    }
+
+    /// The rows that were acknowledged are the rows that this node's server has.
+    async fn rows_are_right(&self, name: &str, ledger: &Ledger) -> Result<()> {
+        let found = ledger.found(self.server(name)?).await?;
+        ensure!(
+            found.lost.is_empty() && found.refused.is_empty() && found.doubled == 0,
+            "{name}: {} rows, acknowledged and lost {:?}, refused and there {:?}, doubled {}",
+            found.rows,
+            found.lost,
+            found.refused,
+            found.doubled
+        );
+        Ok(())
+    }
+
+    /// The writer alone is open, and the others stream from it.
+    async fn servers_agree(&self, status: &StatusReply, out: &[&str]) -> Result<()> {
+        for name in self.data_nodes() {
+            let server = self.server(name)?;
+            if out.contains(&name) && server.pid().is_none() {
+                continue;
+            }
+            let open = is_open(server).await?;
+            ensure!(open == (name == status.writer), "{name}: open is {open}, and the writer is {}", status.writer);
+            if name != status.writer && !out.contains(&name) {
+                replication::streaming(server).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until Baton has judged a writer that lost its role, was started again and has its network back, and says
+    /// whether it judged as it should by the transactions of both.
+    ///
+    /// # Errors
+    /// When it admitted a server with transactions of its own, quarantined one without, or did neither in time.
+    pub async fn old_writer_returns(&self, old: &str) -> Result<ReturnOfOldWriter> {
+        let judged = self.reaches("the old writer to be judged", JUDGED, |status| {
+            let node = status.nodes.iter().find(|node| node.name == old);
+            node.is_some_and(|node| node.role == "out" || (node.role == "replica" && node.acker && node.replicating))
+        });
+        let status = judged.await?;
+        // The old one first: what the writer commits meanwhile is no fault of it.
+        let of_old = executed(self.server(old)?).await?;
+        let of_writer = executed(self.server(&status.writer)?).await?;
+        let extra = of_old.subtract(&of_writer)?;
+        let is_out = status.nodes.iter().any(|node| node.name == old && node.role == "out");
+        match (extra.is_empty(), is_out) {
+            (true, false) => Ok(ReturnOfOldWriter::Follows),
+            (false, true) => Ok(ReturnOfOldWriter::Quarantined(extra.to_string())),
+            (true, true) => bail!("{old} has nothing of its own and is out: {of_old} in {of_writer}"),
+            (false, false) => bail!("{old} was admitted with transactions of its own: {extra}"),
+        }
+    }
+}
+
+/// Whether a server accepts writes.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn is_open(server: &Server) -> Result<bool> {
+    let rows: Vec<bool> = server.query("SELECT NOT @@GLOBAL.read_only").await?;
+    rows.first().copied().context("no answer")
+}
+
+/// The GTID set of what a server has committed, who wrote it included.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn executed(server: &Server) -> Result<GtidSet> {
+    let query = match server.dialect() {
+        Dialect::MySql => "SELECT @@GLOBAL.gtid_executed",
+        Dialect::MariaDb => "SELECT @@GLOBAL.gtid_binlog_state",
+    };
+    let rows: Vec<String> = server.query(query).await?;
+    let text = rows.first().context("no answer")?;
+    Ok(match server.dialect() {
+        Dialect::MySql => GtidSet::parse_mysql(text)?,
+        Dialect::MariaDb => GtidSet::parse_mariadb_state(text)?,
+    })
+}

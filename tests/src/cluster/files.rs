@@ -1,0 +1,83 @@
+//! The files of a cluster: one configuration for all nodes, passwords, certificates.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use super::{ClusterOptions, NAME, PEER_PORT, READER_PORT, WRITER_PORT};
+use crate::sandbox::{Account, SERVER_PORT, Sandbox};
+
+/// Paths of what was written.
+#[derive(Debug)]
+pub(super) struct Files {
+    config: PathBuf,
+    certificates: PathBuf,
+}
+
+impl Files {
+    /// Writes all of them below the sandbox's folder.
+    pub(super) fn write(sandbox: &Sandbox, options: &ClusterOptions) -> Result<Self> {
+        let root = sandbox.root();
+        let names = options.layout.names();
+        let certificates = root.join("tls");
+        let nodes = names.map(str::to_owned);
+        batonctl::certs::make_all(NAME, &nodes, "admin", &certificates, false, Timestamp::now())?;
+        secret(&root.join("baton.password"), Account::BATON.password)?;
+        secret(&root.join("repl.password"), Account::REPL.password)?;
+        for (host, name) in sandbox.hosts().iter().zip(names) {
+            // A host's folder is named after the host: this is how `{node}` finds it.
+            symlink(host.folder(), root.join(name))?;
+            fs::create_dir_all(host.folder().join("baton/data"))?;
+            fs::create_dir_all(host.folder().join("baton/run"))?;
+        }
+        let config = root.join("baton.toml");
+        fs::write(&config, text(sandbox, options)).with_context(|| format!("cannot write {}", config.display()))?;
+        Ok(Self { config, certificates })
+    }
+
+    pub(super) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    pub(super) fn certificate(&self, name: &str) -> PathBuf {
+        self.certificates.join(name)
+    }
+}
+
+fn secret(path: &Path, password: &str) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{password}")?;
+    Ok(())
+}
+
+fn text(sandbox: &Sandbox, options: &ClusterOptions) -> String {
+    let root = sandbox.root().display();
+    let mut text = format!("[cluster]\nname = \"{NAME}\"\n");
+    for (index, (host, name)) in sandbox.hosts().iter().zip(options.layout.names()).enumerate() {
+        let address = host.address();
+        let _ = write!(text, "\n[[node]]\nname = \"{name}\"\npeer = \"{address}:{PEER_PORT}\"\n");
+        if index < options.layout.servers() {
+            let _ = writeln!(text, "server = \"{address}:{SERVER_PORT}\"");
+        }
+    }
+    let _ = write!(
+        text,
+        "\n[server]\nuser = \"{user}\"\npassword_file = \"{root}/baton.password\"\n\
+         replication_user = \"{repl}\"\nreplication_password_file = \"{root}/repl.password\"\n\
+         socket = \"{root}/{{node}}/mysqld.sock\"\n\
+         \n[router]\nwriter_listen = \"0.0.0.0:{WRITER_PORT}\"\nreader_listen = \"0.0.0.0:{READER_PORT}\"\n\
+         \n[tls]\nca = \"{root}/tls/ca.pem\"\ncert = \"{root}/tls/{{node}}.pem\"\nkey = \"{root}/tls/{{node}}.key\"\n\
+         \n[paths]\ndata = \"{root}/{{node}}/baton/data\"\nrun = \"{root}/{{node}}/baton/run\"\n",
+        user = Account::BATON.user,
+        repl = Account::REPL.user,
+    );
+    if !options.failover.is_empty() {
+        let _ = write!(text, "\n[failover]\n{}\n", options.failover.join("\n"));
+    }
+    text
+}

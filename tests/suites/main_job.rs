@@ -1,0 +1,306 @@
+//! The main job on real servers, both dialects: a fault, what Baton makes of it, and that nothing is lost.
+//!
+//! Every scenario begins with a check that all is well and ends with one: roles, replication, rows acknowledged = rows
+//! found on every server, and never two servers open at once.
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use baton_proto::control::StatusReply;
+use baton_tests::cluster::{
+    Cluster, ClusterOptions, Layout, OpenWatch, ReturnOfOldWriter, is_open,
+};
+use baton_tests::sandbox::{Account, Dialect, Hosts, Ledger, LedgerOptions, Outcome, until};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, OptsBuilder};
+use rustix::process::Signal;
+
+const SOON: Duration = Duration::from_secs(10);
+/// The longest write outage that a test lets pass, on a machine that does other things beside it. How long it should be
+/// stands in docs/benchmarks.md.
+const OUTAGE: Duration = Duration::from_secs(5);
+/// The same where the writer stays.
+const GAP: Duration = Duration::from_secs(1);
+
+/// A test of each dialect for a scenario.
+macro_rules! scenario {
+    ($name:ident, $mysql:ident, $mariadb:ident) => {
+        #[tokio::test]
+        async fn $mysql() -> Result<()> {
+            $name(Dialect::MySql).await
+        }
+
+        #[tokio::test]
+        async fn $mariadb() -> Result<()> {
+            $name(Dialect::MariaDb).await
+        }
+    };
+}
+
+scenario!(primary_dies, mysql_primary_dies, mariadb_primary_dies);
+scenario!(replica_dies, mysql_replica_dies, mariadb_replica_dies);
+scenario!(
+    leader_and_primary_die_together,
+    mysql_leader_and_primary_die_together,
+    mariadb_leader_and_primary_die_together
+);
+scenario!(primary_is_cut_off, mysql_primary_is_cut_off, mariadb_primary_is_cut_off);
+scenario!(fencing_closes_for_all, mysql_fencing_closes_for_all, mariadb_fencing_closes_for_all);
+scenario!(
+    adoption_and_release_refuse_no_write,
+    mysql_adoption_and_release_refuse_no_write,
+    mariadb_adoption_and_release_refuse_no_write
+);
+
+/// The primary's server is killed: a replica takes over, clients come back through the routers by themselves, and the
+/// dead server follows when it is started again, unless it has transactions of its own.
+async fn primary_dies(dialect: Dialect) -> Result<()> {
+    let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
+    let before = cluster.pre_flight().await?;
+    let watch = OpenWatch::start(&cluster);
+    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
+    writes_go_on(&cluster, &ledger).await?;
+
+    let old = before.writer.clone();
+    let killed = Instant::now();
+    cluster.server(&old)?.kill(Signal::KILL)?;
+    cluster.server_mut(&old)?.wait_exit(SOON).await?;
+    let after = cluster.moved_from(&old).await?;
+    ensure!(after.epoch == before.epoch + 1, "one failover, one epoch: {} after {}", after.epoch, before.epoch);
+    writes_go_on(&cluster, &ledger).await?;
+
+    cluster.server_mut(&old)?.start().await?;
+    let out = comes_back(&cluster, &old).await?;
+    writes_go_on(&cluster, &ledger).await?;
+    ledger.stop().await;
+    ensure!(ledger.gap_after(killed) < OUTAGE, "writes were out for {:?}", ledger.gap_after(killed));
+
+    let operation = cluster.operation_from(before.epoch).await?;
+    ensure!(operation.kind == "failover" && operation.to_node == after.writer, "{operation:#?}");
+    ensure!(operation.proof.contains("gone"), "a process that was seen to exit is the proof: {operation:#?}");
+    ensure!(!operation.steps.is_empty() && !operation.evidence.is_empty(), "{operation:#?}");
+    cluster.post_check(&ledger, &refs(&out)).await?;
+    watch.never_two()
+}
+
+/// A replica's server is killed: the primary serves on, no session is cut.
+async fn replica_dies(dialect: Dialect) -> Result<()> {
+    let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
+    let before = cluster.pre_flight().await?;
+    let watch = OpenWatch::start(&cluster);
+    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
+    writes_go_on(&cluster, &ledger).await?;
+
+    let replica = cluster.data_nodes().find(|name| *name != before.writer).unwrap();
+    let killed = Instant::now();
+    cluster.server(replica)?.kill(Signal::KILL)?;
+    cluster.server_mut(replica)?.wait_exit(SOON).await?;
+    let seen = cluster.reaches("the replica to be missed", SOON, |status| {
+        status.nodes.iter().any(|node| node.name == replica && !node.server_answers)
+    });
+    seen.await?;
+    writes_go_on(&cluster, &ledger).await?;
+    cluster.server_mut(replica)?.start().await?;
+    cluster.settled().await?;
+    writes_go_on(&cluster, &ledger).await?;
+    ledger.stop().await;
+
+    ensure!(ledger.gap_after(killed) < GAP, "writes paused for {:?}", ledger.gap_after(killed));
+    no_session_was_cut(&ledger)?;
+    let after = cluster.post_check(&ledger, &[]).await?;
+    ensure!((after.epoch, &after.writer) == (before.epoch, &before.writer), "the writer moved");
+    watch.never_two()
+}
+
+/// The host with both the group's leader and the writer loses its power: an election first, then the failover.
+async fn leader_and_primary_die_together(dialect: Dialect) -> Result<()> {
+    let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
+    cluster.pre_flight().await?;
+    // Leadership leaves the writer's host by itself. It comes there for a moment when the leader's daemon dies and the
+    // writer's stands for election before the other.
+    let writer = cluster.ctl().status().await?.writer;
+    let node = cluster.node_mut(&writer)?;
+    node.set("raft.election_min", "300ms");
+    node.set("raft.election_max", "320ms");
+    node.restart().await?;
+    let before = cluster.pre_flight().await?;
+    ensure!(before.writer == writer, "a restarted daemon lost the role");
+    ensure!(before.leader != writer, "the leader stays on the writer's host");
+    let watch = OpenWatch::start(&cluster);
+    let mut ledger = cluster.ledger(&[&writer], LedgerOptions::default());
+    writes_go_on(&cluster, &ledger).await?;
+
+    let leader = before.leader.clone();
+    cluster.node_mut(&leader)?.kill().await?;
+    let host = cluster.host(&writer)?.clone();
+    until("the writer's node to lead", SOON, async || {
+        Ok((cluster.ctl().status_of(&host).await?.leader == writer).then_some(()))
+    })
+    .await?;
+    let died = Instant::now();
+    host.power_off().await?;
+    cluster.node_mut(&leader)?.start()?;
+    let after = cluster.moved_from(&writer).await?;
+    ensure!(after.epoch > before.epoch && after.term > before.term, "{after:#?}");
+    writes_go_on(&cluster, &ledger).await?;
+
+    cluster.power_on(&writer).await?;
+    let out = comes_back(&cluster, &writer).await?;
+    ledger.stop().await;
+    ensure!(ledger.gap_after(died) < 2 * OUTAGE, "writes were out for {:?}", ledger.gap_after(died));
+    cluster.post_check(&ledger, &refs(&out)).await?;
+    watch.never_two()
+}
+
+/// The primary's host is cut off from everybody. It closes by itself (or is killed at the end of its lease) before the
+/// other side opens; healed, its server follows, unless it has transactions of its own.
+async fn primary_is_cut_off(dialect: Dialect) -> Result<()> {
+    if let Err(reason) = Hosts::available() {
+        eprintln!("skipped: {reason}");
+        return Ok(());
+    }
+    let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
+    let before = cluster.pre_flight().await?;
+    let old = before.writer.clone();
+    let watch = OpenWatch::start(&cluster);
+    let mut ledger = cluster.ledger(&[&old], LedgerOptions::default());
+    writes_go_on(&cluster, &ledger).await?;
+
+    let host = cluster.host(&old)?.clone();
+    let cut = Instant::now();
+    host.cut().await?;
+    let after = cluster.moved_from(&old).await?;
+    ensure!(after.epoch == before.epoch + 1, "one failover, one epoch: {} after {}", after.epoch, before.epoch);
+    let dead = cluster.server_mut(&old)?.exited()?.is_some();
+    ensure!(dead || !is_open(cluster.server(&old)?).await?, "the server that was cut off is open");
+    writes_go_on(&cluster, &ledger).await?;
+    host.heal().await?;
+    if cluster.server_mut(&old)?.exited()?.is_some() {
+        cluster.server_mut(&old)?.start().await?;
+    }
+    let out = comes_back(&cluster, &old).await?;
+    writes_go_on(&cluster, &ledger).await?;
+    ledger.stop().await;
+    ensure!(ledger.gap_after(cut) < 2 * OUTAGE, "writes were out for {:?}", ledger.gap_after(cut));
+    cluster.post_check(&ledger, &refs(&out)).await?;
+    watch.never_two()
+}
+
+/// A forced failover away from a healthy writer: both flags are set on it, its sessions are gone, and a write is refused.
+async fn fencing_closes_for_all(dialect: Dialect) -> Result<()> {
+    let cluster = Cluster::managed(ClusterOptions::new(dialect).layout(Layout::TwoServersAndWitness)).await?;
+    let before = cluster.pre_flight().await?;
+    let watch = OpenWatch::start(&cluster);
+    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
+    writes_go_on(&cluster, &ledger).await?;
+
+    // A session past the router, in the middle of a transaction.
+    let old = cluster.server(&before.writer)?;
+    let mut session = application(&cluster, &before.writer).await?;
+    session.query_drop("BEGIN").await?;
+    let insert = "INSERT INTO app.writes (client, seq, at_us) VALUES (-1, 1, 1)";
+    session.query_drop(insert).await?;
+
+    let to = cluster.data_nodes().find(|name| *name != before.writer).unwrap();
+    cluster.ctl().force_failover(to, "fencing is tested").await.map_err(|error| cluster.explained(error))?;
+    let after = cluster.moved_from(&before.writer).await?;
+    ensure!(after.writer == to && after.epoch == before.epoch + 1, "{after:#?}");
+    let flags: &[&str] = match dialect {
+        Dialect::MySql => &["read_only", "super_read_only"],
+        Dialect::MariaDb => &["read_only"],
+    };
+    for flag in flags {
+        ensure!(old.query::<bool>(&format!("SELECT @@GLOBAL.{flag}")).await? == [true], "{flag} is off");
+    }
+    ensure!(session.query_drop("COMMIT").await.is_err(), "a session survived the fence");
+    let mut session = application(&cluster, &before.writer).await?;
+    let refused = session.query_drop(insert).await;
+    ensure!(matches!(&refused, Err(Error::Server(error)) if error.code == 1290), "{refused:?}");
+    session.disconnect().await?;
+
+    writes_go_on(&cluster, &ledger).await?;
+    let out = comes_back(&cluster, &before.writer).await?;
+    ledger.stop().await;
+    cluster.post_check(&ledger, &refs(&out)).await?;
+    let rows: Vec<i64> = cluster.server(to)?.query("SELECT COUNT(*) FROM app.writes WHERE client = -1").await?;
+    ensure!(rows == [0], "a transaction that was never committed is there");
+    watch.never_two()
+}
+
+/// A production cluster without semi-sync is adopted and given back, while an application writes straight to its primary:
+/// no write is refused, no session cut, and the primary stays open.
+async fn adoption_and_release_refuse_no_write(dialect: Dialect) -> Result<()> {
+    let options = ClusterOptions { semi_sync: false, ..ClusterOptions::new(dialect) };
+    let cluster = Cluster::observing(options).await?;
+    let primary = cluster.server("db1")?;
+    let watch = OpenWatch::start(&cluster);
+    let mut ledger =
+        Ledger::start(cluster.sandbox().client(), &[primary.address()], LedgerOptions::default());
+    writes_go_on(&cluster, &ledger).await?;
+    let observing = cluster.ctl().status().await?;
+    ensure!(observing.phase == "observing" && observing.epoch == 0, "{observing:#?}");
+
+    let began = Instant::now();
+    cluster.ctl().adopt("db1").await.map_err(|error| cluster.explained(error))?;
+    let adopted = cluster.pre_flight().await?;
+    ensure!((adopted.epoch, adopted.writer.as_str()) == (1, "db1"), "{adopted:#?}");
+    writes_go_on(&cluster, &ledger).await?;
+    ensure!(cluster.node("db1")?.keeper().is_some(), "no keeper runs beside the writer");
+
+    cluster.ctl().release("release is tested").await.map_err(|error| cluster.explained(error))?;
+    cluster.reaches("the release", SOON, |status: &StatusReply| status.phase == "observing").await?;
+    writes_go_on(&cluster, &ledger).await?;
+    ensure!(is_open(primary).await?, "the release closed the primary");
+    ledger.stop().await;
+
+    no_session_was_cut(&ledger)?;
+    let faults: Vec<_> =
+        ledger.writes().into_iter().filter(|write| write.outcome != Outcome::Acknowledged).collect();
+    ensure!(faults.is_empty(), "not acknowledged: {faults:?}");
+    ensure!(ledger.gap_after(began) < GAP, "writes paused for {:?}", ledger.gap_after(began));
+    let found = ledger.found(primary).await?;
+    ensure!(found.lost.is_empty() && found.doubled == 0, "{found:?}");
+    watch.never_two()
+}
+
+/// Waits for more acknowledged writes.
+async fn writes_go_on(cluster: &Cluster, ledger: &Ledger) -> Result<()> {
+    let before = ledger.acknowledged();
+    let more = async || Ok((ledger.acknowledged() >= before + 50).then_some(()));
+    until("more acknowledged writes", SOON, more).await.map_err(|error| cluster.explained(error))
+}
+
+/// The old writer is back and judged; those that are out, for the checks that follow.
+async fn comes_back(cluster: &Cluster, old: &str) -> Result<Vec<String>> {
+    Ok(match cluster.old_writer_returns(old).await? {
+        ReturnOfOldWriter::Follows => Vec::new(),
+        ReturnOfOldWriter::Quarantined(extra) => {
+            eprintln!("{old} is out, it alone has {extra}");
+            vec![old.to_owned()]
+        }
+    })
+}
+
+fn refs(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+fn no_session_was_cut(ledger: &Ledger) -> Result<()> {
+    let sessions = LedgerOptions::default().sessions;
+    ensure!(ledger.connections() == sessions, "{} connections of {sessions} sessions", ledger.connections());
+    Ok(())
+}
+
+/// An application's session straight to the server of a node, not through a router.
+async fn application(cluster: &Cluster, name: &str) -> Result<Conn> {
+    let Account { user, password, .. } = Account::APP;
+    let address = cluster.server(name)?.address();
+    let options = OptsBuilder::default()
+        .ip_or_hostname(address.ip().to_string())
+        .tcp_port(address.port())
+        .prefer_socket(false)
+        .user(Some(user))
+        .pass(Some(password));
+    cluster.sandbox().client().run(async move { Ok(Conn::new(options).await?) }).await
+}
