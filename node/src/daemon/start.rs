@@ -351,7 +351,6 @@ impl Daemon {
             table: Arc::clone(&shared.table),
             hands: Arc::clone(&hands),
             proposer: shared.proposer.clone(),
-            states: shared.states.clone(),
             live: shared.live.subscribe(),
             lasting: shared.lasting.clone(),
         };
