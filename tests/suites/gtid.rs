@@ -21,10 +21,12 @@ const TAGS: [&str; 3] = ["", "backup", "a_long_tag_of_thirty_two_letters"];
 
 #[tokio::test]
 async fn mysql_answers_as_we_do() -> Result<()> {
-    let sandbox = Sandbox::new(SandboxOptions { servers: 1, hosts: 1, ..SandboxOptions::new(Dialect::MySql) }).await?;
+    let sandbox =
+        Sandbox::new(SandboxOptions { servers: 1, hosts: 1, ..SandboxOptions::new(Dialect::MySql) }).await?;
     let servers = sandbox.servers().await?;
     let mut connection = servers[0].connect().await?;
-    let has_tags = ask::<Option<i64>>(&mut connection, &format!("SELECT GTID_SUBSET('{}:tag:1', '')", SERVERS[0])).await;
+    let has_tags =
+        ask::<Option<i64>>(&mut connection, &format!("SELECT GTID_SUBSET('{}:tag:1', '')", SERVERS[0])).await;
     let tags = if has_tags.is_ok() { &TAGS[..] } else { &TAGS[..1] };
     for seed in 0..QUESTIONS {
         let random = &mut StdRng::seed_from_u64(seed);
@@ -35,12 +37,17 @@ async fn mysql_answers_as_we_do() -> Result<()> {
         let subset: i64 = ask(&mut connection, &format!("SELECT GTID_SUBSET('{left}', '{right}')")).await?;
         ensure!(ours_right.contains(&ours_left)? == (subset == 1), "GTID_SUBSET says {subset}: {}", both());
 
-        let rest: String = ask(&mut connection, &format!("SELECT GTID_SUBTRACT('{left}', '{right}')")).await?;
+        let rest: String =
+            ask(&mut connection, &format!("SELECT GTID_SUBTRACT('{left}', '{right}')")).await?;
         let ours = ours_left.subtract(&ours_right)?;
         ensure!(GtidSet::parse_mysql(&rest)? == ours, "GTID_SUBTRACT says {rest}\nours: {ours}\n{}", both());
         // The server reads what we print, and finds it equal to its own.
         let question = format!("SELECT GTID_SUBSET('{ours}', '{rest}') AND GTID_SUBSET('{rest}', '{ours}')");
-        ensure!(ask::<i64>(&mut connection, &question).await? == 1, "we print {ours}, it prints {rest}: {}", both());
+        ensure!(
+            ask::<i64>(&mut connection, &question).await? == 1,
+            "we print {ours}, it prints {rest}: {}",
+            both()
+        );
 
         let union = ours_left.union(&ours_right)?;
         let question = format!(

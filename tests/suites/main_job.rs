@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use baton_proto::control::StatusReply;
-use baton_tests::cluster::{
-    Cluster, ClusterOptions, Layout, OpenWatch, ReturnOfOldWriter, is_open,
-};
+use baton_tests::cluster::{Cluster, ClusterOptions, Layout, OpenWatch, ReturnOfOldWriter, is_open};
 use baton_tests::sandbox::{Account, Dialect, Hosts, Ledger, LedgerOptions, Outcome, until};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
@@ -67,7 +65,12 @@ async fn primary_dies(dialect: Dialect) -> Result<()> {
     cluster.server(&old)?.kill(Signal::KILL)?;
     cluster.server_mut(&old)?.wait_exit(SOON).await?;
     let after = cluster.moved_from(&old).await?;
-    ensure!(after.epoch == before.epoch + 1, "one failover, one epoch: {} after {}", after.epoch, before.epoch);
+    ensure!(
+        after.epoch == before.epoch + 1,
+        "one failover, one epoch: {} after {}",
+        after.epoch,
+        before.epoch
+    );
     writes_go_on(&cluster, &ledger).await?;
 
     cluster.server_mut(&old)?.start().await?;
@@ -171,7 +174,12 @@ async fn primary_is_cut_off(dialect: Dialect) -> Result<()> {
     let cut = Instant::now();
     host.cut().await?;
     let after = cluster.moved_from(&old).await?;
-    ensure!(after.epoch == before.epoch + 1, "one failover, one epoch: {} after {}", after.epoch, before.epoch);
+    ensure!(
+        after.epoch == before.epoch + 1,
+        "one failover, one epoch: {} after {}",
+        after.epoch,
+        before.epoch
+    );
     let dead = cluster.server_mut(&old)?.exited()?.is_some();
     ensure!(dead || !is_open(cluster.server(&old)?).await?, "the server that was cut off is open");
     writes_go_on(&cluster, &ledger).await?;
@@ -192,9 +200,8 @@ async fn fencing_closes_for_all(dialect: Dialect) -> Result<()> {
     let cluster = Cluster::managed(ClusterOptions::new(dialect).layout(Layout::TwoServersAndWitness)).await?;
     let before = cluster.pre_flight().await?;
     let watch = OpenWatch::start(&cluster);
-    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
-    writes_go_on(&cluster, &ledger).await?;
 
+    // No load: a commit that waits for its acker would block the close, and then the fence is the keeper's SIGKILL.
     // A session past the router, in the middle of a transaction.
     let old = cluster.server(&before.writer)?;
     let mut session = application(&cluster, &before.writer).await?;
@@ -219,11 +226,13 @@ async fn fencing_closes_for_all(dialect: Dialect) -> Result<()> {
     ensure!(matches!(&refused, Err(Error::Server(error)) if error.code == 1290), "{refused:?}");
     session.disconnect().await?;
 
+    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
     writes_go_on(&cluster, &ledger).await?;
     let out = comes_back(&cluster, &before.writer).await?;
     ledger.stop().await;
     cluster.post_check(&ledger, &refs(&out)).await?;
-    let rows: Vec<i64> = cluster.server(to)?.query("SELECT COUNT(*) FROM app.writes WHERE client = -1").await?;
+    let rows: Vec<i64> =
+        cluster.server(to)?.query("SELECT COUNT(*) FROM app.writes WHERE client = -1").await?;
     ensure!(rows == [0], "a transaction that was never committed is there");
     watch.never_two()
 }

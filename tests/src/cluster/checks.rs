@@ -79,7 +79,11 @@ impl Cluster {
                 continue;
             }
             let open = is_open(server).await?;
-            ensure!(open == (name == status.writer), "{name}: open is {open}, and the writer is {}", status.writer);
+            ensure!(
+                open == (name == status.writer),
+                "{name}: open is {open}, and the writer is {}",
+                status.writer
+            );
             if name != status.writer && !out.contains(&name) {
                 replication::streaming(server).await?;
             }
@@ -95,7 +99,9 @@ impl Cluster {
     pub async fn old_writer_returns(&self, old: &str) -> Result<ReturnOfOldWriter> {
         let judged = self.reaches("the old writer to be judged", JUDGED, |status| {
             let node = status.nodes.iter().find(|node| node.name == old);
-            node.is_some_and(|node| node.role == "out" || (node.role == "replica" && node.acker && node.replicating))
+            node.is_some_and(|node| {
+                node.role == "out" || (node.role == "replica" && node.acker && node.replicating)
+            })
         });
         let status = judged.await?;
         // The old one first: what the writer commits meanwhile is no fault of it.

@@ -106,7 +106,11 @@ impl Ctl {
     /// When there is none, or no node answers.
     pub async fn operation_from(&self, epoch: u64) -> Result<Operation> {
         let over = |operation: &Operation| operation.from_epoch == epoch && operation.outcome == "done";
-        self.history(20).await?.into_iter().find(over).with_context(|| format!("nothing ended epoch {epoch} yet"))
+        self.history(20)
+            .await?
+            .into_iter()
+            .find(over)
+            .with_context(|| format!("nothing ended epoch {epoch} yet"))
     }
 
     /// `batonctl why`.
@@ -123,6 +127,14 @@ impl Ctl {
     /// When no node answers.
     pub async fn check(&self) -> Result<CheckReply> {
         self.ask(&["check"], QUESTION).await
+    }
+
+    /// `batonctl adopt --dry-run`: what it would change, and what stands in its way.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn adoption_plan(&self, writer: &str) -> Result<AdoptReply> {
+        self.ask(&["adopt", "--writer", writer, "--dry-run"], QUESTION).await
     }
 
     /// `batonctl adopt`.

@@ -36,7 +36,8 @@ impl Files {
             fs::create_dir_all(host.folder().join("baton/run"))?;
         }
         let config = root.join("baton.toml");
-        fs::write(&config, text(sandbox, options)).with_context(|| format!("cannot write {}", config.display()))?;
+        fs::write(&config, text(sandbox, options))
+            .with_context(|| format!("cannot write {}", config.display()))?;
         Ok(Self { config, certificates })
     }
 

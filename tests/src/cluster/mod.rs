@@ -29,7 +29,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::sandbox::{Dialect, Host, Hosts, Ledger, LedgerOptions, Sandbox, SandboxOptions, Server, replication};
+use crate::sandbox::{
+    Dialect, Host, Hosts, Ledger, LedgerOptions, Sandbox, SandboxOptions, Server, replication,
+};
 
 pub use checks::{ReturnOfOldWriter, executed, is_open};
 pub use ctl::Ctl;
@@ -168,7 +170,9 @@ impl Cluster {
     pub fn can_cut(&self) -> Result<(), String> {
         match self.sandbox.client().namespace() {
             Some(_) => Ok(()),
-            None => Err(Hosts::available().err().unwrap_or_else(|| "hosts are loopback addresses".to_owned())),
+            None => {
+                Err(Hosts::available().err().unwrap_or_else(|| "hosts are loopback addresses".to_owned()))
+            }
         }
     }
 

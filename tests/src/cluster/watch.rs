@@ -41,7 +41,8 @@ impl OpenWatch {
     pub fn start(cluster: &Cluster) -> Self {
         let looks = Arc::new(Mutex::new(Vec::new()));
         let sockets = cluster.servers().iter().map(|server| server.socket());
-        let tasks = sockets.enumerate().map(|(server, socket)| tokio::spawn(look_on(server, socket, looks.clone())));
+        let tasks =
+            sockets.enumerate().map(|(server, socket)| tokio::spawn(look_on(server, socket, looks.clone())));
         let tasks = tasks.collect();
         Self { looks, tasks }
     }
@@ -143,7 +144,13 @@ mod tests {
     fn open_times_end_at_a_closed_look_and_with_the_connection() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let look = |server, connection, ms, open| Look { server, connection, asked: at(ms), answered: at(ms + 1), open };
+        let look = |server, connection, ms, open| Look {
+            server,
+            connection,
+            asked: at(ms),
+            answered: at(ms + 1),
+            open,
+        };
         let looks = [
             look(0, 1, 0, true),
             look(1, 1, 2, false),
@@ -153,7 +160,8 @@ mod tests {
             look(1, 2, 40, true),
             look(1, 2, 50, true),
         ];
-        let times: Vec<_> = open_times(&looks).iter().map(|time| (time.server, time.from, time.until)).collect();
+        let times: Vec<_> =
+            open_times(&looks).iter().map(|time| (time.server, time.from, time.until)).collect();
         assert_eq!(times, [(0, at(1), at(10)), (1, at(31), at(31)), (1, at(41), at(50))]);
     }
 }
