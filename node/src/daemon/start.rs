@@ -24,7 +24,7 @@ use super::routes;
 use super::servers::Servers;
 use super::settings::{config_differs, formation, live};
 use crate::config::{Config, Loaded, digest};
-use crate::consensus::{Group, GroupOptions, OpenError, Pace};
+use crate::consensus::{FormationStatus, Group, GroupOptions, OpenError, Pace};
 use crate::decide::diagnose::Lasting;
 use crate::decide::seen::Report;
 use crate::guard::clock::RealClock;
@@ -193,10 +193,8 @@ impl Daemon {
         let tls = Arc::clone(identity);
         let nodes: Vec<(NodeName, String)> =
             config.nodes.iter().map(|n| (n.name.as_str().into(), n.peer.to_string())).collect();
-        let peers = Arc::new(Peers::new(
-            Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str()))),
-            nodes.clone(),
-        ));
+        let dialer = Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str())));
+        let peers = Arc::new(Peers::new(dialer).with_configured(nodes.clone()));
         let draw_id: Arc<dyn Fn() -> String + Send + Sync> =
             Arc::new(|| format!("{:016x}", rand::random::<u64>()));
         let now = Arc::new(|| Timestamp::now().as_millisecond());
@@ -427,7 +425,14 @@ impl Daemon {
         let (states, leadership, formation) = (group.states(), group.leadership(), group.formation());
         let read = Arc::new(move || {
             let router = counters.as_ref().map(Counters::stats);
-            Sample::of(&me, &states.borrow(), &leadership.borrow(), &formation.borrow(), &own(), router)
+            Sample::of(
+                &me,
+                &states.borrow(),
+                &leadership.borrow(),
+                *formation.borrow() == FormationStatus::Formed,
+                &own(),
+                router,
+            )
         });
         let metrics = Arc::new(Metrics::new(&shared.config.cluster.name, shared.me.as_str(), read));
         let stop = self.stop.clone();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::candidates::{Field, contains};
+use super::plan::why;
 use super::seen::Observations;
 use crate::gtid::GtidSet;
 use crate::state::{
@@ -285,23 +286,5 @@ fn first_durability(state: &ClusterState, chosen: &Answer, ackers: &BTreeSet<Nod
         upto: Some(chosen.received.clone()),
         may_let_go: !enough && state.safety.without_ackers == WithoutAckers::Degrade,
         index: 0,
-    }
-}
-
-fn why(field: &Field<'_>, chosen: &Answer, equals: &[NodeName]) -> String {
-    let count = field.answers.len();
-    match equals {
-        _ if !field.has_all(chosen) => {
-            format!("has the most of {count} servers that may be promoted")
-        }
-        [] if count == 1 => "alone has answered".to_owned(),
-        [] => format!("has everything that any of {count} servers received"),
-        rest => {
-            let rest: Vec<_> = rest.iter().map(NodeName::as_str).collect();
-            format!(
-                "has everything that any of {count} servers received, as has {}; comes first",
-                rest.join(", ")
-            )
-        }
     }
 }

@@ -9,6 +9,8 @@ pub mod diagnose;
 pub mod diagnosis;
 pub mod finding;
 mod plan;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod seen;
 #[cfg(test)]
 mod tests;

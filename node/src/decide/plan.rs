@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::choose::Choice;
+use super::candidates::Field;
+use super::choose::{Answer, Choice};
 use crate::gtid::GtidSet;
 use crate::state::{Durability, NodeName};
 
@@ -18,6 +19,25 @@ impl fmt::Display for Choice {
             write!(f, "; should it not get ready: {}", list(&self.runners_up))?;
         }
         write!(f, "; {}", self.loss)
+    }
+}
+
+/// Why this one; goes on from its name.
+pub(super) fn why(field: &Field<'_>, chosen: &Answer, equals: &[NodeName]) -> String {
+    let count = field.answers.len();
+    match equals {
+        _ if !field.has_all(chosen) => {
+            format!("has the most of {count} servers that may be promoted")
+        }
+        [] if count == 1 => "alone has answered".to_owned(),
+        [] => format!("has everything that any of {count} servers received"),
+        rest => {
+            let rest: Vec<_> = rest.iter().map(NodeName::as_str).collect();
+            format!(
+                "has everything that any of {count} servers received, as has {}; comes first",
+                rest.join(", ")
+            )
+        }
     }
 }
 

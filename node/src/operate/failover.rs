@@ -87,8 +87,11 @@ async fn choose_and_prepare(
     let mut late: Vec<NodeName> = Vec::new();
     loop {
         let mut answers = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await;
-        let all_late = answers.iter().all(|a| late.contains(&a.node));
-        answers.retain(|a| all_late || !late.contains(&a.node) || is_needed(term, &a.node));
+        // Too slow to be promoted now; what it has counts all the same. When all are, the first may try again.
+        if answers.iter().all(|a| late.contains(&a.node)) {
+            late.clear();
+        }
+        answers.iter_mut().filter(|a| late.contains(&a.node)).for_each(|a| a.delayed = true);
         let state = term.state();
         let current =
             state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
@@ -115,11 +118,6 @@ async fn choose_and_prepare(
         }
         term.still_leads().await?;
     }
-}
-
-/// An acker's answer counts for the proof of no loss even when it is too slow to be promoted.
-fn is_needed(term: &Term<'_>, node: &NodeName) -> bool {
-    term.state().ackers.contains(node)
 }
 
 /// Step 4, bounded.

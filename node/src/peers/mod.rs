@@ -88,10 +88,17 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// No connections yet. `configured` are the addresses in the configuration: they win over those that the
-    /// group remembers, so that a node can move to another address.
-    pub fn new(dialer: Dialer, configured: impl IntoIterator<Item = (NodeName, String)>) -> Self {
-        Self { dialer, configured: configured.into_iter().collect(), links: Mutex::default() }
+    /// No connections yet.
+    pub fn new(dialer: Dialer) -> Self {
+        Self { dialer, configured: BTreeMap::new(), links: Mutex::default() }
+    }
+
+    /// With the addresses in the configuration: they win over those that the group remembers, so that a node can
+    /// move to another address.
+    #[must_use]
+    pub fn with_configured(mut self, nodes: impl IntoIterator<Item = (NodeName, String)>) -> Self {
+        self.configured = nodes.into_iter().collect();
+        self
     }
 
     /// The connections to `name`, if it is known.

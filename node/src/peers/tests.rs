@@ -52,7 +52,7 @@ async fn serve(authority: &Authority) -> String {
 
 fn peers(trusted: &Authority, own: &Authority) -> Peers {
     let settings = ClientTlsConfig::new().ca_certificate(trusted.certificate()).identity(own.identity());
-    Peers::new(Dialer::Tls(Arc::new(move |_| settings.clone())), [])
+    Peers::new(Dialer::Tls(Arc::new(move |_| settings.clone())))
 }
 
 async fn greet(peers: &Peers, address: &str) -> Result<(), String> {
@@ -77,7 +77,7 @@ async fn a_certificate_of_another_cluster_is_named_as_the_reason() {
 #[tokio::test]
 async fn the_configured_address_wins_and_bad_ones_are_named() {
     let moved = [("db1".into(), "127.0.0.1:2".to_owned())];
-    let peers = Peers::new(Dialer::Plaintext, moved);
+    let peers = Peers::new(Dialer::Plaintext).with_configured(moved);
     assert_eq!(peers.link(&"db1".into(), "127.0.0.1:1").unwrap().address, "127.0.0.1:2");
     assert_eq!(peers.link(&"db2".into(), "127.0.0.1:1").unwrap().address, "127.0.0.1:1");
     let error = peers.link(&"db3".into(), "not an address").err().unwrap().to_string();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use baton_proto::control::{AdoptReply, AdoptRequest, Change as Shown};
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use super::Control;
@@ -13,6 +14,9 @@ use crate::decide::adoption::{Adoption, PlannedChange, plan_adoption};
 use crate::decide::finding::{Finding, Level};
 use crate::state::{Change, ClusterState, NodeName, OperationId, Phase};
 
+/// Every node has reported something newer by then.
+const NEWS_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Bound on the guard's first lease.
 const FIRST_LEASE: Duration = Duration::from_secs(20);
 
@@ -30,7 +34,7 @@ enum Progress {
 impl Control {
     pub(super) async fn adopt(&self, request: AdoptRequest) -> Result<AdoptReply, Status> {
         let wanted = (!request.writer.is_empty()).then(|| NodeName::from(request.writer.as_str()));
-        let plan = plan_adoption(&self.state(), &(self.seen)(), wanted.as_ref());
+        let plan = self.plan(wanted.as_ref()).await;
         let writer = plan.writer.clone();
         let Some(writer) = writer.filter(|_| !plan.is_refused() && !request.dry_run) else {
             return Ok(reply(plan, false, String::new()));
@@ -46,6 +50,18 @@ impl Control {
                 Ok(not_adopted(plan, &writer, "its guard got no lease and gave it back".into()))
             }
             Progress::Waiting => self.give_back(plan, &writer).await,
+        }
+    }
+
+    /// What is known may be older than what its people have just changed: an error counts once it has lasted.
+    async fn plan(&self, wanted: Option<&NodeName>) -> Adoption {
+        let asked = Instant::now();
+        loop {
+            let plan = plan_adoption(&self.state(), &(self.seen)(), wanted);
+            if !plan.is_refused() || asked.elapsed() >= NEWS_WITHIN {
+                return plan;
+            }
+            sleep(LOOK_AGAIN).await;
         }
     }
 

@@ -14,7 +14,6 @@ use super::refusal::refused;
 use super::status::status;
 use super::why::{why_ended, why_now};
 use super::{Control, View, WithoutLeader};
-use crate::consensus::FormationStatus;
 use crate::decide::seen::Observations;
 use crate::state::{ClusterState, Epoch, NodeName};
 
@@ -45,10 +44,11 @@ impl Control {
     }
 
     fn status_together(&self, others: &[StatusReply]) -> StatusReply {
-        let formation = self.group.formation().borrow().clone();
+        // What formation says lags behind: the binding stands before.
+        let unbound = self.group.binding().is_none();
         let without = WithoutLeader {
             answered: others.iter().map(|o| NodeName::from(o.answered_by.as_str())).collect::<BTreeSet<_>>(),
-            formation: (formation != FormationStatus::Formed).then(|| formation.to_string()),
+            formation: unbound.then(|| self.group.formation().borrow().to_string()),
         };
         let (state, seen) = (self.state(), self.own_view());
         let mut reply = self.with_view(&state, &seen, Some(&without), status);

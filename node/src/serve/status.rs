@@ -94,27 +94,19 @@ fn automation(view: &View<'_>) -> &'static str {
 }
 
 fn health(view: &View<'_>, serving: bool, diagnosis: &Diagnosis, warnings: &[String]) -> &'static str {
-    let closed = matches!(diagnosis.writer, Writer::Lost(_) | Writer::Ending | Writer::Opening);
-    // Without a leader nobody but this node has looked: what it does not see open may be open.
+    let replaced = matches!(diagnosis.writer, Writer::Lost(_) | Writer::Ending | Writer::Opening);
+    let open = serving || view.state.data_nodes().any(|(n, _)| node::is_open(view, n));
+    // Replicas that still receive from a writer nobody else reaches show that it lives.
+    let lives = open || matches!(diagnosis.writer, Writer::Suspected(..));
+    // Without a leader only this node has looked: before adoption it may not know the servers yet.
     let unseen = view.without_leader.is_some() && !view.is_managed();
-    if !serving
-        && !unseen
-        && (view.is_managed() || view.state.cluster.is_some())
-        && (closed || !seen_open(view))
-    {
+    if !serving && !unseen && (replaced || !lives) {
         return "no_writer";
     }
     let degraded = view.without_leader.is_some()
         || !warnings.is_empty()
         || (view.is_managed() && why_not_lossless(view.state).is_some());
     if degraded { "degraded" } else { "healthy" }
-}
-
-fn seen_open(view: &View<'_>) -> bool {
-    if view.is_managed() {
-        return writer(view).is_some_and(|w| node::is_open(view, w));
-    }
-    view.state.data_nodes().any(|(n, _)| node::is_open(view, n))
 }
 
 fn last_failover(view: &View<'_>) -> Option<LastFailover> {

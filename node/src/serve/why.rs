@@ -5,7 +5,7 @@ use baton_proto::control::{Decision, Reason, WhyReply};
 use super::View;
 use super::history::{lost_ms, outage_ms};
 use super::words::{badness, list, name_of, under_way, why_not_lossless};
-use crate::decide::diagnosis::{Diagnosis, Writer, WriterLost};
+use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
 use crate::state::{ClusterState, Epoch, Operation};
 
 /// How many of the latest decisions are told.
@@ -78,9 +78,7 @@ fn headline(view: &View<'_>, diagnosis: &Diagnosis) -> (String, String) {
     let state = view.state;
     match &diagnosis.writer {
         Writer::Lost(lost) => (lost.kind.to_string(), of_lost(lost, "a failover is due")),
-        Writer::Suspected(lost, _) => {
-            (worst(diagnosis).unwrap_or(lost.kind.to_string()), of_lost(lost, "no failover"))
-        }
+        Writer::Suspected(lost, _) => (suspicion(lost, diagnosis), of_lost(lost, "no failover")),
         Writer::Ending => {
             let name = state.operation.as_ref().map(|o| o.diagnosis.clone());
             (name.unwrap_or_else(|| "Ending".into()), under_way(state).unwrap_or_default())
@@ -98,8 +96,10 @@ fn headline(view: &View<'_>, diagnosis: &Diagnosis) -> (String, String) {
     }
 }
 
-fn worst(diagnosis: &Diagnosis) -> Option<String> {
-    diagnosis.troubles.iter().min_by_key(|t| badness(t)).map(name_of)
+/// The name of what is suspected and held back.
+fn suspicion(lost: &WriterLost, diagnosis: &Diagnosis) -> String {
+    let held = |t: &&Trouble| matches!(t, Trouble::WriterUnreachableButReplicating { .. });
+    diagnosis.troubles.iter().find(held).map_or_else(|| lost.kind.to_string(), name_of)
 }
 
 fn of_lost(lost: &WriterLost, end: &str) -> String {

@@ -133,7 +133,7 @@ impl Host {
             version: "0".into(),
             store: self.scratch.file(),
             machine_id: format!("machine of {}", self.name.as_str()),
-            peers: Arc::new(Peers::new(Dialer::Plaintext, [])),
+            peers: Arc::new(Peers::new(Dialer::Plaintext)),
             pace: Pace::default(),
             formation: Arc::new(|_| sample(0)),
             draw_id: Arc::new(|| format!("{:032x}", rand::random::<u128>())),

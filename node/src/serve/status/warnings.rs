@@ -31,8 +31,8 @@ pub(super) fn warnings(view: &View<'_>, diagnosis: &Diagnosis) -> Vec<String> {
 /// What the first line or the tree says already is not said again; a server that is down during its own failover neither.
 fn is_news(view: &View<'_>, diagnosis: &Diagnosis, trouble: &Trouble) -> bool {
     match trouble {
-        // The head says NO WRITER, and what is done about it stands below.
-        Trouble::NoWriter => !matches!(diagnosis.writer, Writer::Lost(_) | Writer::Ending | Writer::Opening),
+        // Otherwise the head says NO WRITER, or what speaks against the writer is said already.
+        Trouble::NoWriter => matches!(diagnosis.writer, Writer::None | Writer::Serving),
         // Without a writer nothing is acknowledged.
         Trouble::NotLossless(_) => view.state.live_grant().is_some(),
         _ => true,
