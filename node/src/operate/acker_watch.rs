@@ -45,7 +45,7 @@ impl AckerWatch {
                 granted.send_if_modified(|g| std::mem::replace(g, now) != now);
             } else {
                 // Nothing to receive from; whoever follows next asks first.
-                granted.send_if_modified(|g| std::mem::replace(g, None).is_some());
+                granted.send_if_modified(|g| g.take().is_some());
             }
             sleep((ttl / ROUNDS_PER_LEASE).saturating_sub(began.elapsed()).max(Duration::from_millis(20)))
                 .await;
