@@ -74,7 +74,7 @@ impl Servers {
             let full = format!("{}@{}", account.user, account.host);
             account.user == this.user
                 || account.user == this.replication_user
-                || this.accepted.iter().any(|a| *a == full)
+                || this.accepted.contains(&full)
         })
     }
 }
