@@ -46,13 +46,36 @@ pub(super) fn open(
     machine_id: &str,
     new_store_id: &str,
 ) -> Result<(Connection, String), StoreError> {
+    let is_new = !path.exists();
+    let opened = open_or_make(path, machine_id, new_store_id);
+    if opened.is_err() && is_new {
+        remove_attempt(path);
+    }
+    opened
+}
+
+/// Looks at everything before it writes anything: what is damaged stays as it was found.
+fn open_or_make(
+    path: &Path,
+    machine_id: &str,
+    new_store_id: &str,
+) -> Result<(Connection, String), StoreError> {
     let fail = |e: rusqlite::Error| StoreError::from_sqlite(path, "open", &e);
     let mut connection = Connection::open(path).map_err(fail)?;
     settings(&connection).map_err(fail)?;
     check_format(path, &connection)?;
-    let store_id = identity(path, &mut connection, machine_id, new_store_id)?;
     sound(path, &connection)?;
+    let store_id = identity(path, &mut connection, machine_id, new_store_id)?;
     Ok((connection, store_id))
+}
+
+/// What a full disk leaves of a store that was to be made. The error that is told is the first one.
+fn remove_attempt(path: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let _ = std::fs::remove_file(name);
+    }
 }
 
 /// `synchronous=FULL` because a vote or an entry that was answered for must survive a power cut: in WAL mode
