@@ -529,9 +529,11 @@ fn identity(config: &Config, node: &str) -> Result<Arc<Identity>, StartError> {
 }
 
 async fn listen_on(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen { key, address: address.to_owned(), source })
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
+        key,
+        address: address.to_owned(),
+        source,
+    })
 }
 
 /// Makes the folders that are not there, and takes the one for running.

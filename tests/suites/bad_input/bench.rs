@@ -29,7 +29,8 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn new() -> Result<Self> {
         let options = ClusterOptions::new(Dialect::MariaDb);
-        let sandbox = Sandbox::new(SandboxOptions { servers: 0, ..SandboxOptions::new(options.dialect) }).await?;
+        let sandbox =
+            Sandbox::new(SandboxOptions { servers: 0, ..SandboxOptions::new(options.dialect) }).await?;
         let files = Files::write(&sandbox, &options)?;
         let node = Node::new(&sandbox.hosts()[0], NODE, files.config())?;
         Ok(Self { node, files, sandbox })
@@ -39,14 +40,19 @@ impl Bench {
         self.node.host()
     }
 
+    /// As the configuration names it.
+    fn folder(&self) -> PathBuf {
+        self.sandbox.root().join(NODE).join("baton")
+    }
+
     /// Where the node keeps what outlives it.
     pub(crate) fn data(&self) -> PathBuf {
-        self.host().folder().join("baton/data")
+        self.folder().join("data")
     }
 
     /// Where its sockets are.
     pub(crate) fn run(&self) -> PathBuf {
-        self.host().folder().join("baton/run")
+        self.folder().join("run")
     }
 
     /// Changes the configuration file at the one place where `from` stands.
@@ -75,10 +81,10 @@ impl Bench {
 
     /// The node does not start: one error with all of `words`, and not a file is different afterwards.
     pub(crate) async fn refuses(&self, words: &[&str]) -> Result<()> {
-        let before = contents(&self.host().folder().join("baton"))?;
+        let before = contents(&self.folder())?;
         self.refuses_within(&[], words).await?;
         self.nothing_runs().await?;
-        let after = contents(&self.host().folder().join("baton"))?;
+        let after = contents(&self.folder())?;
         ensure!(before == after, "changed: {:?}", changed(&before, &after));
         Ok(())
     }
@@ -106,7 +112,8 @@ impl Bench {
 
 /// What was said has one error, with all of `words`, and no secret.
 pub(crate) fn one_error(said: &str, words: &[&str]) -> Result<()> {
-    let is_error = |line: &&str| !line.contains(" INFO ") && !line.contains(" WARN ");
+    let other = [" INFO ", " WARN ", "keeper: warning: "];
+    let is_error = |line: &&str| !other.iter().any(|other| line.contains(other));
     let errors: Vec<&str> = said.lines().filter(is_error).collect();
     ensure!(errors.len() == 1, "not one error: {said}");
     for word in words {

@@ -14,7 +14,7 @@ const MOUNTED: &str = r#"
 set -e
 eval "$1"
 shift
-look() { (cd "$DATA" && find . -exec ls -ld --time-style=full-iso {} + && find . -type f -exec cksum {} +) >"$SEEN.$1"; }
+look() { (cd "$DATA" && find . -mindepth 1 -exec ls -ld --time-style=full-iso {} + && find . -type f -exec cksum {} +) >"$SEEN.$1"; }
 look before
 code=0
 "$@" || code=$?
@@ -42,7 +42,8 @@ fn store(bench: &Bench) -> String {
 #[tokio::test]
 async fn a_full_disk() -> Result<()> {
     let bench = Bench::new().await?;
-    let mount = "mount -t tmpfs -o size=64k none \"$DATA\"; dd if=/dev/zero of=\"$DATA/full\" 2>/dev/null || true";
+    let mount =
+        "mount -t tmpfs -o size=64k none \"$DATA\"; dd if=/dev/zero of=\"$DATA/full\" 2>/dev/null || true";
     refuses_with(&bench, mount, &[&store(&bench), "full", "free some space"]).await
 }
 
@@ -100,5 +101,6 @@ async fn a_store_copied_from_another_machine() -> Result<()> {
     bench.make_store().await?;
     fs::write(bench.host().folder().join("id"), "0123456789abcdef0123456789abcdef\n")?;
     let mount = "mount --bind \"$DATA/../../id\" /etc/machine-id";
-    refuses_with(&bench, mount, &[&store(&bench), "another machine", "move it away", "batonctl node add"]).await
+    refuses_with(&bench, mount, &[&store(&bench), "another machine", "move it away", "batonctl node add"])
+        .await
 }

@@ -6,4 +6,6 @@ mod bench;
 mod certificates;
 mod configuration;
 mod disks;
+mod old_server;
 mod ports;
+mod servers;
