@@ -242,7 +242,8 @@ impl Daemon {
         let applied: Arc<dyn Applied> = Arc::new(GroupApplied(group.clone()));
         let notes = Arc::new(StoreNotes(group.notes()));
         let voter = Voter::new(Arc::new(RealClock), applied, notes).await.map_err(StartError::Other)?;
-        let servers = Arc::new(Servers::new(config).map_err(StartError::Other)?);
+        let is_witness = config.node(me.as_str()).is_none_or(crate::config::NodeConfig::is_witness);
+        let servers = Arc::new(Servers::new(config, is_witness).map_err(StartError::Other)?);
         Ok(Shared {
             me: me.clone(),
             states: states_only(&group),
