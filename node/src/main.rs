@@ -1,5 +1,6 @@
 //! `baton-node`: the daemon beside a server or on a witness host, its keeper, and the small commands around them.
 
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
         // Before any thread exists: the keeper has none.
         Command::Keeper { run_dir, hard_fence } => {
             let options = keeper::KeeperOptions { run_dir, hard_fence_command: hard_fence };
-            report(keeper::run(&options).map_err(|e| e.to_string()))
+            keep(&options)
         }
         Command::CheckBoot { server } => {
             let (program, arguments) = server.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
@@ -87,9 +88,24 @@ fn main() -> ExitCode {
         Command::Run { file, log_json } => {
             start_log(log_json);
             end_on_panic();
-            report(run(&file))
+            match run(&file) {
+                Err(why) if log_json => {
+                    error!("{why}");
+                    ExitCode::FAILURE
+                }
+                ended => report(ended),
+            }
         }
     }
+}
+
+/// The daemon reads the keeper's standard output until it is up, and tells why it is not. Later nobody reads there.
+fn keep(options: &keeper::KeeperOptions) -> ExitCode {
+    let Err(why) = keeper::run(options) else { return ExitCode::SUCCESS };
+    if writeln!(io::stdout(), "{why}").is_err() {
+        drop(writeln!(io::stderr(), "baton-node keeper: {why}"));
+    }
+    ExitCode::FAILURE
 }
 
 fn report(result: Result<(), String>) -> ExitCode {
@@ -106,11 +122,11 @@ fn start_log(json: bool) {
     let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| {
         EnvFilter::new("info,openraft=warn,mysql_async=warn,h2=warn,hyper=warn,tower=warn")
     });
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if json {
         log.json().init();
     } else {
-        log.with_target(false).init();
+        log.with_target(false).with_ansi(io::stderr().is_terminal()).init();
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Reload {
 
 /// A reload that changes nothing, because some of it would need a restart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("nothing was reloaded: {} changed, which counts after a restart of the daemon only", keys(.restart))]
+#[error("{} changed, which counts after a restart of the daemon only", keys(.restart))]
 pub struct ReloadRefused {
     /// What needs the restart.
     pub restart: Vec<Change>,

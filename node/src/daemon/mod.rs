@@ -1,5 +1,6 @@
 //! Puts the rooms together: what `baton-node run` is.
 
+mod claim;
 mod ports;
 mod reports;
 mod routes;

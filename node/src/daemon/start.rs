@@ -12,8 +12,9 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::claim::Claim;
 use super::ports::{GroupApplied, Keeper, Socket, StoreNotes, states_only};
 use super::reports::ToLeader;
 use super::routes;
@@ -55,16 +56,31 @@ pub enum StartError {
     #[error(transparent)]
     Router(#[from] RouterError),
     /// A directory.
-    #[error("{path} cannot be used: {source}; it must be a directory that Baton may write")]
+    #[error("{key}: {path} cannot be used: {source}; it must be a directory that Baton may write")]
     Directory {
+        /// The configuration's name for it.
+        key: &'static str,
         /// Which.
         path: String,
         /// What the system said.
         source: std::io::Error,
     },
+    /// Another daemon's.
+    #[error(
+        "paths.run: another baton-node runs in {path}: stop it first, or give this one its own paths and ports"
+    )]
+    RunTaken {
+        /// Which.
+        path: String,
+    },
     /// A port of Baton's own.
-    #[error("{address} cannot be listened on: {source}; is another baton-node running?")]
+    #[error(
+        "{key}: {address} cannot be listened on: {source}; choose an address of this host that is free, or end what \
+         has it (another baton-node?)"
+    )]
     Listen {
+        /// The configuration's name for it.
+        key: &'static str,
         /// Which.
         address: String,
         /// What the system said.
@@ -82,6 +98,7 @@ pub struct Daemon {
     group: Group,
     /// Resolves with the reason when a part has ended that the node cannot do without.
     fatal: mpsc::Receiver<String>,
+    _claim: Claim,
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -128,33 +145,37 @@ impl Daemon {
     pub async fn start(loaded: &Loaded, program: &Path) -> Result<Self, StartError> {
         let config = Arc::new(loaded.config.clone());
         let identity = identity(&config, &loaded.me.name)?;
-        for path in [&config.paths.data, &config.paths.run] {
-            DirBuilder::new()
-                .mode(0o700)
-                .recursive(true)
-                .create(path)
-                .map_err(|source| StartError::Directory { path: path.display().to_string(), source })?;
-        }
         let me = NodeName::from(loaded.me.name.as_str());
-        let listener = listen_on(&loaded.me.peer.to_string()).await?;
+        let listener = listen_on("node.peer", &loaded.me.peer.to_string()).await?;
         let control_only = match config.control.listen {
-            Some(address) => Some(listen_on(&address.to_string()).await?),
+            Some(address) => Some(listen_on("control.listen", &address.to_string()).await?),
             None => None,
         };
-        let http = listen_on(&config.http.listen.to_string()).await?;
+        let http = listen_on("http.listen", &config.http.listen.to_string()).await?;
         let router = config.router.enabled.then(|| bind_router(&config)).transpose()?;
-        // The keeper first: the only part that must not fail later.
+        let claim = folders(&config)?;
+        // Before the store, which is the last that can fail: a node without a keeper must not take part.
         let keeper = match loaded.me.is_witness() {
             true => None,
             false => Some(connect_or_spawn(&keeper_of(&config, &me, program)).await?),
         };
-        let shared = Self::share(&config, &me, &identity).await?;
+        let shared = match Self::share(&config, &me, &identity).await {
+            Ok(shared) => shared,
+            Err(error) => {
+                if let Some(keeper) = keeper {
+                    // One that holds a server refuses, and goes on.
+                    let _ = keeper.stop().await;
+                }
+                return Err(error);
+            }
+        };
         let (fatal_sender, fatal) = mpsc::channel(4);
         let mut daemon = Self {
             stop: CancellationToken::new(),
             live: shared.live.clone(),
             group: shared.group.clone(),
             fatal,
+            _claim: claim,
             tasks: tokio::task::JoinSet::new(),
         };
         let prober = Arc::new(Prober::new(shared.remote.clone(), Arc::clone(&shared.news)));
@@ -351,7 +372,6 @@ impl Daemon {
             table: Arc::clone(&shared.table),
             hands: Arc::clone(&hands),
             proposer: shared.proposer.clone(),
-            states: shared.states.clone(),
             live: shared.live.subscribe(),
             lasting: shared.lasting.clone(),
         };
@@ -412,9 +432,6 @@ impl Daemon {
             () = stop => None,
             why = self.fatal.recv() => why,
         };
-        if let Some(why) = &why {
-            error!(why, "ending");
-        }
         self.stop.cancel();
         if tokio::time::timeout(STOP_WITHIN, self.group.shutdown()).await.is_err() {
             warn!("the group's store did not close in time");
@@ -442,10 +459,26 @@ fn identity(config: &Config, node: &str) -> Result<Arc<Identity>, StartError> {
     Ok(Arc::new(identity))
 }
 
-async fn listen_on(address: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen { address: address.to_owned(), source })
+async fn listen_on(key: &'static str, address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
+        key,
+        address: address.to_owned(),
+        source,
+    })
+}
+
+/// Makes the folders that are not there, and takes the one for running.
+fn folders(config: &Config) -> Result<Claim, StartError> {
+    let unusable = |key, path: &Path| {
+        let path = path.display().to_string();
+        move |source| StartError::Directory { key, path, source }
+    };
+    let paths = &config.paths;
+    for (key, path) in [("paths.data", &paths.data), ("paths.run", &paths.run)] {
+        DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(unusable(key, path))?;
+    }
+    let taken = || StartError::RunTaken { path: paths.run.display().to_string() };
+    Claim::take(&paths.run).map_err(unusable("paths.run", &paths.run))?.ok_or_else(taken)
 }
 
 fn bind_router(config: &Config) -> Result<Router, RouterError> {

@@ -144,13 +144,8 @@ fn replica(
     node: &NodeName,
     found: &mut Vec<Finding>,
 ) {
-    let Some(pulse) = pulse(seen, node) else {
-        if answers(seen, node) && seen.own(node).is_some_and(|o| o.pulse.is_some()) {
-            let mend = "wait for it, or look at the server's log";
-            found.push(Finding::of(Level::Error, node, "its server does not answer any more", mend));
-        }
-        return;
-    };
+    // A server that does not answer is found with its node.
+    let Some(pulse) = pulse(seen, node) else { return };
     let source = state.members.get(writer).and_then(|m| m.server.as_deref()).unwrap_or_default();
     match &pulse.channel {
         None => {

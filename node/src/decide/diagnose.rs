@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::diagnosis::{Diagnosis, LostKind, Trouble, Writer, WriterLost};
-use super::seen::{Heard, Observations, OwnServer, Pulse};
+use super::seen::{Heard, NoAnswer, Observations, OwnServer, Pulse};
 use crate::state::{ClusterState, Grant, NodeName, OutReason, Phase};
 
 /// Replicas get a heartbeat every half second; two missed ones mean that nothing arrives.
@@ -113,6 +113,12 @@ fn told_by_its_node(
 /// A pulse young enough to speak for the present.
 pub(super) fn fresh_pulse<'a>(heard: &Heard, own: &'a OwnServer) -> Option<&'a Pulse> {
     own.pulse.as_ref().filter(|_| heard.age + own.pulse_age <= FRESH)
+}
+
+/// A server that its own node cannot use, in words.
+pub(super) fn unusable(error: &NoAnswer) -> String {
+    let verb = if error.refused { "cannot be used" } else { "does not answer" };
+    format!("its server {verb}: {}", error.what)
 }
 
 /// A majority of the voters has no answer, each by its own probe; the writer's own node does not count. Returns the

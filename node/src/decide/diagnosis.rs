@@ -83,6 +83,8 @@ pub enum Trouble {
     NodeDown(NodeName),
     /// A replica's server is not running or does not answer.
     ReplicaDown(NodeName),
+    /// A server is there and its node may not use it, or it does not answer before adoption.
+    ServerUnusable(NodeName, String),
     /// A replica's receiver or applier has stopped.
     ReplicaStopped(NodeName, String),
     /// A replica is behind.
@@ -124,6 +126,7 @@ impl fmt::Display for Trouble {
             Self::NoWriter => f.write_str("no server accepts writes"),
             Self::NodeDownServerUp(node) => write!(f, "{node}: its server answers, its Baton node does not"),
             Self::NodeDown(node) => write!(f, "{node} does not answer"),
+            Self::ServerUnusable(node, why) => write!(f, "{node}: {why}"),
             Self::ReplicaDown(node) => write!(f, "{node}: its server is down"),
             Self::ReplicaStopped(node, why) => write!(f, "{node}: replication stopped, {why}"),
             Self::ReplicaLagging(node, by) => write!(f, "{node} is {} s behind", by.as_secs()),

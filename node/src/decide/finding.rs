@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::diagnose::FRESH;
-use super::seen::{Observations, OwnServer};
+use super::diagnose::{FRESH, fresh_pulse, unusable};
+use super::seen::{Heard, Observations, OwnServer};
 use crate::state::{ClusterState, NodeName};
 
 /// A node that has not reported for so long does not answer.
@@ -88,7 +88,7 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, writes: b
         ));
     }
     match &heard.report.own {
-        Some(own) => of_server(node, own, writes, &mut found),
+        Some(own) => of_server(node, heard, own, writes, &mut found),
         None if has_server => found.push(Finding::of(
             Level::Error,
             node,
@@ -103,7 +103,8 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, writes: b
     found
 }
 
-fn of_server(node: &NodeName, own: &OwnServer, writes: bool, found: &mut Vec<Finding>) {
+fn of_server(node: &NodeName, heard: &Heard, own: &OwnServer, writes: bool, found: &mut Vec<Finding>) {
+    let silent = fresh_pulse(heard, own).is_none();
     let level = if writes { Level::Error } else { Level::Warning };
     if let Some(trouble) = &own.guard.trouble {
         let mend = "mend that; the node tries again by itself";
@@ -117,22 +118,30 @@ fn of_server(node: &NodeName, own: &OwnServer, writes: bool, found: &mut Vec<Fin
             "run baton-node as root or as the server's user, then systemctl restart baton-node",
         ));
     }
-    if own.pulse.is_none() {
-        let error = own.error.clone().unwrap_or_else(|| "nothing listens".into());
-        let mend = "start the server, or correct [server] in the configuration file";
-        found.push(Finding::of(Level::Error, node, format!("its server does not answer: {error}"), mend));
+    if silent {
+        let (what, mend) = own.error.as_ref().map_or_else(
+            || {
+                (
+                    "its server does not answer".to_owned(),
+                    "start the server, or look at its error log".to_owned(),
+                )
+            },
+            |error| (unusable(error), error.mend.clone()),
+        );
+        found.push(Finding::of(Level::Error, node, what, mend));
     }
     match &own.about {
+        // What it said before is old.
+        _ if silent => {}
         Some(about) => found.extend(about.findings.iter().map(|f| {
             let level = if f.error { Level::Error } else { Level::Warning };
             Finding::of(level, node, f.what.clone(), f.mend.clone())
         })),
-        None if own.pulse.is_some() => found.push(Finding::of(
+        None => found.push(Finding::of(
             Level::Error,
             node,
             "its settings have not been read yet",
             "ask again in a few seconds; if it stays, look at the node's log",
         )),
-        None => {}
     }
 }

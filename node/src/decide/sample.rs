@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::seen::{About, Channel, GuardSeen, Observations, OwnServer, Probe, Process, Pulse, Report};
+use super::seen::{
+    About, Channel, GuardSeen, NoAnswer, Observations, OwnServer, Probe, Process, Pulse, Report,
+};
 use crate::gtid::{Dialect, GtidSet};
 use crate::state::{ClusterState, Durability, Epoch, Grant, Member, NodeName, Phase};
 
@@ -152,4 +154,9 @@ fn server(id: u32, channel: Option<Channel>) -> OwnServer {
             findings: Vec::new(),
         }),
     }
+}
+
+/// Why a server that is not there does not answer.
+pub(crate) fn no_answer() -> NoAnswer {
+    NoAnswer { what: "connection refused".into(), mend: "start it".into(), refused: false }
 }

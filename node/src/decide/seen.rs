@@ -53,11 +53,22 @@ pub struct OwnServer {
     /// How old that answer is.
     pub pulse_age: Duration,
     /// Why it does not answer, if it does not.
-    pub error: Option<String>,
+    pub error: Option<NoAnswer>,
     /// The guard's lease and what it did.
     pub guard: GuardSeen,
     /// Seldom changes.
     pub about: Option<About>,
+}
+
+/// Why a server does not tell its own node how it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoAnswer {
+    /// What happened.
+    pub what: String,
+    /// What to do about it.
+    pub mend: String,
+    /// The server was there and said no: this is no sign of its death.
+    pub refused: bool,
 }
 
 /// The server's process.

@@ -1,7 +1,7 @@
 //! What else is wrong, beside the writer. Pure.
 
 use super::candidates::own_part;
-use super::diagnose::{FRESH, fresh_pulse, lagging, out_in_words};
+use super::diagnose::{FRESH, fresh_pulse, lagging, out_in_words, unusable};
 use super::diagnosis::{Trouble, Writer};
 use super::seen::{Channel, Heard, Observations, OwnServer, Probe, Pulse};
 use crate::state::{ClusterState, Durability, NodeName, Phase};
@@ -91,11 +91,19 @@ fn of_server(state: &ClusterState, node: &NodeName, heard: &Heard, own: &OwnServ
     if let Some(finding) = unsafe_settings {
         into.push(Trouble::UnsafeSettings(node.clone(), finding.what.clone()));
     }
+    let pulse = fresh_pulse(heard, own);
+    if let Some(error) = own.error.as_ref().filter(|_| pulse.is_none())
+        && (error.refused || state.phase == Phase::Observing)
+    {
+        let why = format!("{}; {}", unusable(error), error.mend);
+        into.push(Trouble::ServerUnusable(node.clone(), why));
+        return;
+    }
     let writes = state.grant.as_ref().is_some_and(|g| g.node == *node);
     if writes || state.phase == Phase::Observing {
         return;
     }
-    let Some(pulse) = fresh_pulse(heard, own) else {
+    let Some(pulse) = pulse else {
         into.push(Trouble::ReplicaDown(node.clone()));
         return;
     };

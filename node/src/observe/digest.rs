@@ -151,7 +151,7 @@ mod tests {
         let changes: &[fn(&mut Report)] = &[
             |r| r.own = None,
             |r| own(r).process = Process::Running { pid: 8 },
-            |r| own(r).error = Some("refused".into()),
+            |r| own(r).error = Some(crate::decide::sample::no_answer()),
             |r| own(r).guard.lease = None,
             |r| own(r).guard.opened = Epoch(3),
             |r| own(r).guard.refused = Epoch(3),

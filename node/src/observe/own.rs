@@ -10,14 +10,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::about::Facts;
 use super::pulse::{Receiving, convert};
-use crate::decide::seen::{About, GuardSeen, OwnServer, Process, Pulse};
+use crate::decide::seen::{About, GuardSeen, NoAnswer, OwnServer, Process, Pulse};
 use crate::sql::{self, Account, ManagedServer, SqlError};
 
 /// From one pulse to the next.
 const PULSE_EVERY: Duration = Duration::from_millis(150);
 /// From one inventory to the next.
 const ABOUT_EVERY: Duration = Duration::from_secs(30);
-/// From a failed inventory to the next.
+/// From an inventory that failed, or that found something wrong, to the next.
 const ABOUT_AGAIN: Duration = Duration::from_secs(5);
 /// Every call to a server has its own bound; this one ends a call that breaks that promise.
 const HANG: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ pub struct OwnWatch {
 #[derive(Clone, Debug, Default)]
 struct Answers {
     pulse: Option<(Pulse, Instant)>,
-    error: Option<String>,
+    error: Option<NoAnswer>,
     about: Option<About>,
 }
 
@@ -151,6 +151,10 @@ impl OwnWatch {
                 }
                 let seen = convert(&pulse, &mut self.receiving, at);
                 let about = self.facts.as_ref().map(|f| f.about(&pulse, &*self.setup.accepts));
+                // Somebody mends it now, perhaps, and asks whether it is mended.
+                if about.iter().flat_map(|a| &a.findings).any(|f| f.error) {
+                    self.facts_due = self.facts_due.min(Instant::now() + ABOUT_AGAIN);
+                }
                 self.publish(|answers| *answers = Answers { pulse: Some((seen, at)), error: None, about });
             }
             Err(error) => {
@@ -159,7 +163,16 @@ impl OwnWatch {
                 if broke && self.answers.borrow().error.is_none() {
                     self.pulse_due = Instant::now();
                 }
-                self.publish(|answers| answers.error = Some(error.to_string()));
+                let refused = error.server_answered();
+                // What was read with another account or from another server says nothing of this one.
+                if matches!(error, SqlError::AccessDenied { .. } | SqlError::MissingPrivilege { .. })
+                    || matches!(error, SqlError::Unsupported(_))
+                {
+                    self.facts = None;
+                    self.answers.send_modify(|answers| answers.about = None);
+                }
+                let error = NoAnswer { what: error.to_string(), mend: error.mend().into(), refused };
+                self.publish(|answers| answers.error = Some(error));
             }
         }
     }

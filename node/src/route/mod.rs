@@ -96,7 +96,7 @@ impl RouterOptions {
 pub enum RouterError {
     /// A port cannot be listened on.
     #[error(
-        "the router cannot listen on {address} ({port} port): {source}; choose an address of this host that is free"
+        "router.{port}_listen: the router cannot listen on {address}: {source}; choose an address of this host that is free"
     )]
     Listen {
         /// `writer` or `reader`.

@@ -22,7 +22,7 @@ pub(super) fn badness(trouble: &Trouble) -> u8 {
         Trouble::WriterUnreachableButReplicating { .. } | Trouble::SemiSyncBlocked(_) => 2,
         Trouble::ReplicaOpen(_) | Trouble::ErrantTransactions(..) => 3,
         Trouble::NotLossless(_) => 4,
-        Trouble::NodeDown(_) | Trouble::ReplicaDown(_) => 5,
+        Trouble::NodeDown(_) | Trouble::ReplicaDown(_) | Trouble::ServerUnusable(..) => 5,
         Trouble::NodeDownServerUp(_) | Trouble::GuardTrouble(..) => 6,
         Trouble::ReplicaStopped(..)
         | Trouble::ReplicaOfWrongSource(..)
@@ -40,6 +40,7 @@ pub(super) fn concerns(trouble: &Trouble, node: &NodeName) -> bool {
         | Trouble::NodeDownServerUp(n)
         | Trouble::NodeDown(n)
         | Trouble::ReplicaDown(n)
+        | Trouble::ServerUnusable(n, _)
         | Trouble::ReplicaStopped(n, _)
         | Trouble::ReplicaLagging(n, _)
         | Trouble::ReplicaOfWrongSource(n, _)

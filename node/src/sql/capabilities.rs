@@ -104,8 +104,7 @@ impl Capabilities {
         let oldest = if dialect == Dialect::Mysql { (8, 0, 23) } else { (10, 6, 0) };
         if version.number < oldest {
             let (major, minor, patch) = oldest;
-            let why =
-                format!("{version} is too old: Baton needs {dialect:?} {major}.{minor}.{patch} or newer");
+            let why = format!("{version} is too old: Baton needs {dialect} {major}.{minor}.{patch} or newer");
             return Err(SqlError::Unsupported(why));
         }
         let source = if variables.has("rpl_semi_sync_source_enabled") {

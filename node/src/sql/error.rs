@@ -48,7 +48,7 @@ pub enum SqlError {
         message: String,
     },
     /// Error 1227, 1142 or 1370: Baton's account lacks a privilege that the message names.
-    #[error("missing privilege: {message}; `batonctl grants` prints what Baton's account needs")]
+    #[error("missing privilege: {message}")]
     MissingPrivilege {
         /// The server's own words.
         message: String,
@@ -102,6 +102,23 @@ impl SqlError {
     /// Whether the server was there and said no, so that this is no sign of its death.
     pub fn server_answered(&self) -> bool {
         !matches!(self, Self::Refused { .. } | Self::TimedOut { .. } | Self::Gone { .. })
+    }
+
+    /// What an operator does about it.
+    pub fn mend(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => {
+                "start the server, or correct server.socket and the node's server address in the configuration"
+            }
+            Self::TooManyConnections => "end sessions, or raise max_connections",
+            Self::AccessDenied { .. } => {
+                "correct server.user and server.password_file in the configuration, or the account on the server: \
+                 `batonctl grants` prints it"
+            }
+            Self::MissingPrivilege { .. } => "give Baton's account what `batonctl grants` prints",
+            Self::Unsupported(_) => "upgrade the server, or correct the address in the configuration",
+            _ => "look at the server's error log; the node tries again by itself",
+        }
     }
 
     fn from_server(errno: u16, message: String) -> Self {

@@ -12,16 +12,19 @@ use jiff::Timestamp;
 use super::{ClusterOptions, NAME, PEER_PORT, READER_PORT, WRITER_PORT};
 use crate::sandbox::{Account, SERVER_PORT, Sandbox};
 
-/// Paths of what was written.
+/// The files of one cluster, in the sandbox's folder.
 #[derive(Debug)]
-pub(super) struct Files {
+pub struct Files {
     config: PathBuf,
     certificates: PathBuf,
 }
 
 impl Files {
-    /// Writes all of them below the sandbox's folder.
-    pub(super) fn write(sandbox: &Sandbox, options: &ClusterOptions) -> Result<Self> {
+    /// Writes all of them: passwords, certificates, folders of each node, and the configuration.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or is there already.
+    pub fn write(sandbox: &Sandbox, options: &ClusterOptions) -> Result<Self> {
         let root = sandbox.root();
         let names = options.layout.names();
         let certificates = root.join("tls");
@@ -41,11 +44,13 @@ impl Files {
         Ok(Self { config, certificates })
     }
 
-    pub(super) fn config(&self) -> &Path {
+    /// The configuration file.
+    pub fn config(&self) -> &Path {
         &self.config
     }
 
-    pub(super) fn certificate(&self, name: &str) -> PathBuf {
+    /// A certificate or key, by its file name.
+    pub fn certificate(&self, name: &str) -> PathBuf {
         self.certificates.join(name)
     }
 }

@@ -36,10 +36,9 @@ use crate::sandbox::{
 
 pub use checks::{ReturnOfOldWriter, executed, is_open};
 pub use ctl::Ctl;
+pub use files::Files;
 pub use node::Node;
 pub use watch::OpenWatch;
-
-use files::Files;
 
 /// The name of every cluster that is made here.
 pub const NAME: &str = "shop";

@@ -1,12 +1,13 @@
 //! One node's daemon and keeper.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use super::programs;
 use super::wait::GONE;
@@ -26,7 +27,11 @@ pub struct Node {
 }
 
 impl Node {
-    pub(super) fn new(host: &Host, name: &'static str, config: &Path) -> Result<Self> {
+    /// The node of that name, not started.
+    ///
+    /// # Errors
+    /// When `baton-node` is not built.
+    pub fn new(host: &Host, name: &'static str, config: &Path) -> Result<Self> {
         let mut settings = Vec::new();
         if host.namespace().is_none() {
             // One file for all cannot give three nodes on one machine three addresses.
@@ -75,12 +80,21 @@ impl Node {
             bail!("{}'s daemon runs already", self.name);
         }
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = self.host.command(&self.program);
-        command.args(["run", "--config"]).arg(&self.config).args(["--node", self.name]);
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut command = self.command(&[]);
+        command.stdout(log.try_clone()?).stderr(log);
         self.process = Some(command.spawn().context("cannot start baton-node")?);
         Ok(())
+    }
+
+    /// What starts the daemon, with a program and its arguments in front (`unshare …`) if need be.
+    pub fn command(&self, before: &[&str]) -> Command {
+        let program = self.program.as_os_str();
+        let mut words = before.iter().map(OsStr::new).chain([program]);
+        let mut command = self.host.command(words.next().unwrap_or(program));
+        command.args(words).args(["run", "--config"]).arg(&self.config).args(["--node", self.name]);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
+        command
     }
 
     /// Kills the daemon, not its keeper, and waits for its end.

@@ -110,7 +110,8 @@ impl StoreError {
     /// Names SQLite's error by what it means for the operator.
     pub(crate) fn from_sqlite(path: &Path, doing: &'static str, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
-        let detail = error.to_string();
+        // A damaged file is described in several lines.
+        let detail = error.to_string().replace('\n', " ");
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },

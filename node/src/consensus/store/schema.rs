@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
+use rustix::fs::Access;
+use rustix::io::Errno;
 
 use super::error::StoreError;
 
@@ -46,13 +48,47 @@ pub(super) fn open(
     machine_id: &str,
     new_store_id: &str,
 ) -> Result<(Connection, String), StoreError> {
+    writable(path)?;
+    let is_new = !path.exists();
+    let opened = open_or_make(path, machine_id, new_store_id);
+    if opened.is_err() && is_new {
+        remove_attempt(path);
+    }
+    opened
+}
+
+/// SQLite names a read-only file system in several ways, among them an input/output error.
+fn writable(path: &Path) -> Result<(), StoreError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    match rustix::fs::access(folder, Access::WRITE_OK) {
+        Ok(()) => Ok(()),
+        Err(Errno::ROFS) => Err(StoreError::ReadOnly { path: path.to_owned() }),
+        Err(error) => Err(StoreError::CannotOpen { path: path.to_owned(), detail: error.to_string() }),
+    }
+}
+
+/// Looks at everything before it writes anything: what is damaged stays as it was found.
+fn open_or_make(
+    path: &Path,
+    machine_id: &str,
+    new_store_id: &str,
+) -> Result<(Connection, String), StoreError> {
     let fail = |e: rusqlite::Error| StoreError::from_sqlite(path, "open", &e);
     let mut connection = Connection::open(path).map_err(fail)?;
     settings(&connection).map_err(fail)?;
     check_format(path, &connection)?;
-    let store_id = identity(path, &mut connection, machine_id, new_store_id)?;
     sound(path, &connection)?;
+    let store_id = identity(path, &mut connection, machine_id, new_store_id)?;
     Ok((connection, store_id))
+}
+
+/// What a full disk leaves of a store that was to be made. The error that is told is the first one.
+fn remove_attempt(path: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let _ = std::fs::remove_file(name);
+    }
 }
 
 /// `synchronous=FULL` because a vote or an entry that was answered for must survive a power cut: in WAL mode
@@ -120,5 +156,5 @@ fn sound(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     if verdict == "ok" {
         return Ok(());
     }
-    Err(StoreError::Corrupt { path: path.to_owned(), detail: verdict })
+    Err(StoreError::Corrupt { path: path.to_owned(), detail: verdict.replace('\n', " ") })
 }

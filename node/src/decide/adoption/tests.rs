@@ -67,7 +67,7 @@ fn what_stands_in_the_way() {
         }),
         ("db2: its node does not answer", |_, seen| seen.silent("db2")),
         ("db2: its server does not answer: connection refused", |_, seen| {
-            (seen.own("db2").pulse, seen.own("db2").error) = (None, Some("connection refused".into()));
+            (seen.own("db2").pulse, seen.own("db2").error) = (None, Some(crate::decide::sample::no_answer()));
         }),
         ("1 of 3 nodes answer: without a majority", |_, seen| {
             seen.silent("db2");

@@ -48,17 +48,23 @@ pub enum ClientError {
         source: io::Error,
     },
     /// It was started, and its socket did not come up.
-    #[error("the keeper did not come up within {} ms{}; its own message stands in this daemon's log", .waited.as_millis(), describe_exit(.exit.as_ref()))]
+    #[error("the keeper did not come up within {} ms{}{}", .waited.as_millis(), describe_exit(.exit.as_ref()), describe_words(.said))]
     NotUp {
         /// How long it was waited for.
         waited: Duration,
         /// How its process ended, if it did.
         exit: Option<ExitStatus>,
+        /// Why, in its own words; empty when it has not said.
+        said: String,
     },
 }
 
 fn describe_exit(exit: Option<&ExitStatus>) -> String {
     exit.map(|status| format!(" ({status})")).unwrap_or_default()
+}
+
+fn describe_words(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
 /// A connection to the living keeper. Clones share it; dropping the last one changes nothing at the keeper.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Client, ClientError, stop_idle};
 use super::protocol::Refusal;
@@ -15,6 +16,11 @@ use super::protocol::Refusal;
 const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often its socket is tried meanwhile.
 const START_POLL: Duration = Duration::from_millis(5);
+
+/// A process that has ended says nothing more; another that holds its output open must not be waited for.
+const WORDS_WITHIN: Duration = Duration::from_millis(100);
+/// Bytes that are read of it.
+const WORDS_MAX: u64 = 4096;
 
 /// Where the keeper is, and how to start one where none is.
 #[derive(Clone, Debug)]
@@ -54,6 +60,7 @@ pub async fn connect_or_spawn(options: &SpawnOptions) -> Result<Client, ClientEr
     }
     let mut child = spawn(options)?;
     let attached = attach(&options.run_dir, &mut child).await;
+    drop(child.stdout.take());
     // The keeper outlives this daemon; should it end before, it is not left a zombie. What it means is for whoever
     // waits on `Client::died`.
     tokio::spawn(async move { drop(child.wait().await) });
@@ -68,7 +75,8 @@ fn spawn(options: &SpawnOptions) -> Result<Child, ClientError> {
         .env_remove("WATCHDOG_PID")
         .env_remove("WATCHDOG_USEC")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        // Its last words, if it cannot start.
+        .stdout(Stdio::piped())
         .kill_on_drop(false)
         .spawn()
         .map_err(|source| ClientError::Spawn { program: options.program.clone(), source })
@@ -90,5 +98,18 @@ async fn attach(run_dir: &Path, child: &mut Child) -> Result<Client, ClientError
         exit = ended;
         sleep(START_POLL).await;
     }
-    Err(ClientError::NotUp { waited: started.elapsed(), exit })
+    let waited = started.elapsed();
+    let said = if exit.is_some() { last_words(child).await } else { String::new() };
+    Err(ClientError::NotUp { waited, exit, said })
+}
+
+async fn last_words(child: &mut Child) -> String {
+    let mut said = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        let mut some = stdout.take(WORDS_MAX);
+        let reading = some.read_to_end(&mut said);
+        // What was read in time counts.
+        let _ = timeout(WORDS_WITHIN, reading).await;
+    }
+    String::from_utf8_lossy(&said).trim().to_owned()
 }

@@ -94,7 +94,7 @@ async fn an_error_is_shown_until_the_server_answers_again() {
     let bench = start(refused());
     sleep(MOMENT).await;
     let own = bench.handle.now();
-    assert_eq!(own.error.as_deref(), Some("db1:3306: connection refused"));
+    assert_eq!(own.error.map(|e| e.what).as_deref(), Some("db1:3306: connection refused"));
     assert_eq!(own.pulse, None);
     bench.server.answer(ok(fake::writer()));
     sleep(PULSE_EVERY).await;
@@ -180,7 +180,7 @@ async fn a_server_that_does_not_answer_is_not_asked_for_its_inventory() {
 async fn a_call_without_an_end_is_ended() {
     let bench = start(Answers::Never);
     sleep(HANG + MOMENT).await;
-    assert!(bench.handle.now().error.unwrap().contains("no answer within"));
+    assert!(bench.handle.now().error.unwrap().what.contains("no answer within"));
     bench.server.answer(ok(fake::writer()));
     sleep(HANG).await;
     assert!(bench.handle.now().pulse.is_some());

@@ -124,7 +124,7 @@ async fn what_matters_goes_out_at_once() {
     assert_eq!(bench.times(), [0, 50]);
     bench.change(|own| own.guard.closed = Epoch(3));
     sleep(ms(20)).await;
-    bench.change(|own| own.error = Some("refused".into()));
+    bench.change(|own| own.error = Some(crate::decide::sample::no_answer()));
     sleep(ms(20)).await;
     assert_eq!(bench.times(), [0, 50, 70, 90]);
     assert_eq!(bench.last().own.unwrap().guard.closed, Epoch(3));

@@ -162,7 +162,7 @@ fn note(view: &View<'_>, name: &NodeName, own: Option<&OwnServer>, server_answer
         return out_in_words(&out.reason);
     }
     match own {
-        Some(own) if !server_answers => own.error.clone().unwrap_or_default(),
+        Some(own) if !server_answers => own.error.as_ref().map(|e| e.what.clone()).unwrap_or_default(),
         _ => String::new(),
     }
 }

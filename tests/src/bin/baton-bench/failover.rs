@@ -1,11 +1,12 @@
 //! Faults under load, one run after another.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use baton_proto::control::StatusReply;
 use baton_tests::cluster::{Cluster, ClusterOptions};
 use baton_tests::sandbox::{Dialect, Ledger, LedgerOptions, Server, until};
+use jiff::Timestamp;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::time::sleep;
@@ -167,7 +168,7 @@ impl Lags {
         for (name, connection) in &mut self.replicas {
             let newest: Option<u64> =
                 connection.query_first("SELECT at_us FROM app.writes ORDER BY id DESC LIMIT 1").await?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as f64;
+            let now = Timestamp::now().as_microsecond() as f64;
             lags.push((*name, (now - newest.context("a replica without a row")? as f64) / 1000.0));
         }
         Ok(lags)
