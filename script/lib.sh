@@ -30,7 +30,7 @@ build() {
 # neither can be had it runs all the same, and what needs namespaces says that it is skipped, and why.
 on_hosts() {
   if [ "$(id -u)" != 0 ] && unshare --user --map-root-user --net true 2>/dev/null; then
-    unshare --user --map-root-user --net -- "$@"
+    unshare --user --map-root-user --net -- sh -c 'ip link set lo up; exec "$@"' sh "$@"
   else
     "$@"
   fi

@@ -28,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::sandbox::{
     Dialect, Host, Hosts, Ledger, LedgerOptions, Sandbox, SandboxOptions, Server, replication,
@@ -112,9 +113,13 @@ pub struct Cluster {
     servers: Vec<Server>,
     ctl: Ctl,
     files: Files,
-    // Last: what is still running on the hosts, keepers above all, ends with it.
+    // Late: what is still running on the hosts, keepers above all, ends with it.
     sandbox: Sandbox,
+    _turn: SemaphorePermit<'static>,
 }
+
+/// Clusters of one process take turns: two at once on a small machine would measure each other.
+static TURN: Semaphore = Semaphore::const_new(1);
 
 impl Cluster {
     /// Starts servers and nodes. `db1` is open and the others replicate from it; the nodes have formed their group,
@@ -123,6 +128,7 @@ impl Cluster {
     /// # Errors
     /// When a program is not there, or something does not start; the message has the end of its log.
     pub async fn observing(options: ClusterOptions) -> Result<Self> {
+        let turn = TURN.acquire().await?;
         let sandbox_options = SandboxOptions {
             servers: options.layout.servers(),
             kind: options.kind,
@@ -141,7 +147,7 @@ impl Cluster {
         let servers = sandbox.servers().await?;
         let (source, replicas) = servers.split_first().context("a layout without a server")?;
         replication::attach(source, &replicas.iter().collect::<Vec<_>>(), options.semi_sync).await?;
-        let cluster = Self { options, nodes, servers, ctl, files, sandbox };
+        let cluster = Self { options, nodes, servers, ctl, files, sandbox, _turn: turn };
         cluster.formed().await?;
         Ok(cluster)
     }
