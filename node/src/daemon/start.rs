@@ -33,7 +33,7 @@ use crate::guard::{Applied, Guard, GuardPorts, Voter};
 use crate::identity::{Identity, IdentityError};
 use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table, see};
 use crate::operate::actor::ReceiverStop;
-use crate::operate::{AckerWatch, Actor, Attend, Hands, Lead, Net, Proposer};
+use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer};
 use crate::peers::{Dialer, MESSAGE_LIMIT, Peers};
 use crate::route::{Counters, Router, RouterError, RouterOptions, Routes};
 use crate::serve::http;
@@ -353,7 +353,7 @@ impl Daemon {
         };
         self.tasks.spawn(lead.run());
         let Some(beside) = beside else { return };
-        let (granted, still) = watch::channel(None);
+        let (granted, still) = watch::channel(Granting::Unknown);
         let watching = AckerWatch {
             me: shared.me.clone(),
             group: shared.group.clone(),
