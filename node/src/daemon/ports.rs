@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::consensus::{self, Group, MembershipView};
 use crate::guard::clock::Boottime;
 use crate::guard::keeper::{ArmRequest, Client};
-use crate::guard::{Applied, Attach, Electorate, KeeperHolds, KeeperPort, Notes, Opener};
+use crate::guard::{Applied, Attach, Electorate, Judged, KeeperHolds, KeeperPort, Notes, Opener};
 use crate::sql::{Connector, Permit, Pinned, Pulse, SqlError};
 use crate::state::{ClusterState, Epoch};
 
@@ -40,8 +40,12 @@ impl Notes for StoreNotes {
 pub(super) struct GroupApplied(pub(super) Group);
 
 impl Applied for GroupApplied {
-    fn with(&self, judge: &mut dyn FnMut(&ClusterState, &Electorate)) -> Option<()> {
-        self.0.with_applied(|state, membership| judge(state, &electorate(membership)))
+    fn with(&self, judge: &mut dyn FnMut(Judged<'_>)) -> Option<()> {
+        self.0.with_applied(|state, membership| {
+            let nanos = u64::try_from(membership.applied_at.as_nanos()).unwrap_or(u64::MAX);
+            let electorate = electorate(membership);
+            judge(Judged { state, electorate: &electorate, membership_since: Boottime::from_nanos(nanos) });
+        })
     }
 }
 

@@ -31,7 +31,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table};
 use crate::operate::actor::ReceiverStop;
 use crate::operate::attend::Remote;
-use crate::operate::{AckerWatch, Actor, Attend, Hands, Lead, Net, Proposer, Word};
+use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer};
 use crate::peers::{Dialer, Peers};
 use crate::route::{Router, RouterError, RouterOptions, Routes};
 use crate::sql::{Address, ManagedServer, SqlServer};
@@ -378,7 +378,7 @@ impl Daemon {
         };
         self.tasks.spawn(lead.run());
         let Some(beside) = beside else { return };
-        let (granted, still) = watch::channel(Word::default());
+        let (granted, still) = watch::channel(Granting::Unknown);
         let watching = AckerWatch {
             me: shared.me.clone(),
             group: shared.group.clone(),

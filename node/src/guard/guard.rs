@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, info, warn};
+use tracing::error;
 
 use super::asking::{self, REPLIES, Reply};
-use super::clock::{Boottime, Clock};
+use super::behind::{Behind, DONE, Done};
+use super::clock::{self, Boottime, Clock};
 use super::duty::{Duty, duty};
 use super::lease::Rounds;
 use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Voters};
@@ -19,13 +20,10 @@ use crate::decide::seen::{GuardSeen, Process};
 use crate::sql::{Account, ManagedServer};
 use crate::state::{ClusterState, Epoch, NodeName};
 
-/// How often a server that is not there is looked for.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How often a server that should be closed is looked at.
+/// How often a server that should be closed is looked at, and what has not been told is told again.
 const LOOK_IF_OPEN: Duration = Duration::from_millis(200);
-/// How long one turn waits for an exit to complete, and how closely it looks.
-const EXIT_WITHIN: Duration = Duration::from_millis(500);
-const EXIT_LOOK: Duration = Duration::from_millis(1);
+/// The shortest sleep of the loop: whatever is due and cannot be done now must not keep a processor busy.
+const BREATH: Duration = Duration::from_millis(2);
 /// Requests that may wait while the guard opens or closes.
 const REQUESTS: usize = 16;
 
@@ -132,10 +130,13 @@ pub struct Guard {
     pub(super) rounds: Option<(Epoch, Rounds)>,
     pub(super) lease: Option<Lease>,
     pub(super) trouble: Option<String>,
+    pub(super) behind: Behind,
+    done: mpsc::Receiver<Done>,
+    duty: Duty,
     pub(super) replies: mpsc::Sender<Reply>,
     answers: mpsc::Receiver<Reply>,
     requests: mpsc::Receiver<Request>,
-    process: watch::Sender<Process>,
+    pub(super) process: watch::Sender<Process>,
     seen: Arc<Mutex<Seen>>,
     next_round: Instant,
     next_look: Instant,
@@ -145,8 +146,11 @@ pub struct Guard {
 pub(super) enum Attached {
     /// Not found yet, or no longer.
     None,
-    /// Its process, and the connection that may open it.
-    To { process: Arc<ServerProcess>, opener: Box<dyn Opener> },
+    /// Its process, and the connection that may open it; that is away while it makes the server wait.
+    To { process: Arc<ServerProcess>, opener: Option<Box<dyn Opener>> },
+    /// It has taken a fatal signal and runs none of its code any more, but has not exited yet (a core dump, a frozen
+    /// disk, much memory to give back): it keeps its port, and answers nothing.
+    Dying { process: Arc<ServerProcess> },
     /// Seen to exit, its port refusing.
     Gone { pid: i32 },
 }
@@ -160,6 +164,7 @@ impl Guard {
         let memory = Memory::load(Arc::clone(&ports.notes)).await?;
         let (replies, answers) = mpsc::channel(REPLIES);
         let (sender, requests) = mpsc::channel(REQUESTS);
+        let (done_sender, done) = mpsc::channel(DONE);
         let (process, process_seen) = watch::channel(Process::Unknown);
         let seen = Arc::new(Mutex::new(Seen::default()));
         let handle = GuardHandle {
@@ -176,6 +181,9 @@ impl Guard {
             rounds: None,
             lease: None,
             trouble: None,
+            behind: Behind::new(done_sender),
+            done,
+            duty: Duty::Observe,
             replies,
             answers,
             requests,
@@ -188,24 +196,23 @@ impl Guard {
     }
 
     /// Guards until the keeper dies or the states end. The caller then ends the process.
+    ///
+    /// Nothing here waits for a server, the network or the group while the guard holds a lease: a wait longer than the
+    /// lease would end with the keeper killing a healthy writer. What may take long is done behind ([`Behind`]).
     pub async fn run(mut self) -> &'static str {
+        let keeper = Arc::clone(&self.ports.keeper);
         loop {
-            self.look_for_server().await;
+            self.look_for_server();
             self.do_duty().await;
             self.publish();
-            let keeper = Arc::clone(&self.ports.keeper);
             let wake = self.wake_at();
-            let process = match &self.server {
-                Attached::To { process, .. } => Some(Arc::clone(process)),
-                Attached::None | Attached::Gone { .. } => None,
-            };
             tokio::select! {
                 changed = self.ports.states.changed() => if changed.is_err() {
                     return "the replicated state has ended";
                 },
                 Some(reply) = self.answers.recv() => self.take(reply).await,
                 Some(request) = self.requests.recv() => self.serve(request).await,
-                () = exited(process) => self.server_exited().await,
+                Some(done) = self.done.recv() => self.finish(done).await,
                 () = keeper.died() => {
                     self.keeper_died().await;
                     return "the keeper has died";
@@ -216,80 +223,30 @@ impl Guard {
     }
 
     fn wake_at(&self) -> Instant {
-        let mut wake = self.next_look;
+        let now = Instant::now();
+        let mut wake = self.next_look.min(self.behind.attach_at(now));
         if self.rounds.is_some() {
             wake = wake.min(self.next_round);
         }
         if let Some(close_at) = self.close_at() {
-            wake = wake.min(Instant::now() + close_at.saturating_since(self.ports.clock.now()));
+            wake = wake.min(now + close_at.saturating_since(self.ports.clock.now()));
         }
-        wake
+        wake.max(now + BREATH)
     }
 
     /// What the state wants, and one step towards it.
     async fn do_duty(&mut self) {
         let state = Arc::clone(&self.ports.states.borrow_and_update());
         let duty = duty(&state, &self.ports.me, self.memory.record.refused);
+        if duty != self.duty {
+            self.duty = duty;
+            self.look_now();
+        }
         match duty {
-            Duty::Observe => self.observe().await,
+            Duty::Observe => self.observe(&state).await,
             Duty::Closed => self.keep_closed().await,
             Duty::Write(epoch) => self.write(&state, epoch).await,
             Duty::TakeOver(epoch) => self.take_over(&state, epoch).await,
-        }
-    }
-
-    /// Finds the server's process through a connection to its socket, and keeps that connection for opening.
-    async fn look_for_server(&mut self) {
-        let broken = matches!(&self.server, Attached::To { opener, .. } if opener.is_broken());
-        if matches!(self.server, Attached::To { .. }) && !broken {
-            return;
-        }
-        if let Attached::To { process, .. } = &self.server
-            && process.has_exited()
-        {
-            self.server_exited().await;
-            return;
-        }
-        let Ok(opener) = self.ports.attach.attach().await else {
-            if matches!(self.server, Attached::None) {
-                self.process.send_if_modified(|p| std::mem::replace(p, Process::Absent) != Process::Absent);
-            }
-            self.next_look = Instant::now() + LOOK_AGAIN;
-            return;
-        };
-        match ServerProcess::find(opener.pid()) {
-            Ok(process) => {
-                info!(pid = opener.pid(), "attached to the server");
-                self.process.send_replace(Process::Running { pid: opener.pid() });
-                self.server = Attached::To { process: Arc::new(process), opener };
-            }
-            Err(error) => self.trouble = Some(error.to_string()),
-        }
-    }
-
-    /// The process has taken a fatal signal or exited: gone, once the exit is complete and its port refuses.
-    async fn server_exited(&mut self) {
-        let Attached::To { process, .. } = &self.server else { return };
-        let pid = process.pid();
-        self.rounds = None;
-        self.lease = None;
-        // A process stuck on its way out (a core dump, a frozen disk) keeps its port; the loop comes back to it.
-        let deadline = Instant::now() + EXIT_WITHIN;
-        while !process.has_exited() && Instant::now() < deadline {
-            tokio::time::sleep(EXIT_LOOK).await;
-        }
-        if !process.has_exited() {
-            self.trouble = Some(format!("the server's process {pid} has been killed and has not exited"));
-            return;
-        }
-        if self.ports.attach.refuses().await {
-            warn!(pid, "the server's process has exited and its port refuses");
-            self.process.send_replace(Process::Gone { pid });
-            self.server = Attached::Gone { pid };
-        } else {
-            // Another process listens there already: it is attached to next.
-            self.process.send_replace(Process::Unknown);
-            self.server = Attached::None;
         }
     }
 
@@ -322,10 +279,7 @@ impl Guard {
                 let fenced = self.fence(epoch).await;
                 let _asker_gone = reply.send(fenced);
             }
-            Request::MakeWait(epoch, since, reply) => {
-                let done = self.make_wait(epoch, since).await;
-                let _asker_gone = reply.send(done);
-            }
+            Request::MakeWait(epoch, since, reply) => self.make_wait(epoch, since, reply).await,
         }
     }
 
@@ -336,7 +290,11 @@ impl Guard {
             return;
         }
         self.next_round = now + asking::interval(state.safety.lease_ttl());
-        let Some((_, rounds)) = &self.rounds else { return };
+        // The own log may know of a newer membership than any answer, or of a first one: none is known while a snapshot
+        // is being installed.
+        let newest = self.newest_membership();
+        let Some((_, rounds)) = &mut self.rounds else { return };
+        rounds.adopt(newest);
         let request = super::ports::LeaseRequest {
             epoch,
             membership: rounds.electorate().index,
@@ -357,6 +315,14 @@ impl Guard {
         self.next_look = Instant::now() + LOOK_IF_OPEN;
     }
 
+    pub(super) fn look_within(&mut self, moment: Duration) {
+        self.next_look = Instant::now() + moment;
+    }
+
+    pub(super) fn look_now(&mut self) {
+        self.next_look = Instant::now();
+    }
+
     pub(super) fn look_is_due(&self) -> bool {
         Instant::now() >= self.next_look
     }
@@ -373,13 +339,33 @@ impl Guard {
             if (process.pid(), process.start_time_ticks()) == self.memory.record.process)
     }
 
+    /// Without its keeper no server is open: closed, and at the end of its lease killed where the close hangs. A server
+    /// that nobody has a lease for yet (observed, or being adopted) is left as its people run it.
     async fn keeper_died(&mut self) {
-        error!("the keeper has died; closing the server");
-        let deadline = self.lease.map(|l| l.until);
         self.rounds = None;
-        let closed = self.close("the keeper has died").await;
-        if let (Err(why), Attached::To { process, .. }) = (&closed, &self.server)
-            && deadline.is_some()
+        let lease = self.lease.take();
+        if lease.is_none() && matches!(self.duty, Duty::Observe | Duty::TakeOver(_)) {
+            error!("the keeper has died; nothing was under a lease");
+            return;
+        }
+        error!("the keeper has died; closing the server");
+        let process = match &self.server {
+            Attached::To { process, .. } => Arc::clone(process),
+            Attached::None | Attached::Dying { .. } | Attached::Gone { .. } => return,
+        };
+        let clock = Arc::clone(&self.ports.clock);
+        let lease_ends = async {
+            match lease {
+                Some(lease) => clock::sleep_until(&*clock, lease.until).await,
+                None => std::future::pending().await,
+            }
+        };
+        let closed = tokio::select! {
+            closed = self.close("the keeper has died") => closed,
+            () = lease_ends => Err("the lease has ended before it was closed".to_owned()),
+        };
+        if let Err(why) = closed
+            && lease.is_some()
         {
             error!(why, "the server could not be closed; killing it");
             if let Err(error) = process.kill() {
@@ -406,13 +392,5 @@ impl Guard {
             self.ports.nudge.notify_one();
         }
         *seen = Seen { view, lease: self.lease };
-    }
-}
-
-/// Resolves when the process has taken a fatal signal or exited.
-async fn exited(process: Option<Arc<ServerProcess>>) {
-    match process {
-        Some(process) if process.exited().await.is_ok() => {}
-        _ => std::future::pending().await,
     }
 }

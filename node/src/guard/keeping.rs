@@ -1,5 +1,7 @@
 //! Holding a lease, and closing.
 
+use std::time::Duration;
+
 use tracing::{info, warn};
 
 use super::asking::Reply;
@@ -7,17 +9,27 @@ use super::guard::{Attached, Guard};
 use super::lease::Rounds;
 use super::ports::{Electorate, Fenced, Lease, LeaseAnswer};
 use crate::sql::{CloseOptions, Permit};
-use crate::state::{ClusterState, Epoch};
+use crate::state::{Change, ClusterState, Epoch};
+
+/// How soon a keeper that did not answer is asked again.
+const KEEPER_AGAIN: Duration = Duration::from_millis(20);
 
 impl Guard {
-    /// Nothing is guarded: a keeper that still holds the server lets it go.
-    pub(super) async fn observe(&mut self) {
+    /// Nothing is guarded: a keeper that still holds the server lets it go. Only for an epoch that the state knows to be
+    /// over: a daemon whose store was lost knows of none, and its keeper still holds a server that must not outlive its
+    /// lease.
+    pub(super) async fn observe(&mut self, state: &ClusterState) {
         self.trouble = None;
         self.rounds = None;
         self.lease = None;
         if self.look_is_due() {
-            self.release_keeper().await;
             self.look_later();
+            if let Ok(Some(held)) = self.ports.keeper.holding().await
+                && state.is_revoked(held.epoch)
+                && let Err(error) = self.ports.keeper.closed(held.epoch, held.process.0).await
+            {
+                self.trouble = Some(format!("the keeper does not let go: {error}"));
+            }
         }
     }
 
@@ -56,8 +68,12 @@ impl Guard {
         }
     }
 
+    /// Only for the process that was seen closed: one that ran before it may still be on its way out, open.
     async fn release_keeper(&mut self) {
+        let Attached::To { process, .. } = &self.server else { return };
+        let closed = (process.pid(), process.start_time_ticks());
         if let Ok(Some(held)) = self.ports.keeper.holding().await
+            && held.process == closed
             && let Err(error) = self.ports.keeper.closed(held.epoch, held.process.0).await
         {
             self.trouble = Some(format!("the keeper does not let go: {error}"));
@@ -68,7 +84,9 @@ impl Guard {
     pub(super) async fn write(&mut self, state: &ClusterState, epoch: Epoch) {
         let record = &self.memory.record;
         if record.opened < epoch {
-            self.open_under(state, epoch).await;
+            if self.look_is_due() {
+                self.open_under(state, epoch).await;
+            }
         } else if record.opened > epoch || record.closed >= epoch || !self.is_opened_process() {
             // Restarted, or closed here before: it opens again only under the next epoch.
             self.keep_closed().await;
@@ -79,45 +97,63 @@ impl Guard {
 
     /// Renews the lease, closes in time without one, and lets go of ackers when the group has said so.
     pub(super) async fn hold(&mut self, state: &ClusterState, epoch: Epoch) {
-        if self.rounds.is_none() && !self.take_over_from_keeper(epoch).await {
-            self.keep_closed().await;
-            return;
+        if self.rounds.is_none() {
+            match self.take_over_from_keeper(epoch).await {
+                TakeOver::Lease => {}
+                TakeOver::Ask => return self.look_within(KEEPER_AGAIN),
+                TakeOver::Nothing => {
+                    // It was closed, or is about to be killed. The leader is told that this epoch is over here.
+                    if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
+                        self.trouble = Some(error);
+                    }
+                    return self.keep_closed().await;
+                }
+            }
         }
+        // What has come in counts before the lease is found too short.
+        self.drain();
+        self.renewed().await;
         self.ask_when_due(state, epoch);
         if self.close_at().is_none_or(|at| self.ports.clock.now() >= at) {
-            self.close_for_want_of_lease(epoch).await;
-            return;
+            return self.close_for_want_of_lease(epoch).await;
         }
-        self.let_go_if_degraded(state, epoch).await;
-        if let Some(opened) = &state.grant
-            && opened.opened_ms.is_none()
-        {
-            self.report_open(epoch).await;
+        self.let_go_if_degraded(state, epoch);
+        if self.look_is_due() {
+            self.look_later();
+            if state.live_grant().is_some_and(|g| g.opened_ms.is_none()) {
+                self.tell(Change::Opened { epoch }, Some(epoch));
+            }
         }
     }
 
     /// A restarted daemon takes over the lease that the keeper still holds for the very process that was opened.
-    async fn take_over_from_keeper(&mut self, epoch: Epoch) -> bool {
+    async fn take_over_from_keeper(&mut self, epoch: Epoch) -> TakeOver {
         let held = match self.ports.keeper.holding().await {
             Ok(held) => held.filter(|h| h.epoch == epoch && h.process == self.memory.record.process),
+            // A living keeper keeps its deadline, and a dead one ends this daemon: nothing is closed for one slow answer.
             Err(error) => {
                 self.trouble = Some(format!("the keeper does not answer: {error}"));
-                None
+                return TakeOver::Ask;
             }
         };
-        let Some(until) = held.and_then(|h| h.deadline) else { return false };
+        let Some(until) = held.and_then(|h| h.deadline) else { return TakeOver::Nothing };
         info!(%epoch, "took over the lease from the keeper");
         self.lease = Some(Lease { epoch, until });
         self.begin_rounds(epoch);
-        true
+        TakeOver::Lease
     }
 
     /// Begins to ask for a lease under `epoch`, at once.
     pub(super) fn begin_rounds(&mut self, epoch: Epoch) {
-        let mut newest = Electorate::default();
-        self.ports.applied.with(&mut |_, electorate| newest = electorate.clone());
-        self.rounds = Some((epoch, Rounds::new(newest)));
+        self.rounds = Some((epoch, Rounds::new(self.newest_membership())));
         self.ask_now();
+    }
+
+    /// The newest membership in this node's log; nobody, while a snapshot is being installed.
+    pub(super) fn newest_membership(&self) -> Electorate {
+        let mut newest = Electorate::default();
+        self.ports.applied.with(&mut |applied| newest = applied.electorate.clone());
+        newest
     }
 
     /// Counts one answer.
@@ -142,7 +178,9 @@ impl Guard {
     pub(super) async fn renewed(&mut self) {
         let Some((epoch, rounds)) = &self.rounds else { return };
         let (epoch, Some(until)) = (*epoch, rounds.until()) else { return };
-        if self.memory.record.opened != epoch || self.lease.is_some_and(|l| l.until >= until) {
+        let record = &self.memory.record;
+        let held = self.lease.is_some_and(|l| l.until >= until);
+        if record.opened != epoch || record.closed >= epoch || record.refused >= epoch || held {
             return;
         }
         let Attached::To { process, .. } = &self.server else { return };
@@ -182,8 +220,12 @@ impl Guard {
         Ok(())
     }
 
-    /// Ends an epoch for good on this host.
+    /// Ends an epoch for good on this host. A server that is open under a later one has nothing to do with it.
     pub(super) async fn fence(&mut self, epoch: Epoch) -> Fenced {
+        let newest = self.memory.record.opened.max(self.ports.states.borrow().epoch());
+        if newest > epoch {
+            return Fenced::Open { why: format!("epoch {epoch} is over, this is epoch {newest}") };
+        }
         if let Err(why) = self.memory.change(|r| r.refused = r.refused.max(epoch)).await {
             return Fenced::Open { why };
         }
@@ -193,6 +235,9 @@ impl Guard {
                 Fenced::Gone { detail: format!("process {pid} exited, its port refuses") }
             }
             Attached::None => Fenced::Open { why: "the server's process has not been seen".into() },
+            Attached::Dying { process } => {
+                Fenced::Open { why: format!("process {} has been killed and has not exited", process.pid()) }
+            }
             Attached::To { process, .. } => {
                 let pid = process.pid();
                 match self.close("its epoch is revoked").await {
@@ -207,4 +252,14 @@ impl Guard {
             }
         }
     }
+}
+
+/// What a keeper has for a restarted daemon.
+enum TakeOver {
+    /// A lease.
+    Lease,
+    /// No answer yet.
+    Ask,
+    /// None for this epoch and process.
+    Nothing,
 }

@@ -28,7 +28,7 @@ impl Rounds {
 
     /// A newer membership: the answers of its voters stay, and now need its majorities.
     pub fn adopt(&mut self, newer: Electorate) {
-        if newer.index > self.electorate.index {
+        if newer.index > self.electorate.index || self.electorate.sets.is_empty() {
             self.electorate = newer;
         }
     }

@@ -3,10 +3,12 @@
 //!
 //! - [`Guard`] is the loop: attach to the server, hold the lease, open, close.
 //! - [`Voter`] is the other side of the lease: what a node grants, and when it can say that nothing of it is left.
+//! - `behind.rs` is what the loop has done behind its back, so that nothing holds up a renewal.
 //! - `lease.rs` counts majorities, `asking.rs` asks for them, `duty.rs` says what the state wants of this server.
 //! - [`keeper`] is the process that ends a lease without the daemon; [`boot`] the check before a server's start.
 
 mod asking;
+mod behind;
 pub mod boot;
 pub mod clock;
 mod duty;
@@ -20,6 +22,8 @@ pub mod process;
 mod record;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod voter;
 
 pub use guard::{Guard, GuardHandle, GuardPorts};
@@ -28,4 +32,4 @@ pub use ports::{
     Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, Notes, Opener,
     Propose, Voters,
 };
-pub use voter::{Applied, ExpiryAnswer, Voter};
+pub use voter::{Applied, ExpiryAnswer, Judged, Voter};

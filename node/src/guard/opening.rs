@@ -1,17 +1,25 @@
 //! Opening: once an epoch, under a live lease, on the one connection whose server the keeper holds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::behind::Done;
+use super::clock::Boottime;
 use super::guard::{Attached, Guard};
-use super::ports::Lease;
-use crate::sql::Permit;
-use crate::state::{Change, ClusterState, Durability, Epoch, Outcome};
+use super::ports::{Lease, Opener};
+use crate::sql::{Permit, Pulse, SqlError};
+use crate::state::{Change, ClusterState, Durability, Epoch};
 
 /// How long one attempt waits for the voters' answers; the next turn of the loop goes on waiting.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+/// How soon what has failed is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+/// For so long a let-go that failed may still take effect: its statement is killed within this.
+const LET_GO_UNSURE: Duration = Duration::from_secs(3);
 
 impl Guard {
     /// Every step may fail and is then tried again by the loop; the epoch is written down before the statement, so that
@@ -21,41 +29,39 @@ impl Guard {
             Ok(()) => {
                 info!(%epoch, "open");
                 self.trouble = None;
-                self.report_open(epoch).await;
+                self.tell(Change::Opened { epoch }, None);
+                self.look_later();
             }
             Err(why) => {
-                warn!(%epoch, why, "not open yet");
+                if self.trouble.as_ref() != Some(&why) {
+                    warn!(%epoch, why, "not open yet");
+                }
                 self.trouble = Some(why);
-                self.look_later();
+                self.look_within(TRY_AGAIN);
             }
         }
     }
 
     async fn try_to_open(&mut self, state: &ClusterState, epoch: Epoch) -> Result<(), String> {
+        // Closed first: for a server that is still open under an earlier epoch, arming would take its deadline away.
+        let pulse = self.closed().await?;
         self.arm(epoch).await?;
         if !matches!(&self.rounds, Some((e, _)) if *e == epoch) {
             self.begin_rounds(epoch);
         }
         // The voters answer while the server is made ready.
         self.ask_when_due(state, epoch);
-        self.make_ready().await?;
+        self.forget_source(epoch, &pulse).await?;
         let until = self.majority(epoch).await?;
-        let (me, states, clock) =
-            (self.ports.me.clone(), self.ports.states.clone(), self.ports.clock.clone());
-        let interval = super::asking::interval(state.safety.lease_ttl());
-        let permit = Permit::new(move || {
-            let granted = states.borrow().live_grant().is_some_and(|g| g.epoch == epoch && g.node == me);
-            granted && clock.now() + interval < until
-        });
+        let permit =
+            self.permit(epoch, until.saturating_sub(super::asking::interval(state.safety.lease_ttl())));
         permit.check("opening").map_err(|e| e.to_string())?;
-        let Attached::To { process, opener } = &mut self.server else {
-            return Err("the server has gone".into());
-        };
-        let identity = (process.pid(), process.start_time_ticks());
         let waits_since = waits_since(&state.durability);
         if waits_since.is_some() {
+            let opener = self.opener()?;
             opener.make_wait(state.safety.wait_count, &permit).await.map_err(|e| e.to_string())?;
         }
+        let identity = self.identity()?;
         self.memory
             .change(|r| {
                 r.opened = epoch;
@@ -63,11 +69,10 @@ impl Guard {
                 r.waits_since = waits_since.unwrap_or(r.waits_since);
             })
             .await?;
-        self.ports.keeper.extend(epoch, identity.0, until).await?;
-        self.lease = Some(Lease { epoch, until });
-        let opened = opener.open(&permit).await;
-        if let Err(error) = opened {
-            // It may be open all the same. This epoch has had its one opening.
+        if let Err(error) = self.extend_and_open(epoch, until, &permit).await {
+            // It may be open all the same. This epoch has had its one opening, so nothing renews it from here on.
+            self.rounds = None;
+            self.lease = None;
             let closed = self.close("its opening failed").await;
             self.memory.change(|r| r.closed = epoch).await?;
             return Err(format!("opening failed: {error}; closed again: {closed:?}"));
@@ -75,39 +80,82 @@ impl Guard {
         Ok(())
     }
 
+    /// The keeper learns the deadline first; the permit is asked once more when the server is open.
+    async fn extend_and_open(
+        &mut self,
+        epoch: Epoch,
+        until: Boottime,
+        permit: &Permit,
+    ) -> Result<(), String> {
+        let (pid, _) = self.identity()?;
+        self.ports.keeper.extend(epoch, pid, until).await?;
+        self.lease = Some(Lease { epoch, until });
+        self.opener()?.open(permit).await.map(drop).map_err(|e: SqlError| e.to_string())
+    }
+
+    /// Withdrawn when the epoch is over, or another's, or when `until` has come.
+    fn permit(&self, epoch: Epoch, until: Boottime) -> Permit {
+        let (me, states) = (self.ports.me.clone(), self.ports.states.clone());
+        let clock = Arc::clone(&self.ports.clock);
+        Permit::new(move || {
+            let granted = states.borrow().live_grant().is_some_and(|g| g.epoch == epoch && g.node == me);
+            granted && clock.now() < until
+        })
+    }
+
+    fn identity(&self) -> Result<(i32, u64), String> {
+        match &self.server {
+            Attached::To { process, .. } => Ok((process.pid(), process.start_time_ticks())),
+            Attached::None | Attached::Dying { .. } | Attached::Gone { .. } => {
+                Err("its server is not running, or cannot be attached to".into())
+            }
+        }
+    }
+
+    fn opener(&mut self) -> Result<&mut dyn Opener, String> {
+        match &mut self.server {
+            Attached::To { opener: Some(opener), .. } => Ok(opener.as_mut()),
+            Attached::To { .. } => Err("the server is being made to wait".into()),
+            Attached::None | Attached::Dying { .. } | Attached::Gone { .. } => {
+                Err("the server has gone".into())
+            }
+        }
+    }
+
     /// The keeper holds this very process for this epoch; it has no deadline before a majority has granted one.
+    /// It refuses while another process that it was armed for still runs.
     async fn arm(&mut self, epoch: Epoch) -> Result<(), String> {
-        let Attached::To { process, .. } = &self.server else { return Err("no server to open".into()) };
-        let identity = (process.pid(), process.start_time_ticks());
+        let identity = self.identity()?;
         let held = self.ports.keeper.holding().await?;
         if held.is_some_and(|h| h.epoch == epoch && h.process == identity) {
             return Ok(());
         }
-        if let Some(other) = held {
-            // The server is closed here (its epoch is not open yet), so what an older epoch armed can go.
-            self.ports.keeper.closed(other.epoch, other.process.0).await?;
-        }
         self.ports.keeper.arm(epoch, identity, None).await
     }
 
-    /// Closed, everything received applied, no source.
-    async fn make_ready(&mut self) -> Result<(), String> {
+    async fn closed(&mut self) -> Result<Pulse, String> {
+        self.identity()?;
         let pulse = self.ports.server.pulse().await.map_err(|e| e.to_string())?;
-        if !pulse.switch.is_closed() {
-            self.close("open before its epoch").await?;
+        if pulse.switch.is_closed() {
+            return Ok(pulse);
         }
+        self.close("open before its epoch").await?;
+        self.ports.server.pulse().await.map_err(|e| e.to_string())
+    }
+
+    /// Everything received applied, no source.
+    async fn forget_source(&mut self, epoch: Epoch, pulse: &Pulse) -> Result<(), String> {
         if pulse.replication.is_none() {
             return Ok(());
         }
         if !pulse.all_applied() {
             return Err("not everything received has been applied".into());
         }
-        let (me, states) = (self.ports.me.clone(), self.ports.states.clone());
-        let permit = Permit::new(move || states.borrow().is_writer(&me));
+        let permit = self.permit(epoch, Boottime::from_nanos(u64::MAX));
         self.ports.server.forget_source(&permit).await.map_err(|e| e.to_string())
     }
 
-    async fn majority(&mut self, epoch: Epoch) -> Result<super::clock::Boottime, String> {
+    async fn majority(&mut self, epoch: Epoch) -> Result<Boottime, String> {
         let deadline = Instant::now() + ANSWERS_WITHIN;
         loop {
             self.drain();
@@ -129,11 +177,32 @@ impl Guard {
     /// The adopted writer is open already: first a majority's lease, then the keeper's deadline, then the group is told.
     /// Nothing is closed meanwhile.
     pub(super) async fn take_over(&mut self, state: &ClusterState, epoch: Epoch) {
+        if self.lease.is_some_and(|l| l.until <= self.ports.clock.now()) {
+            self.lease = None;
+        }
+        if self.lease.is_some() && matches!(&self.rounds, Some((e, _)) if *e == epoch) {
+            self.drain();
+            self.renewed().await;
+            self.ask_when_due(state, epoch);
+            if self.look_is_due() {
+                self.look_later();
+                self.tell(Change::Leased { epoch }, None);
+            }
+            return;
+        }
+        if !self.look_is_due() {
+            return;
+        }
         match self.try_to_take_over(state, epoch).await {
-            Ok(()) => info!(%epoch, "the adopted writer is under a lease"),
+            Ok(()) => {
+                info!(%epoch, "the adopted writer is under a lease");
+                self.trouble = None;
+                self.tell(Change::Leased { epoch }, None);
+                self.look_later();
+            }
             Err(why) => {
                 self.trouble = Some(why);
-                self.look_later();
+                self.look_within(TRY_AGAIN);
             }
         }
     }
@@ -145,8 +214,7 @@ impl Guard {
         }
         self.ask_when_due(state, epoch);
         let until = self.majority(epoch).await?;
-        let Attached::To { process, .. } = &self.server else { return Err("the server has gone".into()) };
-        let identity = (process.pid(), process.start_time_ticks());
+        let identity = self.identity()?;
         self.memory
             .change(|r| {
                 r.opened = epoch;
@@ -155,62 +223,97 @@ impl Guard {
             .await?;
         self.ports.keeper.extend(epoch, identity.0, until).await?;
         self.lease = Some(Lease { epoch, until });
-        self.trouble = None;
-        self.propose(Change::Leased { epoch }).await
+        Ok(())
     }
 
-    /// Tells the group; repeated by the loop until the state says so.
-    pub(super) async fn report_open(&mut self, epoch: Epoch) {
-        if let Err(why) = self.propose(Change::Opened { epoch }).await {
-            self.trouble = Some(why);
-        }
-    }
-
-    async fn propose(&mut self, change: Change) -> Result<(), String> {
-        match self.ports.propose.propose(change).await? {
-            Outcome::Applied => Ok(()),
-            Outcome::Refused(refusal) => Err(refusal.to_string()),
-        }
-    }
-
-    /// Ackers are let go only under a live lease, and only for an entry later than the one the server waits under.
-    pub(super) async fn let_go_if_degraded(&mut self, state: &ClusterState, epoch: Epoch) {
+    /// Ackers are let go only under a live lease, and only for an entry later than the one the server waits under. Never
+    /// while the server is being made to wait: the two would race, and the group believes the one that answers last.
+    pub(super) fn let_go_if_degraded(&mut self, state: &ClusterState, epoch: Epoch) {
         let Some(index) = state.durability.let_go_index() else { return };
-        if index <= self.memory.record.waits_since {
+        let done = index <= self.memory.record.waits_since.max(self.behind.let_go);
+        let due = self.behind.let_go_again.is_none_or(|at| Instant::now() >= at);
+        if done || self.behind.letting_go || !due || self.opener().is_err() {
             return;
         }
-        let (me, states) = (self.ports.me.clone(), self.ports.states.clone());
-        let lease = self.lease;
-        let clock = self.ports.clock.clone();
+        let Some(lease) = self.lease else { return };
+        let (live, states) = (self.permit(epoch, lease.until), self.ports.states.clone());
         let permit = Permit::new(move || {
-            let state = states.borrow();
-            let live = state.live_grant().is_some_and(|g| g.epoch == epoch && g.node == me);
-            live && state.durability.let_go_index() == Some(index)
-                && lease.is_some_and(|l| l.until > clock.now())
+            live.check("letting go").is_ok() && states.borrow().durability.let_go_index() == Some(index)
         });
-        match self.ports.server.let_go(&permit).await {
+        self.behind.letting_go = true;
+        let (server, done) = (Arc::clone(&self.ports.server), self.behind.done.clone());
+        tokio::spawn(async move {
+            let let_go = server.let_go(&permit).await;
+            let _over = done.send(Done::LetGo(index, let_go)).await;
+        });
+    }
+
+    /// The record of when the server was last made to wait stays: an entry that is later than that one lets go.
+    pub(super) fn was_let_go(&mut self, index: u64, let_go: Result<(), SqlError>) {
+        self.behind.letting_go = false;
+        match let_go {
             Ok(()) => {
-                info!(%epoch, "the server goes on without ackers, as the group has committed");
-                if let Err(error) = self.memory.change(|r| r.waits_since = r.waits_since.max(index)).await {
-                    self.trouble = Some(error);
-                }
+                info!(index, "the server goes on without ackers, as the group has committed");
+                self.behind.let_go = self.behind.let_go.max(index);
             }
-            Err(error) => self.trouble = Some(format!("the server still waits for its ackers: {error}")),
+            Err(error) => {
+                let now = Instant::now();
+                self.behind.let_go_unsure_until = Some(now + LET_GO_UNSURE);
+                self.behind.let_go_again = Some(now + TRY_AGAIN * 4);
+                self.trouble = Some(format!("the server still waits for its ackers: {error}"));
+            }
         }
     }
 
     /// The open writer waits for its ackers again.
-    pub(super) async fn make_wait(&mut self, epoch: Epoch, since: u64) -> Result<(), String> {
-        let state = self.ports.states.borrow().clone();
+    pub(super) async fn make_wait(
+        &mut self,
+        epoch: Epoch,
+        since: u64,
+        reply: oneshot::Sender<Result<(), String>>,
+    ) {
+        match self.begin_to_wait(epoch, since).await {
+            Ok((mut opener, wait_count, permit)) => {
+                let done = self.behind.done.clone();
+                tokio::spawn(async move {
+                    let waits = opener.make_wait(wait_count, &permit).await.map_err(|e| e.to_string());
+                    let _over = done.send(Done::Waits(opener, waits, reply)).await;
+                });
+            }
+            Err(why) => {
+                let _asker_gone = reply.send(Err(why));
+            }
+        }
+    }
+
+    async fn begin_to_wait(
+        &mut self,
+        epoch: Epoch,
+        since: u64,
+    ) -> Result<(Box<dyn Opener>, u32, Permit), String> {
+        let state = Arc::clone(&self.ports.states.borrow());
+        let record = &self.memory.record;
+        let holds =
+            self.lease.filter(|l| l.epoch == epoch && record.opened == epoch && record.closed < epoch);
+        let lease = holds.ok_or("it holds no lease under that epoch")?;
         if !state.is_writer(&self.ports.me) || state.epoch() != epoch {
             return Err("not the writer of that epoch".into());
         }
-        let Attached::To { opener, .. } = &mut self.server else { return Err("no server".into()) };
-        let (me, states) = (self.ports.me.clone(), self.ports.states.clone());
-        let permit = Permit::new(move || states.borrow().is_writer(&me));
+        let unsure = self.behind.let_go_unsure_until.is_some_and(|at| Instant::now() < at);
+        if self.behind.letting_go || unsure {
+            return Err("it is being let go by an earlier entry".into());
+        }
+        self.opener()?;
         // Written first: from here on only a later entry lets go again.
         self.memory.change(|r| r.waits_since = r.waits_since.max(since)).await?;
-        opener.make_wait(state.safety.wait_count, &permit).await.map_err(|e| e.to_string())
+        let permit = self.permit(epoch, lease.until);
+        match &mut self.server {
+            Attached::To { opener, .. } => {
+                let opener = opener.take().ok_or("the server is being made to wait")?;
+                Ok((opener, state.safety.wait_count, permit))
+            }
+            _ => Err("the server has gone".into()),
+        }
     }
 }
 

@@ -178,6 +178,18 @@ impl ServerProcess {
     }
 }
 
+impl ServerProcess {
+    /// Resolves once the process has exited completely. Has no bound of its own.
+    ///
+    /// # Errors
+    /// When the pidfd cannot be watched.
+    pub async fn exit_completed(&self) -> io::Result<()> {
+        #[expect(deprecated, reason = "as in `exited`")]
+        let watch = AsyncFd::with_interest(self.pidfd.try_clone()?, Interest::READABLE)?;
+        watch.readable().await.map(|_| ())
+    }
+}
+
 impl AsFd for ServerProcess {
     /// The pidfd: readable once the process has exited.
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -11,10 +11,21 @@ use crate::state::{ClusterState, Epoch, NodeName};
 /// Key of the longest length this voter has ever granted, in milliseconds.
 const LONGEST: &str = "voter.longest_grant_ms";
 
-/// What a voter judges by: its applied state and the newest membership in its log.
+/// What a voter judges by.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// Its applied state.
+    pub state: &'a ClusterState,
+    /// The newest membership in its log, applied or not.
+    pub electorate: &'a Electorate,
+    /// When it applied the last membership that it has applied; its start, for one it started with.
+    pub membership_since: Boottime,
+}
+
+/// The log of this node, as far as a voter needs it.
 pub trait Applied: Send + Sync {
     /// Runs `judge` so that nothing is applied meanwhile. `None` while a snapshot is being installed.
-    fn with(&self, judge: &mut dyn FnMut(&ClusterState, &Electorate)) -> Option<()>;
+    fn with(&self, judge: &mut dyn FnMut(Judged<'_>)) -> Option<()>;
 }
 
 /// A voter. It remembers the end of its latest grant of each epoch before it answers.
@@ -29,23 +40,12 @@ pub struct Voter {
 struct Memory {
     /// When this process began; before it, grants may have been given that it does not remember.
     started: Boottime,
-    /// Index of the newest membership, and when it was noticed.
-    membership: (u64, Boottime),
     /// The longest length on disk, in milliseconds.
     longest_ms: u64,
     /// End of the latest grant of each epoch, already stretched.
     ends: BTreeMap<Epoch, Boottime>,
     /// Whether `longest_ms` was there before this process began.
     granted_before: bool,
-}
-
-impl Memory {
-    /// A change counts from when it is noticed, never from earlier.
-    fn notice(&mut self, index: u64, now: Boottime) {
-        if self.membership.0 != index {
-            self.membership = (index, now);
-        }
-    }
 }
 
 /// Whether a revoked epoch can still be held by anybody, as far as this voter is concerned.
@@ -75,15 +75,8 @@ impl Voter {
             None => 0,
         };
         let now = clock.now();
-        let mut index = 0;
-        applied.with(&mut |_, electorate| index = electorate.index);
-        let memory = Memory {
-            started: now,
-            membership: (index, now),
-            longest_ms,
-            ends: BTreeMap::new(),
-            granted_before: longest.is_some(),
-        };
+        let memory =
+            Memory { started: now, longest_ms, ends: BTreeMap::new(), granted_before: longest.is_some() };
         Ok(Self { clock, applied, notes, memory: Mutex::new(memory) })
     }
 
@@ -94,11 +87,10 @@ impl Voter {
             return refused(error);
         }
         let mut answer = refused("a snapshot is being installed".to_owned());
-        let judged = self.applied.with(&mut |state, electorate| {
+        let judged = self.applied.with(&mut |Judged { state, electorate, .. }| {
             answer = judge(state, electorate, node, request);
             let now = self.clock.now();
             let mut memory = self.memory();
-            memory.notice(electorate.index, now);
             if answer == LeaseAnswer::Granted {
                 if length_ms > memory.longest_ms {
                     answer = refused("a longer lease than noted".to_owned());
@@ -118,7 +110,7 @@ impl Voter {
             return Ok(());
         }
         let mut would = false;
-        self.applied.with(&mut |state, electorate| {
+        self.applied.with(&mut |Judged { state, electorate, .. }| {
             would = judge(state, electorate, node, request) == LeaseAnswer::Granted;
         });
         if would {
@@ -132,7 +124,7 @@ impl Voter {
     /// Whether this voter still grants `epoch`: what an acker's node asks.
     pub fn still_grants(&self, epoch: Epoch) -> bool {
         let mut grants = false;
-        self.applied.with(&mut |state, _| {
+        self.applied.with(&mut |Judged { state, .. }| {
             grants = state.live_grant().is_some_and(|g| g.epoch == epoch);
         });
         grants
@@ -142,26 +134,26 @@ impl Voter {
     /// counts; an earlier answer is not to be extrapolated.
     pub fn expired(&self, epoch: Epoch) -> ExpiryAnswer {
         let mut answer = ExpiryAnswer::NotRevoked;
-        self.applied.with(&mut |state, electorate| {
-            if state.is_revoked(epoch) {
-                answer = self.left(state, electorate, epoch);
+        self.applied.with(&mut |judged| {
+            if judged.state.is_revoked(epoch) {
+                answer = self.left(judged, epoch);
             }
         });
         answer
     }
 
-    fn left(&self, state: &ClusterState, electorate: &Electorate, epoch: Epoch) -> ExpiryAnswer {
-        let now = self.clock.now();
-        let mut memory = self.memory();
-        memory.notice(electorate.index, now);
-        let longest = state.safety.stretched(Duration::from_millis(memory.longest_ms));
+    /// The end of what it remembers; of what it may have granted before it was started; and of what the voters of an
+    /// earlier membership may have granted before it applied the present one. Of those it knows nothing: a voter that has
+    /// just joined has never granted anything itself, and counts the length that they grant.
+    fn left(&self, judged: Judged<'_>, epoch: Epoch) -> ExpiryAnswer {
+        let (now, safety) = (self.clock.now(), &judged.state.safety);
+        let memory = self.memory();
+        let own = Duration::from_millis(memory.longest_ms);
         let mut end = memory.ends.get(&epoch).copied().unwrap_or(Boottime::BOOT);
         if memory.granted_before {
-            end = end.max(memory.started + longest);
+            end = end.max(memory.started + safety.stretched(own));
         }
-        if memory.membership.1 > memory.started {
-            end = end.max(memory.membership.1 + longest);
-        }
+        end = end.max(judged.membership_since + safety.stretched(own.max(safety.lease_ttl())));
         let left = end.saturating_since(now);
         if left.is_zero() { ExpiryAnswer::Expired } else { ExpiryAnswer::Left(left) }
     }

@@ -18,13 +18,13 @@ const ROUNDS_PER_LEASE: u32 = 5;
 
 /// What the voters say of the writer's epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Word {
-    /// Nothing yet, and the epoch is not known here for as long as a lease lasts.
+pub enum Granting {
+    /// Nothing that counts yet: a receiver is neither started nor stopped.
     #[default]
-    Unheard,
-    /// A majority still grants it.
+    Unknown,
+    /// A majority has said within `lease_ttl` that it still grants this epoch: the receiver may run.
     Granted(Epoch),
-    /// For `lease_ttl` no majority has said that it still grants it.
+    /// For `lease_ttl` no majority has: the receiver stops.
     Refused(Epoch),
 }
 
@@ -40,43 +40,84 @@ pub struct AckerWatch {
     pub states: watch::Receiver<Arc<ClusterState>>,
 }
 
+/// The voters' answers about one epoch. Pure but for the instants it is given.
+#[derive(Debug)]
+struct Said {
+    epoch: Epoch,
+    /// Since when this epoch is asked about.
+    since: Instant,
+    /// When the latest question that each voter answered with yes was asked.
+    yes: BTreeMap<NodeName, Instant>,
+}
+
+impl Said {
+    fn new(epoch: Epoch, now: Instant) -> Self {
+        Self { epoch, since: now, yes: BTreeMap::new() }
+    }
+
+    /// A first question that nobody has answered yet refuses nothing: only `ttl` without a majority does.
+    fn judge(
+        &self,
+        ttl: Duration,
+        now: Instant,
+        is_majority: impl Fn(&mut dyn Iterator<Item = &NodeName>) -> bool,
+    ) -> Granting {
+        let mut fresh = self.yes.iter().filter(|(_, at)| now.duration_since(**at) < ttl).map(|(n, _)| n);
+        if is_majority(&mut fresh) {
+            Granting::Granted(self.epoch)
+        } else if now.duration_since(self.since) >= ttl {
+            Granting::Refused(self.epoch)
+        } else {
+            Granting::Unknown
+        }
+    }
+}
+
 impl AckerWatch {
-    /// Watches for ever, and tells what the voters say.
-    pub async fn run(self, heard: watch::Sender<Word>) {
-        let mut said: BTreeMap<NodeName, (Epoch, Instant)> = BTreeMap::new();
-        // An epoch that has only just begun is not refused because nobody could be asked yet.
-        let mut known_since: Option<(Epoch, Instant)> = None;
+    /// Watches for ever.
+    pub async fn run(mut self, granting: watch::Sender<Granting>) {
+        let mut said: Option<Said> = None;
         loop {
-            let state = self.states.borrow().clone();
-            let ttl = state.safety.lease_ttl();
+            let state = self.states.borrow_and_update().clone();
+            let every = state.safety.lease_ttl() / ROUNDS_PER_LEASE;
             let began = Instant::now();
-            if let Some(epoch) = state.live_grant().filter(|g| g.node != self.me).map(|g| g.epoch) {
-                self.round(epoch, ttl / ROUNDS_PER_LEASE, &mut said).await;
-                let fresh =
-                    said.iter().filter(|(_, (e, at))| *e == epoch && at.elapsed() < ttl).map(|(n, _)| n);
-                let known = known_since.filter(|(e, _)| *e == epoch).unwrap_or((epoch, began));
-                known_since = Some(known);
-                let now = if self.group.membership().is_majority(fresh) {
-                    Word::Granted(epoch)
-                } else if known.1.elapsed() >= ttl {
-                    Word::Refused(epoch)
-                } else {
-                    Word::Unheard
-                };
-                heard.send_if_modified(|word| std::mem::replace(word, now) != now);
-            } else {
-                // Nothing to receive from; whoever follows next asks first.
-                known_since = None;
-                heard.send_if_modified(|word| std::mem::take(word) != Word::Unheard);
+            match state.live_grant().filter(|g| g.node != self.me).map(|g| g.epoch) {
+                Some(epoch) => {
+                    let of_epoch = said.take().filter(|s| s.epoch == epoch);
+                    let of_epoch = said.insert(of_epoch.unwrap_or_else(|| Said::new(epoch, began)));
+                    if state.pause.is_some() {
+                        // In a pause the voters' daemons may all stop without a receiver stopping for it.
+                        of_epoch.since = began;
+                    }
+                    self.round(of_epoch, state.safety.lease_ttl(), every, &granting).await;
+                }
+                None => {
+                    said = None;
+                    tell(&granting, Granting::Unknown);
+                }
             }
-            sleep((ttl / ROUNDS_PER_LEASE).saturating_sub(began.elapsed()).max(Duration::from_millis(20)))
-                .await;
+            let rest = every.saturating_sub(began.elapsed()).max(Duration::from_millis(20));
+            let epoch = said.as_ref().map(|s| s.epoch);
+            tokio::select! {
+                () = sleep(rest) => {}
+                // Whoever follows a new writer waits for the first answer.
+                ended = another(&mut self.states, epoch) => if ended { return },
+            }
         }
     }
 
-    /// One question to every voter; an answer counts from before it was asked.
-    async fn round(&self, epoch: Epoch, bound: Duration, said: &mut BTreeMap<NodeName, (Epoch, Instant)>) {
+    /// One question to every voter; an answer counts from before it was asked, and as soon as it is there.
+    async fn round(
+        &self,
+        said: &mut Said,
+        ttl: Duration,
+        bound: Duration,
+        granting: &watch::Sender<Granting>,
+    ) {
         let asked = Instant::now();
+        let judged =
+            |said: &Said| said.judge(ttl, Instant::now(), |nodes| self.group.membership().is_majority(nodes));
+        let epoch = said.epoch;
         let mut asking: FuturesUnordered<_> = self
             .group
             .membership()
@@ -90,10 +131,62 @@ impl AckerWatch {
         let all = async {
             while let Some((voter, still)) = asking.next().await {
                 if still == Some(true) {
-                    said.insert(voter, (epoch, asked));
+                    said.yes.insert(voter, asked);
+                    tell(granting, judged(said));
                 }
             }
         };
         let _late_ones_are_asked_again = tokio::time::timeout(bound, all).await;
+        tell(granting, judged(said));
+    }
+}
+
+fn tell(granting: &watch::Sender<Granting>, now: Granting) {
+    granting.send_if_modified(|g| std::mem::replace(g, now) != now);
+}
+
+/// Waits until another epoch is granted; true when the states have ended.
+async fn another(states: &mut watch::Receiver<Arc<ClusterState>>, epoch: Option<Epoch>) -> bool {
+    let is_another =
+        |s: &Arc<ClusterState>| s.live_grant().map(|g| g.epoch).is_some_and(|e| Some(e) != epoch);
+    loop {
+        if states.changed().await.is_err() {
+            return true;
+        }
+        if is_another(&states.borrow_and_update()) {
+            return false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_millis(1500);
+
+    fn judge(said: &Said, now: Instant) -> Granting {
+        said.judge(TTL, now, |nodes| nodes.count() >= 2)
+    }
+
+    #[test]
+    fn a_first_round_without_answers_refuses_nothing() {
+        let start = Instant::now();
+        let said = Said::new(Epoch(3), start);
+        assert_eq!(judge(&said, start + TTL / 5), Granting::Unknown);
+        assert_eq!(judge(&said, start + TTL), Granting::Refused(Epoch(3)));
+    }
+
+    #[test]
+    fn a_majority_counts_for_a_lease_from_its_question_and_again_when_it_is_back() {
+        let start = Instant::now();
+        let mut said = Said::new(Epoch(3), start);
+        said.yes.insert("a".into(), start);
+        assert_eq!(judge(&said, start), Granting::Unknown, "one of three is none");
+        said.yes.insert("b".into(), start + TTL / 5);
+        assert_eq!(judge(&said, start + TTL / 5), Granting::Granted(Epoch(3)));
+        assert_eq!(judge(&said, start + TTL), Granting::Refused(Epoch(3)), "a's answer is too old now");
+        said.yes.insert("a".into(), start + TTL);
+        assert_eq!(judge(&said, start + TTL), Granting::Granted(Epoch(3)));
     }
 }

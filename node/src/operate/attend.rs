@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::acker_watch::Word;
+use super::acker_watch::Granting;
 use super::actor::ReceiverStop;
 use crate::gtid::GtidSet;
 use crate::sql::{ManagedServer, Permit, Pulse, Replication, Source};
@@ -36,8 +36,8 @@ pub struct Attend {
     pub source_at: SourceAt,
     /// The replicated state, as applied here.
     pub states: watch::Receiver<Arc<ClusterState>>,
-    /// Whether a majority of the voters still grants the writer's epoch.
-    pub granted: watch::Receiver<Word>,
+    /// What the voters say of the writer's epoch.
+    pub granted: watch::Receiver<Granting>,
     /// Where the leader has stopped the receiver.
     pub stop: Arc<ReceiverStop>,
 }
@@ -62,9 +62,12 @@ impl Attend {
         }
     }
 
-    async fn turn(&self, state: &ClusterState) -> Result<(), String> {
-        if state.phase == Phase::Observing || state.out.contains_key(&self.me) {
+    async fn turn(&mut self, state: &ClusterState) -> Result<(), String> {
+        if state.phase == Phase::Observing {
             return Ok(());
+        }
+        if state.out.contains_key(&self.me) {
+            return self.acknowledge_nothing(state).await;
         }
         let Some(grant) = state.live_grant().filter(|g| g.node != self.me) else { return Ok(()) };
         let address = state
@@ -90,7 +93,7 @@ impl Attend {
 
     /// Follows the right source already: its threads run, and it acknowledges if and only if it is listed.
     async fn keep_following(
-        &self,
+        &mut self,
         state: &ClusterState,
         grant: &Grant,
         pulse: &Pulse,
@@ -98,12 +101,12 @@ impl Attend {
     ) -> Result<(), String> {
         let permit = self.permit(grant.epoch);
         let text = |e: crate::sql::SqlError| e.to_string();
-        let word = *self.granted.borrow();
-        if word != Word::Granted(grant.epoch) {
-            if channel.io_started && word == Word::Refused(grant.epoch) {
-                info!(epoch = %grant.epoch, "no majority still grants the writer's epoch: the receiver stops");
-                self.server.stop_receiver(&self.while_granted_to(grant)).await.map_err(text)?;
-            }
+        let said = *self.granted.borrow_and_update();
+        if said == Granting::Refused(grant.epoch) && channel.io_started {
+            info!(epoch = %grant.epoch, "no majority still grants the writer's epoch: the receiver stops");
+            self.server.stop_receiver(&self.while_granted_to(grant)).await.map_err(text)?;
+        }
+        if said != Granting::Granted(grant.epoch) {
             return Ok(());
         }
         let listed = state.ackers.contains(&self.me);
@@ -121,13 +124,16 @@ impl Attend {
 
     /// Points the server at the writer, if it has nothing that the writer lacks.
     async fn follow(
-        &self,
+        &mut self,
         state: &ClusterState,
         grant: &Grant,
         address: &str,
         source: &Source,
         pulse: &Pulse,
     ) -> Result<(), String> {
+        if *self.granted.borrow_and_update() != Granting::Granted(grant.epoch) {
+            return Err("a majority has not said yet that it grants the writer's epoch".into());
+        }
         // The own set first, then the writer's: what the writer commits between the two is no difference.
         let writer = (self.remote)(address).pulse().await.map_err(|e| format!("{}: {e}", grant.node))?;
         let extra = extra(&pulse.received, &writer.executed)?;
@@ -147,6 +153,21 @@ impl Attend {
         self.server.follow(source, &permit).await.map_err(|e| e.to_string())?;
         info!(writer = %grant.node, epoch = %grant.epoch, "follows the writer");
         Ok(())
+    }
+
+    /// A server that is out is on no list: what it alone had would be taken for what the ackers have.
+    async fn acknowledge_nothing(&self, state: &ClusterState) -> Result<(), String> {
+        let pulse = self.server.pulse().await.map_err(|e| e.to_string())?;
+        if !pulse.semi_sync.replica_enabled || !pulse.switch.is_closed() {
+            return Ok(());
+        }
+        info!("semi-sync's replica side goes off: this server is out");
+        let (states, me, epoch) = (self.states.clone(), self.me.clone(), state.epoch());
+        let permit = Permit::new(move || {
+            let state = states.borrow();
+            state.epoch() == epoch && state.out.contains_key(&me)
+        });
+        self.server.set_acker(false, &permit).await.map_err(|e| e.to_string())
     }
 
     /// Withdrawn when the epoch is over or the leader has stopped the receiver.

@@ -17,8 +17,10 @@ use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof}
 
 /// After the proof, a server that cannot say what it has within this does not count as having answered.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
-/// How long the stopping of receivers may go on after the proof is there.
-const STOP_WITHIN: Duration = Duration::from_millis(500);
+/// How long the writer's own node has for closing it before its ackers' receivers are stopped.
+const CLOSES_WITHIN: Duration = Duration::from_millis(400);
+/// A candidate whose node is silent for so long while it applies is not waited for.
+const CANDIDATE_SILENT: Duration = Duration::from_secs(2);
 /// Pause before everybody is asked again, when nobody can be promoted.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// How long the end of the operation waits for the other replicas.
@@ -59,21 +61,22 @@ async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal)
         "intent",
         format!("{}: epoch {} revoked", operation.diagnosis, operation.from),
     );
-    let stopping = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN);
+    // Not at once: a commit that waits for an acker whose receiver has stopped holds up the very close that is asked for,
+    // until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds.
+    let stopping = async {
+        sleep(CLOSES_WITHIN).await;
+        ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await
+    };
     let proving = async {
         let proof = first_proof(term, operation).await;
         journal.line(me, "proof", proof.to_string());
         proof
     };
-    let mut stopping = std::pin::pin!(stopping);
     let mut proving = std::pin::pin!(proving);
+    // With the proof there, everybody is asked again, and whoever has not stopped yet stops then.
     tokio::select! {
-        proof = &mut proving => {
-            // A server that cannot be reached must not hold the others up; it is asked again with everybody.
-            let _late = timeout(STOP_WITHIN, stopping).await;
-            proof
-        }
-        _stopped = &mut stopping => proving.await,
+        proof = &mut proving => proof,
+        _stopped = stopping => proving.await,
     }
 }
 
@@ -125,7 +128,10 @@ async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, j
     let bound = Duration::from_millis(term.state().safety.live.catch_up_ms);
     let order = term.order(operation.from, &operation.id);
     let action = Action::WaitApplied(choice.must_apply.clone());
-    let acted = term.lead.hands.act(choice.node.clone(), order, action, bound).await;
+    let acted = tokio::select! {
+        acted = term.lead.hands.act(choice.node.clone(), order, action, bound) => acted,
+        () = falls_silent(term, &choice.node) => None,
+    };
     match acted {
         Some(Acted::Applied(true)) => {
             journal.line(&choice.node, "applied", "applied everything received");
@@ -139,6 +145,19 @@ async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, j
             journal.line(&choice.node, "applied", format!("cannot tell: {other:?}"));
             false
         }
+    }
+}
+
+/// Resolves when the candidate's node has not been heard for long, or says that its server is gone.
+async fn falls_silent(term: &Term<'_>, node: &NodeName) {
+    let begun = Instant::now();
+    loop {
+        let seen = term.lead.table.snapshot(&term.state());
+        let silent = seen.of(node).map_or(begun.elapsed(), |heard| heard.age);
+        if silent >= CANDIDATE_SILENT || seen.own(node).is_some_and(|own| own.is_gone()) {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
     }
 }
 

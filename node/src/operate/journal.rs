@@ -1,6 +1,9 @@
 //! The journal of an operation. Lines that gate nothing are committed in order, behind the operation's back.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::info;
 
 use super::propose::Proposer;
@@ -8,6 +11,9 @@ use crate::state::{Change, NodeName, OperationId, Step, UnixMillis};
 
 /// Lines that may wait for their commit; a failover writes about a dozen.
 const WAITING: usize = 64;
+
+/// How long the end of an operation waits for its last lines.
+const FINISH_WITHIN: Duration = Duration::from_secs(1);
 
 /// Writes the journal of one operation.
 pub(super) struct Journal {
@@ -43,9 +49,9 @@ impl Journal {
         let _full_or_over = self.lines.try_send(step);
     }
 
-    /// Waits until every line is committed; each commit is bounded.
+    /// Waits until every line is committed. Lines that a group without a majority does not take are not waited for.
     pub(super) async fn finish(self) {
         drop(self.lines);
-        let _ended = self.writer.await;
+        let _ended = timeout(FINISH_WITHIN, self.writer).await;
     }
 }

@@ -65,9 +65,16 @@ impl Term<'_> {
 
     /// Whether the diagnosis now calls for a failover of the current epoch.
     pub(super) fn writer_is_lost(&self) -> bool {
+        self.writer_lost().is_some()
+    }
+
+    fn writer_lost(&self) -> Option<WriterLost> {
         let state = self.state();
         let seen = self.lead.table.snapshot(&state);
-        matches!(diagnose(&state, &seen, Lasting::default()).writer, Writer::Lost(_))
+        match diagnose(&state, &seen, Lasting::default()).writer {
+            Writer::Lost(lost) => Some(lost),
+            _ => None,
+        }
     }
 
     /// Replicas that can be expected to follow the new writer.
@@ -157,9 +164,22 @@ impl Lead {
             return failover::run(term, operation).await;
         }
         if diagnosis.writer == Writer::Serving {
-            return upkeep::run(term, &state, &seen).await;
+            // Nothing that upkeep waits for holds up a failover; each of its changes is conditional on the epoch.
+            tokio::select! {
+                done = upkeep::run(term, &state, &seen) => return done,
+                lost = self.writer_lost(term) => return self.begin_failover(term, &term.state(), &lost).await,
+            }
         }
         Ok(())
+    }
+
+    async fn writer_lost(&self, term: &Term<'_>) -> WriterLost {
+        loop {
+            let _or_look_again = timeout(TICK, self.table.changed()).await;
+            if let Some(lost) = term.writer_lost() {
+                return lost;
+            }
+        }
     }
 
     /// Step 0: the intent. What holds it back is said once.

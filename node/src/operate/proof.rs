@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, select_all};
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::action::{Acted, Action};
 use super::lead::Term;
@@ -20,6 +20,8 @@ const FENCE_WITHIN: Duration = Duration::from_millis(3500);
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long a voter may hold back its answer until its grants have run out.
 const EXPIRY_WAIT: Duration = Duration::from_millis(500);
+/// How often the voters asked are compared with the membership.
+const MEMBERSHIP_LOOK: Duration = Duration::from_millis(500);
 /// An operator's word counts only when no better proof came within this.
 const FORCED_AFTER: Duration = Duration::from_secs(4);
 
@@ -62,14 +64,22 @@ async fn asked(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proo
 
 /// `expired`: a majority of the voters, each after its own grants have run out, while no probe finds the server open.
 async fn expired(term: &Term<'_>, epoch: Epoch, writer: NodeName) -> Proof {
-    let membership = term.lead.group.membership();
-    let mut asking: FuturesUnordered<_> =
-        membership.voter_names().into_iter().map(|voter| voter_expired(term, voter, epoch)).collect();
     let mut said = BTreeSet::new();
-    while let Some(voter) = asking.next().await {
-        said.insert(voter);
-        let now = term.lead.group.membership();
-        if !now.is_majority(&said) {
+    let mut asked = BTreeSet::new();
+    let mut asking = FuturesUnordered::new();
+    loop {
+        // The voters of a membership that has come up meanwhile are asked too: theirs may be the majority that counts.
+        for voter in term.lead.group.membership().voter_names() {
+            if asked.insert(voter.clone()) {
+                asking.push(voter_expired(term, voter, epoch));
+            }
+        }
+        if let Ok(Some(voter)) = timeout(MEMBERSHIP_LOOK, asking.next()).await {
+            said.insert(voter);
+        } else if asking.is_empty() {
+            sleep(AGAIN).await;
+        }
+        if !term.lead.group.membership().is_majority(&said) {
             continue;
         }
         while found_open(term, &writer) {
@@ -79,7 +89,6 @@ async fn expired(term: &Term<'_>, epoch: Epoch, writer: NodeName) -> Proof {
         let detail = format!("its lease has run out, say {}", names.join(" and "));
         return Proof { kind: ProofKind::Expired, detail };
     }
-    std::future::pending().await
 }
 
 async fn voter_expired(term: &Term<'_>, voter: NodeName, epoch: Epoch) -> NodeName {

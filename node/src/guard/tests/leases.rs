@@ -1,0 +1,170 @@
+//! The lease: renewed whatever else hangs, taken over by the next daemon, and never outlived.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::world::{Ports, TTL, World, granted};
+use crate::guard::clock::{Boottime, Clock};
+use crate::state::{Change, Epoch, NodeName};
+
+const LONG: Duration = Duration::from_secs(10);
+const ALL: &[&str] = &["a", "b", "c"];
+
+fn deadline(world: &Ports) -> Boottime {
+    world.facts().held.unwrap().deadline.unwrap()
+}
+
+async fn is_held(world: &Ports) {
+    for _ in 0..100 {
+        sleep(LONG / 100).await;
+        assert!(deadline(world) > world.now(), "the keeper would have killed it");
+    }
+    assert_eq!(world.openings_and_closings(), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closes_one_renewal_before_the_end() {
+    let world = World::new(granted(1), ALL);
+    let (handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    sleep(LONG).await;
+    world.facts().granting.clear();
+    sleep(TTL / 100).await;
+    let end = deadline(&world);
+    sleep(LONG).await;
+    let closed_at = world.facts().closed_at.unwrap();
+    assert!(closed_at < end && end.saturating_since(closed_at) <= TTL / 5, "{closed_at} {end}");
+    assert!(world.facts().held.is_none(), "the keeper lets a closed server live");
+    assert_eq!(handle.seen().closed, Epoch(1));
+    assert_eq!(world.facts().opened, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_voter_of_three_may_be_silent() {
+    let world = World::new(granted(1), &["a", "c"]);
+    let (_handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    is_held(&world).await;
+}
+
+/// The leader died between the grant and the report: nobody commits for longer than a lease.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_does_not_answer_holds_up_no_renewal() {
+    let world = World::new(granted(1), ALL);
+    world.facts().group_silent = true;
+    let (_handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    is_held(&world).await;
+    assert!(world.facts().proposed.len() > 1, "it is told again");
+    world.facts().group_silent = false;
+    world.state(|s| s.grant.as_mut().unwrap().opened_ms = Some(1));
+    sleep(TTL * 3).await;
+    let told = world.facts().proposed.len();
+    sleep(LONG).await;
+    assert_eq!(world.facts().proposed.len(), told, "and no more once the state says so");
+}
+
+/// Somebody killed the guard's session while new connections hang.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_hangs_holds_up_no_renewal() {
+    let world = World::new(granted(1), ALL);
+    let (_handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    world.facts().attach_hangs = true;
+    world.facts().pin_broken = true;
+    is_held(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_daemon_takes_the_lease_over_and_closes_nothing() {
+    let world = World::new(granted(1), ALL);
+    let (_handle, guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    guard.abort();
+    sleep(TTL / 3).await;
+    world.facts().keeper_silent = true;
+    let (handle, _guard) = world.guard().await;
+    sleep(TTL / 10).await;
+    assert!(world.facts().open, "one slow answer of the keeper closes nothing");
+    world.facts().keeper_silent = false;
+    is_held(&world).await;
+    assert_eq!(handle.seen().lease.unwrap().0, Epoch(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_comes_too_late_closes_and_says_so() {
+    let world = World::new(granted(1), ALL);
+    let (_handle, guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    guard.abort();
+    // Its keeper was restarted too, and holds nothing.
+    world.facts().held = None;
+    let (handle, _guard) = world.guard().await;
+    world.until("closed", |f| !f.open).await;
+    sleep(TTL).await;
+    assert_eq!(handle.seen().closed, Epoch(1));
+    assert_eq!(world.facts().opened, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_keeper_the_server_is_closed() {
+    let world = World::new(granted(1), ALL);
+    let (_handle, guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    world.keeper_dies();
+    assert_eq!(guard.await.unwrap(), "the keeper has died");
+    assert!(!world.facts().open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_keeper_a_server_that_does_not_close_is_killed_when_the_lease_ends() {
+    let world = World::new(granted(1), ALL);
+    let (_handle, guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    world.facts().close_hangs = true;
+    let end = deadline(&world);
+    world.keeper_dies();
+    guard.await.unwrap();
+    let late = world.now().saturating_since(end);
+    assert!(late <= TTL / 5, "it ran {late:?} past its lease");
+    let exit = world.0.server.lock().unwrap().child().wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&exit), Some(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_only_watched_keeps_its_writer_when_the_keeper_dies() {
+    let world = World::new(crate::state::ClusterState::default(), ALL);
+    world.facts().open = true;
+    let (_handle, guard) = world.guard().await;
+    sleep(TTL).await;
+    world.keeper_dies();
+    guard.await.unwrap();
+    assert!(world.facts().open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn adoption_closes_nothing() {
+    let mut state = granted(1);
+    state.grant.as_mut().unwrap().unleased = true;
+    let world = World::new(state, &["a"]);
+    world.facts().open = true;
+    world.facts().group_silent = true;
+    let (_handle, _guard) = world.guard().await;
+    sleep(LONG).await;
+    assert_eq!(world.facts().held.unwrap().deadline, None, "no deadline before a majority");
+    assert!(world.facts().proposed.is_empty());
+    world.facts().granting.insert(NodeName::from("b"));
+    world.until("told", |f| f.proposed.iter().any(|c| matches!(c, Change::Leased { .. }))).await;
+    for _ in 0..100 {
+        sleep(LONG / 100).await;
+        assert!(deadline(&world) > world.now(), "the keeper would have killed it");
+    }
+    world.state(|s| {
+        let grant = s.grant.as_mut().unwrap();
+        (grant.unleased, grant.opened_ms) = (false, Some(1));
+    });
+    sleep(LONG).await;
+    assert!(deadline(&world) > world.now());
+    assert_eq!(world.openings_and_closings(), (0, 0));
+}

@@ -1,0 +1,7 @@
+//! The guard and the voter against a world in memory: a server, a keeper, voters and a group that do as a test says.
+#![allow(clippy::unwrap_used)]
+
+mod guarding;
+mod leases;
+mod voting;
+mod world;
