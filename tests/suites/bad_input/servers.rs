@@ -82,7 +82,13 @@ async fn unreachable(cluster: &mut Cluster) -> Result<()> {
 /// Runs statements on the ill server alone, and ends the sessions that were let in before.
 async fn alone(cluster: &Cluster, statements: &[&str]) -> Result<()> {
     let server = cluster.server(ILL)?;
-    server.execute(["SET SESSION sql_log_bin=0"].iter().chain(statements)).await?;
+    // Closed for everybody else all the time.
+    let (before, after): (&[&str], &[&str]) = match cluster.dialect() {
+        Dialect::MySql => (&["SET GLOBAL super_read_only=OFF"], &["SET GLOBAL super_read_only=ON"]),
+        Dialect::MariaDb => (&[], &[]),
+    };
+    let quiet = ["SET SESSION sql_log_bin=0"];
+    server.execute(before.iter().chain(&quiet).chain(statements).chain(after)).await?;
     let sessions = "SELECT id FROM information_schema.processlist WHERE user='baton'";
     for id in server.query::<u64>(sessions).await? {
         // It may have ended by itself.
