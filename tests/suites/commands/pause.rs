@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use baton_tests::cluster::{Cluster, ClusterOptions, is_open};
+use baton_tests::cluster::{Cluster, is_open};
 use baton_tests::sandbox::{Dialect, until};
 use rustix::process::Signal;
 
-use crate::{REFUSED, SOON, ctl, done, has};
+use crate::{REFUSED, SOON, ctl, done, has, patient, turn};
 
-/// Longer than a lease and everything that a failover waits for.
+/// A process that is seen to exit needs no lease to end: long enough for a failover.
 const NOTHING_FOR: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn nothing_is_promoted_while_paused() -> Result<()> {
-    let mut cluster = Cluster::managed(ClusterOptions::new(Dialect::MySql)).await?;
+    let _turn = turn().await;
+    let mut cluster = Cluster::managed(patient(Dialect::MySql)).await?;
     let before = cluster.pre_flight().await?;
     let (code, said) = ctl(&cluster, &["resume"]).await?;
     ensure!(code == REFUSED, "{code}: {said}");
