@@ -1,6 +1,7 @@
 //! `batonctl node`: nodes that come, go, and lose their memory.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use baton_tests::cluster::{Cluster, ClusterOptions, PEER_PORT};
@@ -15,7 +16,10 @@ async fn a_node_is_added_loses_its_store_and_is_removed() -> Result<()> {
     let options = ClusterOptions { spare_hosts: 1, ..patient(Dialect::MariaDb) };
     let _turn = turn().await;
     let mut cluster = Cluster::managed(options).await?;
-    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
+    // Few writes: a server that was away for half a minute has to catch up.
+    let pace = Some(Duration::from_millis(100));
+    let options = LedgerOptions { sessions: 2, pace, ..LedgerOptions::default() };
+    let mut ledger = cluster.ledger(&[], options);
     cluster.prepare_node("db4", "db1").await?;
     waits_to_be_added(&cluster).await?;
     add(&cluster).await?;
