@@ -196,7 +196,7 @@ fn reload(file: &File, current: &mut Loaded, live: &baton_node::daemon::Reloader
     let next = match file.load() {
         Ok(next) => next,
         Err(errors) => {
-            error!("not reloaded, nothing changed:\n{errors}");
+            error!("not reloaded, nothing changed: {errors}");
             return;
         }
     };

@@ -154,6 +154,13 @@ fn off(
             return Some("does not follow the writer");
         }
     }
+    // A receiver that has ended; a server may say that it does not acknowledge while it still does.
+    let receives = |p: &Pulse| p.acks || p.channel.as_ref().is_some_and(|c| c.io_running);
+    let leaves = state.members.get(node).is_some_and(|m| m.excluded);
+    let stopped = own.pulse.as_ref().is_some_and(|p| !receives(p));
+    if leaves && stopped && silent_for <= FRESH && writer_age <= silent_for {
+        return Some("is to leave and has stopped receiving");
+    }
     cut_off(state, seen, node, heard.age).then_some("is cut off")
 }
 

@@ -110,6 +110,14 @@ impl Attend {
             return Ok(());
         }
         let listed = state.ackers.contains(&self.me);
+        if listed && state.members.get(&self.me).is_some_and(|m| m.excluded) {
+            // It is to leave the list, and may do so once it certainly acknowledges nothing more.
+            if channel.io_started {
+                info!("leaves the list of ackers: the receiver stops");
+                self.server.stop_receiver(&permit).await.map_err(text)?;
+            }
+            return Ok(());
+        }
         if pulse.semi_sync.replica_available && pulse.semi_sync.replica_enabled != listed {
             info!(listed, "semi-sync's replica side follows the committed list");
             self.server.set_acker(listed, &permit).await.map_err(text)?;

@@ -10,9 +10,12 @@ use tonic::Status;
 use super::Control;
 use super::orders::done;
 use super::refusal::{by_membership, by_state, refused};
+use super::words::list;
 use crate::config::HostPort;
 use crate::state::{Change, ClusterState, Member, NodeName, Refusal};
 
+/// Longer than an acker that is cut off stays on the list, under the usual lease.
+const OFF_THE_LIST: Duration = Duration::from_secs(20);
 /// Bound on a change of the membership; a snapshot may have to be sent.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -50,6 +53,7 @@ impl Control {
             return Err(self.move_leadership_away().await);
         }
         if state.members.contains_key(&node) {
+            self.leave_ackers(&node).await?;
             self.commit(Change::DropMember { node: node.clone() }).await?;
         }
         if votes {
@@ -59,6 +63,34 @@ impl Control {
             format!("{node} is no member any more"),
             ["stop baton-node there; to come back it needs an empty state directory and batonctl node add"],
         ))
+    }
+
+    /// An acker may alone have an acknowledged write: it stops receiving and leaves the list before it goes. The leader's
+    /// upkeep sees to that once the member is marked.
+    async fn leave_ackers(&self, node: &NodeName) -> Result<(), Status> {
+        let state = self.state();
+        let holds = |state: &ClusterState| state.durability.is_lossless() && state.ackers.contains(node);
+        let Some(member) = state.members.get(node).filter(|_| holds(&state)) else { return Ok(()) };
+        if state.ackers.len() <= state.safety.wait_count as usize {
+            return Err(refused(format!(
+                "{node} is needed: every commit waits for {} of the ackers {}; add another replica first, or stop this \
+                 one's server and wait until `batonctl status` says degraded",
+                state.safety.wait_count,
+                list(&state.ackers)
+            )));
+        }
+        let leaving = Member { excluded: true, ..member.clone() };
+        self.commit(Change::SetMember { node: node.clone(), member: leaving }).await?;
+        let mut states = self.group.states();
+        let off = states.wait_for(|applied| !holds(&applied.state));
+        if matches!(tokio::time::timeout(OFF_THE_LIST, off).await, Ok(Ok(_))) {
+            return Ok(());
+        }
+        self.commit(Change::SetMember { node: node.clone(), member: member.clone() }).await?;
+        Err(refused(format!(
+            "{node} is an acker, may alone have an acknowledged write, and has not stopped receiving: stop the server \
+             there, or start baton-node if it is not running, then give the command again"
+        )))
     }
 
     /// Whoever removes the leader does it from another one.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::{ClusterOptions, NAME, PEER_PORT, READER_PORT, WRITER_PORT};
-use crate::sandbox::{Account, SERVER_PORT, Sandbox};
+use crate::sandbox::{Account, Host, SERVER_PORT, Sandbox};
 
 /// The files of one cluster, in the sandbox's folder.
 #[derive(Debug)]
@@ -33,15 +33,20 @@ impl Files {
         secret(&root.join("baton.password"), Account::BATON.password)?;
         secret(&root.join("repl.password"), Account::REPL.password)?;
         for (host, name) in sandbox.hosts().iter().zip(names) {
-            // A host's folder is named after the host: this is how `{node}` finds it.
-            symlink(host.folder(), root.join(name))?;
-            fs::create_dir_all(host.folder().join("baton/data"))?;
-            fs::create_dir_all(host.folder().join("baton/run"))?;
+            folders(sandbox, host, name)?;
         }
         let config = root.join("baton.toml");
         fs::write(&config, text(sandbox, options))
             .with_context(|| format!("cannot write {}", config.display()))?;
         Ok(Self { config, certificates })
+    }
+
+    /// Adds a node with a server: its certificate, its folders, and its entry in the configuration.
+    pub(super) fn add(&self, sandbox: &Sandbox, host: &Host, name: &str) -> Result<()> {
+        batonctl::certs::make_node(name, &[], &self.certificates, false, Timestamp::now())?;
+        folders(sandbox, host, name)?;
+        let mut config = OpenOptions::new().append(true).open(&self.config)?;
+        Ok(config.write_all(entry(host, name, true).as_bytes())?)
     }
 
     /// The configuration file.
@@ -61,15 +66,27 @@ fn secret(path: &Path, password: &str) -> Result<()> {
     Ok(())
 }
 
+/// A host's folder is named after the host: this is how `{node}` finds it.
+fn folders(sandbox: &Sandbox, host: &Host, name: &str) -> Result<()> {
+    symlink(host.folder(), sandbox.root().join(name))?;
+    fs::create_dir_all(host.folder().join("baton/data"))?;
+    Ok(fs::create_dir_all(host.folder().join("baton/run"))?)
+}
+
+fn entry(host: &Host, name: &str, has_server: bool) -> String {
+    let address = host.address();
+    let mut text = format!("\n[[node]]\nname = \"{name}\"\npeer = \"{address}:{PEER_PORT}\"\n");
+    if has_server {
+        let _ = writeln!(text, "server = \"{address}:{SERVER_PORT}\"");
+    }
+    text
+}
+
 fn text(sandbox: &Sandbox, options: &ClusterOptions) -> String {
     let root = sandbox.root().display();
     let mut text = format!("[cluster]\nname = \"{NAME}\"\n");
     for (index, (host, name)) in sandbox.hosts().iter().zip(options.layout.names()).enumerate() {
-        let address = host.address();
-        let _ = write!(text, "\n[[node]]\nname = \"{name}\"\npeer = \"{address}:{PEER_PORT}\"\n");
-        if index < options.layout.servers() {
-            let _ = writeln!(text, "server = \"{address}:{SERVER_PORT}\"");
-        }
+        text.push_str(&entry(host, name, index < options.layout.servers()));
     }
     let _ = write!(
         text,

@@ -19,6 +19,7 @@
 mod checks;
 mod ctl;
 mod files;
+mod join;
 mod node;
 mod programs;
 mod wait;
@@ -87,6 +88,8 @@ pub struct ClusterOptions {
     pub kind: Option<Hosts>,
     /// Whether the servers replicate with semi-sync before Baton is there.
     pub semi_sync: bool,
+    /// How many hosts there are besides, with nothing on them, for [`Cluster::prepare_node`].
+    pub spare_hosts: usize,
     /// Lines for the `[failover]` section of the configuration.
     pub failover: Vec<String>,
 }
@@ -94,7 +97,14 @@ pub struct ClusterOptions {
 impl ClusterOptions {
     /// Three hosts with three servers in semi-sync replication, and Baton's defaults.
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, layout: Layout::ThreeServers, kind: None, semi_sync: true, failover: Vec::new() }
+        Self {
+            dialect,
+            layout: Layout::ThreeServers,
+            kind: None,
+            semi_sync: true,
+            spare_hosts: 0,
+            failover: Vec::new(),
+        }
     }
 
     /// The same with another layout.
@@ -129,14 +139,15 @@ impl Cluster {
     /// When a program is not there, or something does not start; the message has the end of its log.
     pub async fn observing(options: ClusterOptions) -> Result<Self> {
         let turn = TURN.acquire().await?;
+        let names = options.layout.names();
         let sandbox_options = SandboxOptions {
+            hosts: names.len() + options.spare_hosts,
             servers: options.layout.servers(),
             kind: options.kind,
             ..SandboxOptions::new(options.dialect)
         };
         let sandbox = Sandbox::new(sandbox_options).await?;
         let files = Files::write(&sandbox, &options)?;
-        let names = options.layout.names();
         let mut nodes = Vec::new();
         for (host, name) in sandbox.hosts().iter().zip(names) {
             let mut node = Node::new(host, name, files.config())?;
@@ -208,7 +219,7 @@ impl Cluster {
 
     /// The names of the nodes with a server.
     pub fn data_nodes(&self) -> impl Iterator<Item = &'static str> {
-        self.options.layout.names().into_iter().take(self.servers.len())
+        self.nodes.iter().map(Node::name).take(self.servers.len())
     }
 
     /// The node of that name.
@@ -255,8 +266,10 @@ impl Cluster {
     }
 
     fn index(&self, name: &str) -> Result<usize> {
-        let names = self.options.layout.names();
-        names.iter().position(|other| *other == name).with_context(|| format!("there is no node {name}"))
+        self.nodes
+            .iter()
+            .position(|node| node.name() == name)
+            .with_context(|| format!("there is no node {name}"))
     }
 
     /// The writer's ports of the routers beside all nodes but those named.

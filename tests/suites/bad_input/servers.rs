@@ -8,11 +8,15 @@ use baton_proto::control::Finding;
 use baton_tests::cluster::{Cluster, ClusterOptions};
 use baton_tests::sandbox::{Account, Dialect, until};
 use rustix::process::Signal;
+use tokio::sync::Mutex;
 
 use crate::bench::no_secret;
 use crate::old_server::OldServer;
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// Each cluster has the machine to itself.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The node whose server is no good.
 const ILL: &str = "db3";
@@ -28,6 +32,7 @@ async fn mariadb_servers_that_cannot_be_used() -> Result<()> {
 }
 
 async fn servers_that_cannot_be_used(dialect: Dialect) -> Result<()> {
+    let _turn = TURN.lock().await;
     let mut cluster = Cluster::observing(ClusterOptions::new(dialect)).await?;
     nothing_is_wrong(&cluster).await?;
     wrong_password(&cluster).await.context("wrong password")?;
@@ -82,7 +87,13 @@ async fn unreachable(cluster: &mut Cluster) -> Result<()> {
 /// Runs statements on the ill server alone, and ends the sessions that were let in before.
 async fn alone(cluster: &Cluster, statements: &[&str]) -> Result<()> {
     let server = cluster.server(ILL)?;
-    server.execute(["SET SESSION sql_log_bin=0"].iter().chain(statements)).await?;
+    // Closed for everybody else all the time.
+    let (before, after): (&[&str], &[&str]) = match cluster.dialect() {
+        Dialect::MySql => (&["SET GLOBAL super_read_only=OFF"], &["SET GLOBAL super_read_only=ON"]),
+        Dialect::MariaDb => (&[], &[]),
+    };
+    let quiet = ["SET SESSION sql_log_bin=0"];
+    server.execute(before.iter().chain(&quiet).chain(statements).chain(after)).await?;
     let sessions = "SELECT id FROM information_schema.processlist WHERE user='baton'";
     for id in server.query::<u64>(sessions).await? {
         // It may have ended by itself.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::diagnose::{Lasting, diagnose};
 use crate::decide::diagnosis::Trouble;
-use crate::decide::seen::LintFinding;
+use crate::decide::seen::{LintFinding, NoAnswer};
 
 /// The troubles of db1, db2, db3 and app1 after this change.
 fn after(change: impl FnOnce(&mut ClusterState, &mut Seen)) -> Vec<Trouble> {
@@ -27,6 +27,13 @@ fn each_change_has_its_name() {
     });
     assert_eq!(down, [Trouble::NodeDown(db2())]);
     assert_eq!(after(|_, seen| seen.gone("db2", 2000)), [Trouble::ReplicaDown(db2())]);
+    let denied = after(|_, seen| {
+        let what = "access denied".into();
+        let own = seen.own("db2");
+        (own.pulse, own.error) = (None, Some(NoAnswer { what, mend: "mend".into(), refused: true }));
+    });
+    let why = "its server cannot be used: access denied; mend";
+    assert_eq!(denied, [Trouble::ServerUnusable(db2(), why.into())]);
     let stopped = |why: &str| Trouble::ReplicaStopped(db2(), why.into());
     assert_eq!(after(|_, seen| seen.pulse("db2").channel = None), [stopped("it has no source")]);
     assert_eq!(after(|_, seen| seen.channel("db2").sql_running = false), [stopped("its applier is off")]);

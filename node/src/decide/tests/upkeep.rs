@@ -114,6 +114,31 @@ fn a_dead_acker_leaves_once_the_others_have_all_that_it_had() {
 }
 
 #[test]
+fn an_acker_that_is_to_leave_does_so_once_its_receiver_has_stopped() {
+    let leaves = |state: &mut ClusterState, seen: &mut Seen| {
+        state.members.get_mut(&name("db2")).unwrap().excluded = true;
+        (seen.pulse("db2").acks, seen.channel("db2").io_running) = (false, false);
+        seen.unheard("db2", 100);
+    };
+    assert_ackers(after(leaves), "db3");
+    type Change = fn(&mut ClusterState, &mut Seen);
+    let not: [(&str, Change); 5] = [
+        ("stays", |state, _| state.members.get_mut(&name("db2")).unwrap().excluded = false),
+        ("still receives", |_, seen| seen.channel("db2").io_running = true),
+        ("still acknowledges", |_, seen| seen.pulse("db2").acks = true),
+        ("the writer's set may be older than its last word", |_, seen| seen.unheard("db1", 300)),
+        ("the other lacks one", |_, seen| seen.pulse("db3").received = my("1:1-8")),
+    ];
+    for (what, change) in not {
+        let due = after(|state, seen| {
+            leaves(state, seen);
+            change(state, seen);
+        });
+        assert_eq!(due, None, "{what}");
+    }
+}
+
+#[test]
 fn an_acker_whose_host_is_cut_off_for_long_leaves() {
     let cut = |seen: &mut Seen, for_ms| {
         seen.unheard("db2", for_ms);
