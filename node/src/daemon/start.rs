@@ -394,6 +394,7 @@ impl Daemon {
             states: shared.states.clone(),
             granted: still,
             stop: Arc::clone(&beside.stop),
+            tuned: None,
         };
         self.tasks.spawn(attend.run());
     }

@@ -130,6 +130,8 @@ pub struct Guard {
     pub(super) rounds: Option<(Epoch, Rounds)>,
     pub(super) lease: Option<Lease>,
     pub(super) trouble: Option<String>,
+    /// The newest epoch that was released and whose server waits for no acker any more.
+    pub(super) given_back: Epoch,
     pub(super) behind: Behind,
     done: mpsc::Receiver<Done>,
     duty: Duty,
@@ -181,6 +183,7 @@ impl Guard {
             rounds: None,
             lease: None,
             trouble: None,
+            given_back: Epoch(0),
             behind: Behind::new(done_sender),
             done,
             duty: Duty::Observe,

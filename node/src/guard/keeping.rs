@@ -9,7 +9,7 @@ use super::guard::{Attached, Guard};
 use super::lease::Rounds;
 use super::ports::{Electorate, Fenced, Lease, LeaseAnswer};
 use crate::sql::{CloseOptions, Permit};
-use crate::state::{Change, ClusterState, Epoch};
+use crate::state::{Change, ClusterState, Epoch, Phase};
 
 /// How soon a keeper that did not answer is asked again.
 const KEEPER_AGAIN: Duration = Duration::from_millis(20);
@@ -30,6 +30,25 @@ impl Guard {
             {
                 self.trouble = Some(format!("the keeper does not let go: {error}"));
             }
+            self.give_back(state).await;
+        }
+    }
+
+    /// A released writer must not go on waiting for ackers that nobody looks after any more: the first one lost would
+    /// block every write for ever.
+    async fn give_back(&mut self, state: &ClusterState) {
+        let opened = self.memory.record.opened;
+        if self.given_back >= opened || !state.is_revoked(opened) || !self.is_opened_process() {
+            return;
+        }
+        let states = self.ports.states.clone();
+        let permit = Permit::new(move || states.borrow().phase == Phase::Observing);
+        match self.ports.server.let_go(&permit).await {
+            Ok(()) => {
+                info!(epoch = %opened, "released: the server no longer waits for ackers");
+                self.given_back = opened;
+            }
+            Err(error) => self.trouble = Some(format!("the server still waits for its ackers: {error}")),
         }
     }
 

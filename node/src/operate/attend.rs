@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::acker_watch::Granting;
 use super::actor::ReceiverStop;
@@ -18,6 +18,9 @@ use crate::state::{ClusterState, Epoch, Grant, NodeName, Phase};
 const TICK: Duration = Duration::from_millis(250);
 /// How long events that were received may take to be applied before a MariaDB replica is pointed elsewhere.
 const APPLY_FIRST: Duration = Duration::from_secs(2);
+
+/// What [`ManagedServer::follow`] sets: whoever has another value was attached by somebody else.
+const NET_TIMEOUT_S: u32 = 4;
 
 /// A server at an address (`host:port`), to read its set before following it.
 pub type Remote = Arc<dyn Fn(&str) -> Arc<dyn ManagedServer> + Send + Sync>;
@@ -40,15 +43,22 @@ pub struct Attend {
     pub granted: watch::Receiver<Granting>,
     /// Where the leader has stopped the receiver.
     pub stop: Arc<ReceiverStop>,
+    /// The epoch whose channel is known to have Baton's heartbeat and timeout; `None` at the start.
+    pub tuned: Option<Epoch>,
 }
 
 impl Attend {
     /// Attends for ever.
     pub async fn run(mut self) {
+        let mut said: Option<String> = None;
         loop {
             let state = self.states.borrow_and_update().clone();
-            if let Err(why) = self.turn(&state).await {
-                debug!(why, "not following yet");
+            let why = self.turn(&state).await.err();
+            if why != said {
+                if let Some(why) = &why {
+                    info!(why, "does not follow the writer yet");
+                }
+                said = why;
             }
             let news = async {
                 tokio::select! {
@@ -86,7 +96,7 @@ impl Attend {
             .as_ref()
             .filter(|c| c.source_host == source.host && c.source_port == source.port)
         {
-            Some(channel) => self.keep_following(state, grant, &pulse, channel).await,
+            Some(channel) => self.keep_following(state, grant, &source, &pulse, channel).await,
             None => self.follow(state, grant, address, &source, &pulse).await,
         }
     }
@@ -96,6 +106,7 @@ impl Attend {
         &mut self,
         state: &ClusterState,
         grant: &Grant,
+        source: &Source,
         pulse: &Pulse,
         channel: &Replication,
     ) -> Result<(), String> {
@@ -126,7 +137,30 @@ impl Attend {
             self.server.start_replication(&permit).await.map_err(text)?;
         } else if !channel.io_started && channel.last_io_error.is_none() {
             self.server.start_receiver(&permit).await.map_err(text)?;
+        } else if self.tuned != Some(grant.epoch) && channel.sql_running {
+            self.tune(grant, source, pulse, &permit).await?;
         }
+        Ok(())
+    }
+
+    /// A replica that others had attached, as in adoption, gets Baton's heartbeat and timeout: without them nobody could
+    /// tell in time whether it receives.
+    async fn tune(
+        &mut self,
+        grant: &Grant,
+        source: &Source,
+        pulse: &Pulse,
+        permit: &Permit,
+    ) -> Result<(), String> {
+        let settings = self.server.inventory().await.map_err(|e| e.to_string())?.settings;
+        if settings.replica_net_timeout_s != NET_TIMEOUT_S {
+            if !self.server.wait_applied(&pulse.received, APPLY_FIRST).await.is_ok_and(|done| done) {
+                return Err("not everything received is applied yet".into());
+            }
+            self.server.follow(source, permit).await.map_err(|e| e.to_string())?;
+            info!("the channel has Baton's heartbeat and timeout now");
+        }
+        self.tuned = Some(grant.epoch);
         Ok(())
     }
 
@@ -159,6 +193,7 @@ impl Attend {
             self.server.set_acker(listed, &permit).await.map_err(|e| e.to_string())?;
         }
         self.server.follow(source, &permit).await.map_err(|e| e.to_string())?;
+        self.tuned = Some(grant.epoch);
         info!(writer = %grant.node, epoch = %grant.epoch, "follows the writer");
         Ok(())
     }
