@@ -17,7 +17,8 @@ pub(crate) async fn receiver_stops_without_its_source(dialect: Dialect) -> Resul
         eprintln!("skipped: {reason}");
         return Ok(());
     }
-    let sandbox = Sandbox::new(SandboxOptions { hosts: 2, servers: 2, ..SandboxOptions::new(dialect) }).await?;
+    let sandbox =
+        Sandbox::new(SandboxOptions { hosts: 2, servers: 2, ..SandboxOptions::new(dialect) }).await?;
     let servers = sandbox.servers().await?;
     let replica = Managed::new(&servers[1]).await?;
     replication::attach(&servers[0], &[&servers[1]], true).await?;
