@@ -16,6 +16,8 @@ use crate::state::{Change, ClusterState, Durability, Epoch};
 
 /// How long one attempt waits for the voters' answers; the next turn of the loop goes on waiting.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+/// How soon the voters are asked again while no majority has granted a first lease.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How soon what has failed is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// For so long a let-go that failed may still take effect: its statement is killed within this.
@@ -52,7 +54,7 @@ impl Guard {
         // The voters answer while the server is made ready.
         self.ask_when_due(state, epoch);
         self.forget_source(epoch, &pulse).await?;
-        let until = self.majority(epoch).await?;
+        let until = self.majority(state, epoch).await?;
         let permit =
             self.permit(epoch, until.saturating_sub(super::asking::interval(state.safety.lease_ttl())));
         permit.check("opening").map_err(|e| e.to_string())?;
@@ -155,8 +157,9 @@ impl Guard {
         self.ports.server.forget_source(&permit).await.map_err(|e| e.to_string())
     }
 
-    async fn majority(&mut self, epoch: Epoch) -> Result<Boottime, String> {
-        let deadline = Instant::now() + ANSWERS_WITHIN;
+    async fn majority(&mut self, state: &ClusterState, epoch: Epoch) -> Result<Boottime, String> {
+        let mut asked = Instant::now();
+        let deadline = asked + ANSWERS_WITHIN;
         loop {
             self.drain();
             let Some((_, rounds)) = self.rounds.as_ref().filter(|(e, _)| *e == epoch) else {
@@ -170,8 +173,19 @@ impl Guard {
                 let why = self.trouble.clone().unwrap_or_else(|| "too few voters answer".into());
                 return Err(format!("no majority has granted a lease: {why}"));
             }
-            self.one_answer(left).await;
+            self.one_answer(left.min(ASK_AGAIN)).await;
+            // Refused by voters that had not applied the grant yet, or lost: the next round is not waited for.
+            if Instant::now() >= asked + ASK_AGAIN && !self.has_majority() {
+                asked = Instant::now();
+                self.ask_now();
+                self.ask_when_due(state, epoch);
+            }
         }
+    }
+
+    fn has_majority(&self) -> bool {
+        let until = self.rounds.as_ref().and_then(|(_, rounds)| rounds.until());
+        until.is_some_and(|until| until > self.ports.clock.now())
     }
 
     /// The adopted writer is open already: first a majority's lease, then the keeper's deadline, then the group is told.
@@ -213,7 +227,7 @@ impl Guard {
             self.begin_rounds(epoch);
         }
         self.ask_when_due(state, epoch);
-        let until = self.majority(epoch).await?;
+        let until = self.majority(state, epoch).await?;
         let identity = self.identity()?;
         self.memory
             .change(|r| {

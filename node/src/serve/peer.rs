@@ -9,6 +9,7 @@ use baton_proto::peer::{
     InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, ReportReply,
     ReportRequest, Sender, StillReply, StillRequest,
 };
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::consensus::Group;
@@ -25,6 +26,9 @@ use crate::state::{Epoch, NodeName};
 const BOUND_MAX: Duration = Duration::from_secs(600);
 /// No voter holds an answer back for longer.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a question about an epoch that this node has not applied yet is held back.
+const APPLIES_WITHIN: Duration = Duration::from_millis(300);
 
 /// The peer service of this node.
 pub struct PeerService {
@@ -60,6 +64,13 @@ impl PeerService {
         self.group.check_sender(sender)?;
         Ok(caller)
     }
+
+    /// A new writer's guard and its replicas ask as soon as they have applied the grant, which may be a moment before
+    /// this node has. A refusal would cost them a whole round, and the clients a longer outage.
+    async fn has_applied(&self, epoch: Epoch) {
+        let mut states = self.group.states();
+        drop(timeout(APPLIES_WITHIN, states.wait_for(|applied| applied.state.epoch() >= epoch)).await);
+    }
 }
 
 #[tonic::async_trait]
@@ -94,6 +105,7 @@ impl Peer for PeerService {
             keeper_armed: request.keeper_armed,
             hand_over: request.hand_over,
         };
+        self.has_applied(lease.epoch).await;
         Ok(Response::new(match self.voter.grant(&caller, &lease).await {
             LeaseAnswer::Granted => GrantReply { granted: true, ..GrantReply::default() },
             LeaseAnswer::Refused { reason, membership } => GrantReply {
@@ -126,7 +138,9 @@ impl Peer for PeerService {
 
     async fn still(&self, request: Request<StillRequest>) -> Result<Response<StillReply>, Status> {
         self.member(&request, request.get_ref().sender.as_ref())?;
-        let granting = self.voter.still_grants(Epoch(request.get_ref().epoch));
+        let epoch = Epoch(request.get_ref().epoch);
+        self.has_applied(epoch).await;
+        let granting = self.voter.still_grants(epoch);
         Ok(Response::new(StillReply { granting }))
     }
 
