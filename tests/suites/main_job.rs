@@ -45,6 +45,7 @@ scenario!(
 );
 scenario!(primary_is_cut_off, mysql_primary_is_cut_off, mariadb_primary_is_cut_off);
 scenario!(fencing_closes_for_all, mysql_fencing_closes_for_all, mariadb_fencing_closes_for_all);
+scenario!(fencing_under_load, mysql_fencing_under_load, mariadb_fencing_under_load);
 scenario!(
     adoption_and_release_refuse_no_write,
     mysql_adoption_and_release_refuse_no_write,
@@ -200,9 +201,8 @@ async fn fencing_closes_for_all(dialect: Dialect) -> Result<()> {
     let cluster = Cluster::managed(ClusterOptions::new(dialect).layout(Layout::TwoServersAndWitness)).await?;
     let before = cluster.pre_flight().await?;
     let watch = OpenWatch::start(&cluster);
-    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
-    writes_go_on(&cluster, &ledger).await?;
 
+    // No load: a commit that waits for its acker would block the close, and then the fence is the keeper's SIGKILL.
     // A session past the router, in the middle of a transaction.
     let old = cluster.server(&before.writer)?;
     let mut session = application(&cluster, &before.writer).await?;
@@ -227,6 +227,7 @@ async fn fencing_closes_for_all(dialect: Dialect) -> Result<()> {
     ensure!(matches!(&refused, Err(Error::Server(error)) if error.code == 1290), "{refused:?}");
     session.disconnect().await?;
 
+    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
     writes_go_on(&cluster, &ledger).await?;
     let out = comes_back(&cluster, &before.writer).await?;
     ledger.stop().await;
@@ -235,6 +236,29 @@ async fn fencing_closes_for_all(dialect: Dialect) -> Result<()> {
         cluster.server(to)?.query("SELECT COUNT(*) FROM app.writes WHERE client = -1").await?;
     ensure!(rows == [0], "a transaction that was never committed is there");
     watch.never_two()
+}
+
+/// A forced failover away from a healthy writer under load. Its commits wait for ackers that no longer receive and block
+/// the close, so that it may be its keeper that ends it. Forced, the new one may be open before that; what counts is that
+/// nothing acknowledged is lost.
+async fn fencing_under_load(dialect: Dialect) -> Result<()> {
+    let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
+    let before = cluster.pre_flight().await?;
+    let old = before.writer.clone();
+    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
+    writes_go_on(&cluster, &ledger).await?;
+
+    let to = cluster.data_nodes().find(|name| *name != old).unwrap();
+    cluster.ctl().force_failover(to, "fencing is tested").await.map_err(|error| cluster.explained(error))?;
+    let after = cluster.moved_from(&old).await?;
+    ensure!(after.writer == to && after.epoch == before.epoch + 1, "{after:#?}");
+    writes_go_on(&cluster, &ledger).await?;
+    if cluster.server_mut(&old)?.exited()?.is_some() {
+        cluster.server_mut(&old)?.start().await?;
+    }
+    let out = comes_back(&cluster, &old).await?;
+    ledger.stop().await;
+    cluster.post_check(&ledger, &refs(&out)).await.map(drop)
 }
 
 /// A production cluster without semi-sync is adopted and given back, while an application writes straight to its primary:

@@ -5,22 +5,48 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::load::{Findings, Origin};
 use super::model::ServerConfig;
 
-/// Checks that each password can be read by the daemon, and by nobody who should not.
-pub(super) fn check(server: &ServerConfig, origins: &BTreeMap<String, Origin>, findings: &mut Findings) {
-    let files = [
-        ("server.password_file", &server.password_file),
-        ("server.replication_password_file", &server.replication_password_file),
-    ];
-    for (key, path) in files {
-        if let Err(fault) = read_password(path) {
+/// MySQL takes no longer one for a replication channel (error 3056).
+const REPLICATION_PASSWORD_MAX: usize = 32;
+
+/// Checks that each password can be read by the daemon, and by nobody who should not. A witness probes the servers with
+/// Baton's own; it makes nobody replicate.
+pub(super) fn check(
+    server: &ServerConfig,
+    is_witness: bool,
+    origins: &BTreeMap<String, Origin>,
+    findings: &mut Findings,
+) {
+    let mut fault = |key: &'static str, read: Result<SecretString, String>| {
+        if let Err(fault) = read {
             findings.error(findings.place(origins.get(key)), key, fault);
         }
+    };
+    fault("server.password_file", read_password(&server.password_file));
+    if !is_witness {
+        let path = &server.replication_password_file;
+        fault("server.replication_password_file", read_replication_password(path));
     }
+}
+
+/// Reads a replication password, see [`read_password`].
+///
+/// # Errors
+/// Also when it is longer than the 32 characters that MySQL takes for a replication channel.
+pub fn read_replication_password(path: &Path) -> Result<SecretString, String> {
+    let password = read_password(path)?;
+    if password.expose_secret().chars().count() > REPLICATION_PASSWORD_MAX {
+        return Err(format!(
+            "{} holds more than {REPLICATION_PASSWORD_MAX} characters, which MySQL takes for no replication channel; \
+             choose a shorter password",
+            path.display()
+        ));
+    }
+    Ok(password)
 }
 
 /// Reads a password: the file's content without the line end.

@@ -105,7 +105,7 @@ pub static KEYS: &[Key] = &[
     key(
         "server.accepted_accounts",
         Kind::Text,
-        Value("root@localhost, mysql@localhost, mariadb.sys@localhost"),
+        Value("root@localhost, root@127.0.0.1, root@::1, mysql@localhost, mariadb.sys@localhost"),
         Restart,
         "Accounts (user@host, with commas) that may hold a privilege to write while their server is closed. The default \
          names those that every installation has and that only the host's own root can use.",

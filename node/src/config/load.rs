@@ -101,8 +101,8 @@ impl Config {
         rules::check(&config, node, whole, &origins, &mut findings);
         let Some(me) = config.node(node).cloned() else { return Err(findings.into_errors()) };
         config.expand(node);
-        if look_at_files && !me.is_witness() {
-            files::check(&config.server, &origins, &mut findings);
+        if look_at_files {
+            files::check(&config.server, me.is_witness(), &origins, &mut findings);
         }
         let path = findings.path.clone();
         findings.finish(Loaded { config, me, path, origins, warnings: Vec::new() })

@@ -24,7 +24,7 @@ mod tests;
 pub use address::HostPort;
 pub use digest::digest;
 pub use environment::environment;
-pub use files::read_password;
+pub use files::{read_password, read_replication_password};
 pub use keys::{KEYS, Key, NODE_KEYS, Preset, Scope};
 pub use kind::Kind;
 pub use load::{Loaded, Origin};

@@ -64,10 +64,24 @@ pub fn render_check(outcome: &Result<Loaded, ConfigErrors>) -> String {
     text
 }
 
+const REFERENCE_HEAD: &str = "# Configuration
+
+One file, `/etc/baton/baton.toml`, the same on every node; a node is told its own name by `--node` or `BATON_NODE`. In paths
+and in a fence's command `{node}` stands for that name. The variable that is named with a key overrides the file.
+
+- `baton-node check-config --node NAME` says what is wrong with the file, and where.
+- `baton-node print-config --node NAME` shows every value with its source.
+- SIGHUP reloads the file: all of what changed, or nothing when one of the changes needs a restart.
+- A replicated key is read from the file when the group forms. Afterwards all nodes go by the value the group agreed on, and
+  `batonctl status` names a node whose file has another.
+
+Durations are written as `\"1500ms\"`, `\"2s\"` or `\"5m\"`. This page is made from the program's own table of keys.
+";
+
 /// Every key with what it takes, its default, when a change counts, and why: a Markdown document.
 #[must_use]
 pub fn render_reference() -> String {
-    let mut text = String::from("# Configuration\n");
+    let mut text = String::from(REFERENCE_HEAD);
     for section in keys::sections() {
         let _ = write!(text, "\n## [{section}]\n");
         for key in KEYS.iter().filter(|key| key.section() == section) {

@@ -370,15 +370,15 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     priority = 100              # default
 
     [server]
-    user                      = "baton"                                                   # default
-    password_file             = "/etc/baton/mysql.password"                               # default
-    replication_user          = "baton_replication"                                       # default
-    replication_password_file = "/etc/baton/replication.password"                         # default
-    socket                    = "/run/mysqld/mysqld.sock"                                 # default
+    user                      = "baton"                                                                             # default
+    password_file             = "/etc/baton/mysql.password"                                                         # default
+    replication_user          = "baton_replication"                                                                 # default
+    replication_password_file = "/etc/baton/replication.password"                                                   # default
+    socket                    = "/run/mysqld/mysqld.sock"                                                           # default
     # unit is not set
     # start_command is not set
-    accepted_accounts         = "root@localhost, mysql@localhost, mariadb.sys@localhost"  # default
-    connect_timeout           = "500ms"                                                   # default
+    accepted_accounts         = "root@localhost, root@127.0.0.1, root@::1, mysql@localhost, mariadb.sys@localhost"  # default
+    connect_timeout           = "500ms"                                                                             # default
 
     [failover]
     automatic         = true                       # default

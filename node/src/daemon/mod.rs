@@ -5,6 +5,7 @@ mod ports;
 mod reports;
 mod routes;
 mod servers;
+mod serving;
 mod settings;
 mod start;
 

@@ -70,7 +70,7 @@ fn wanted(state: &ClusterState, prober: &Prober) -> Wanted {
     let reads = |node: &NodeName| {
         let answers =
             seen.get(node).is_some_and(|p| p.ever && p.silent_for <= SILENT && p.open == Some(false));
-        answers && !state.out.contains_key(node) && !state.grant.as_ref().is_some_and(|g| g.node == *node)
+        answers && !state.out.contains_key(node) && state.grant.as_ref().is_none_or(|g| g.node != *node)
     };
     let readers = state.data_nodes().map(|(n, _)| n).filter(|n| reads(n)).filter_map(address).collect();
     let writer = match state.phase {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
 
-use crate::config::{Config, HostPort, read_password};
+use crate::config::{Config, HostPort, read_password, read_replication_password};
 use crate::operate::attend::{Remote, SourceAt};
 use crate::sql::{Account, Address, Connector, Limits, ManagedServer, Source, SqlServer};
 
@@ -20,13 +20,17 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn new(config: &Config) -> Result<Self, String> {
+    pub(super) fn new(config: &Config, is_witness: bool) -> Result<Self, String> {
         let server = &config.server;
         Ok(Self {
             user: server.user.clone(),
             password: read_password(&server.password_file)?,
             replication_user: server.replication_user.clone(),
-            replication_password: read_password(&server.replication_password_file)?,
+            // A witness makes nobody replicate.
+            replication_password: match is_witness {
+                true => SecretString::default(),
+                false => read_replication_password(&server.replication_password_file)?,
+            },
             limits: Limits { connect: server.connect_timeout, ..Limits::default() },
             accepted: server.accepted_accounts.split(',').map(|a| a.trim().to_owned()).collect(),
         })
@@ -74,7 +78,7 @@ impl Servers {
             let full = format!("{}@{}", account.user, account.host);
             account.user == this.user
                 || account.user == this.replication_user
-                || this.accepted.iter().any(|a| *a == full)
+                || this.accepted.contains(&full)
         })
     }
 }

@@ -7,15 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_proto::control::control_server::ControlServer;
-use baton_proto::peer::peer_server::PeerServer;
 use jiff::Timestamp;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
 use super::claim::Claim;
@@ -23,24 +19,21 @@ use super::ports::{GroupApplied, Keeper, Socket, StoreNotes, states_only};
 use super::reports::ToLeader;
 use super::routes;
 use super::servers::Servers;
-use super::settings::{config_differs, formation, live};
+use super::serving::{OwnView, Serving, own_view};
+use super::settings::{formation, live};
 use crate::config::{Config, Loaded, digest};
-use crate::consensus::{FormationStatus, Group, GroupOptions, OpenError, Pace};
+use crate::consensus::{Group, GroupOptions, OpenError, Pace};
 use crate::decide::diagnose::Lasting;
-use crate::decide::seen::Report;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{ClientError, SpawnOptions, connect_or_spawn};
 use crate::guard::{Applied, Guard, GuardPorts, Voter};
 use crate::identity::{Identity, IdentityError};
-use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table, see};
+use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table};
 use crate::operate::actor::ReceiverStop;
-use crate::operate::{AckerWatch, Actor, Attend, Hands, Lead, Net, Proposer};
-use crate::peers::{Dialer, MESSAGE_LIMIT, Peers};
-use crate::route::{Counters, Router, RouterError, RouterOptions, Routes};
-use crate::serve::http;
-use crate::serve::metrics::{Metrics, Sample};
-use crate::serve::peer::PeerService;
-use crate::serve::{Callers, Control};
+use crate::operate::attend::Remote;
+use crate::operate::{AckerWatch, Actor, Attend, Hands, Lead, Net, Proposer, Word};
+use crate::peers::{Dialer, Peers};
+use crate::route::{Router, RouterError, RouterOptions, Routes};
 use crate::sql::{Address, ManagedServer, SqlServer};
 use crate::state::{ClusterState, Live, NodeName};
 
@@ -120,27 +113,28 @@ impl Reloader {
 }
 
 /// What the parts share.
-struct Shared {
-    config: Arc<Config>,
-    me: NodeName,
-    group: Group,
-    peers: Arc<Peers>,
-    states: watch::Receiver<Arc<ClusterState>>,
-    servers: Arc<Servers>,
-    table: Arc<Table>,
-    voter: Arc<Voter>,
-    proposer: Proposer,
-    news: Arc<Notify>,
-    live: watch::Sender<Live>,
-    lasting: watch::Sender<Lasting>,
+pub(super) struct Shared {
+    pub(super) config: Arc<Config>,
+    pub(super) me: NodeName,
+    pub(super) group: Group,
+    pub(super) peers: Arc<Peers>,
+    pub(super) states: watch::Receiver<Arc<ClusterState>>,
+    pub(super) servers: Arc<Servers>,
+    pub(super) remote: Remote,
+    pub(super) table: Arc<Table>,
+    pub(super) voter: Arc<Voter>,
+    pub(super) proposer: Proposer,
+    pub(super) news: Arc<Notify>,
+    pub(super) live: watch::Sender<Live>,
+    pub(super) lasting: watch::Sender<Lasting>,
 }
 
 /// The parts that only a data node has.
-struct Beside {
-    server: Arc<dyn ManagedServer>,
-    own: OwnHandle,
-    actor: Arc<Actor>,
-    stop: Arc<ReceiverStop>,
+pub(super) struct Beside {
+    pub(super) server: Arc<dyn ManagedServer>,
+    pub(super) own: OwnHandle,
+    pub(super) actor: Arc<Actor>,
+    pub(super) stop: Arc<ReceiverStop>,
 }
 
 impl Daemon {
@@ -152,9 +146,10 @@ impl Daemon {
         let config = Arc::new(loaded.config.clone());
         let identity = identity(&config, &loaded.me.name)?;
         let me = NodeName::from(loaded.me.name.as_str());
-        let listener = match config.control.listen {
-            Some(address) => listen_on("control.listen", &address.to_string()).await?,
-            None => listen_on("node.peer", &loaded.me.peer.to_string()).await?,
+        let listener = listen_on("node.peer", &loaded.me.peer.to_string()).await?;
+        let control_only = match config.control.listen {
+            Some(address) => Some(listen_on("control.listen", &address.to_string()).await?),
+            None => None,
         };
         let http = listen_on("http.listen", &config.http.listen.to_string()).await?;
         let router = config.router.enabled.then(|| bind_router(&config)).transpose()?;
@@ -183,7 +178,7 @@ impl Daemon {
             _claim: claim,
             tasks: tokio::task::JoinSet::new(),
         };
-        let prober = Arc::new(Prober::new(shared.servers.remote(), Arc::clone(&shared.news)));
+        let prober = Arc::new(Prober::new(shared.remote.clone(), Arc::clone(&shared.news)));
         let beside = match keeper {
             Some(client) => Some(daemon.beside(&shared, loaded, client, &fatal_sender).await?),
             None => None,
@@ -196,11 +191,16 @@ impl Daemon {
             peers: Arc::clone(&shared.peers),
             voter: Arc::clone(&shared.voter),
             actor: beside.as_ref().map(|b| Arc::clone(&b.actor)),
-            remote: shared.servers.remote(),
+            remote: shared.remote.clone(),
         };
         daemon.operate(&shared, &net, beside.as_ref());
-        daemon.serve(&shared, &identity, listener, beside.as_ref(), Arc::clone(&own), &fatal_sender);
-        daemon.show(&shared, http, own, router.as_ref().map(Router::counters));
+        let serving = Serving { shared: &shared, own, stop: &daemon.stop, fatal: &fatal_sender };
+        let actor = beside.as_ref().map(|b| Arc::clone(&b.actor));
+        serving.peers(&mut daemon.tasks, &identity, listener, actor);
+        if let Some(listener) = control_only {
+            serving.control(&mut daemon.tasks, &identity, listener);
+        }
+        serving.http(&mut daemon.tasks, http, router.as_ref().map(Router::counters));
         if let Some(router) = router {
             daemon.route(&shared, router, &prober);
         }
@@ -242,11 +242,14 @@ impl Daemon {
         let applied: Arc<dyn Applied> = Arc::new(GroupApplied(group.clone()));
         let notes = Arc::new(StoreNotes(group.notes()));
         let voter = Voter::new(Arc::new(RealClock), applied, notes).await.map_err(StartError::Other)?;
+        let is_witness = config.node(me.as_str()).is_none_or(crate::config::NodeConfig::is_witness);
+        let servers = Arc::new(Servers::new(config, is_witness).map_err(StartError::Other)?);
         Ok(Shared {
             me: me.clone(),
             states: states_only(&group),
             peers,
-            servers: Arc::new(Servers::new(config).map_err(StartError::Other)?),
+            remote: servers.remote(),
+            servers,
             table: Arc::default(),
             voter: Arc::new(voter),
             proposer: Proposer::new(group.clone(), me.clone(), draw_id, now),
@@ -280,7 +283,7 @@ impl Daemon {
                 peers: Arc::clone(&shared.peers),
                 voter: Arc::clone(&shared.voter),
                 actor: None,
-                remote: shared.servers.remote(),
+                remote: shared.remote.clone(),
             }),
             applied: Arc::new(GroupApplied(shared.group.clone())),
             attach: Arc::new(Socket {
@@ -324,7 +327,7 @@ impl Daemon {
     }
 
     /// Probes, and reports to whoever leads.
-    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: Arc<dyn Fn() -> Report + Send + Sync>) {
+    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: OwnView) {
         let (mut states, probing) = (shared.states.clone(), Arc::clone(prober));
         self.tasks.spawn(async move {
             loop {
@@ -370,13 +373,12 @@ impl Daemon {
             table: Arc::clone(&shared.table),
             hands: Arc::clone(&hands),
             proposer: shared.proposer.clone(),
-            states: shared.states.clone(),
             live: shared.live.subscribe(),
             lasting: shared.lasting.clone(),
         };
         self.tasks.spawn(lead.run());
         let Some(beside) = beside else { return };
-        let (granted, still) = watch::channel(None);
+        let (granted, still) = watch::channel(Word::default());
         let watching = AckerWatch {
             me: shared.me.clone(),
             group: shared.group.clone(),
@@ -387,83 +389,13 @@ impl Daemon {
         let attend = Attend {
             me: shared.me.clone(),
             server: Arc::clone(&beside.server),
-            remote: shared.servers.remote(),
+            remote: shared.remote.clone(),
             source_at: shared.servers.source_at(),
             states: shared.states.clone(),
             granted: still,
             stop: Arc::clone(&beside.stop),
         };
         self.tasks.spawn(attend.run());
-    }
-
-    fn serve(
-        &mut self,
-        shared: &Shared,
-        identity: &Arc<Identity>,
-        listener: TcpListener,
-        beside: Option<&Beside>,
-        own: Arc<dyn Fn() -> Report + Send + Sync>,
-        fatal: &mpsc::Sender<String>,
-    ) {
-        let peer = PeerService {
-            cluster: shared.config.cluster.name.clone(),
-            group: shared.group.clone(),
-            voter: Arc::clone(&shared.voter),
-            table: Arc::clone(&shared.table),
-            actor: beside.map(|b| Arc::clone(&b.actor)),
-        };
-        let control = control(shared, own);
-        let (tls, stop, over) = (identity.server_tls(), self.stop.clone(), fatal.clone());
-        let peer = PeerServer::new(peer)
-            .max_decoding_message_size(MESSAGE_LIMIT)
-            .max_encoding_message_size(MESSAGE_LIMIT);
-        self.tasks.spawn(async move {
-            let served = async {
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                Server::builder()
-                    .http2_keepalive_interval(Some(Duration::from_secs(5)))
-                    .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-                    .concurrency_limit_per_connection(256)
-                    .tls_config(tls)?
-                    .add_service(peer)
-                    .add_service(ControlServer::new(control))
-                    .serve_with_incoming_shutdown(incoming, stop.cancelled())
-                    .await
-            };
-            if let Err(error) = served.await {
-                let _stopping = over.send(format!("the peer service has ended: {error}")).await;
-            }
-        });
-    }
-
-    /// Health and metrics over HTTP.
-    fn show(
-        &mut self,
-        shared: &Shared,
-        listener: TcpListener,
-        own: Arc<dyn Fn() -> Report + Send + Sync>,
-        counters: Option<Counters>,
-    ) {
-        let (group, me) = (shared.group.clone(), shared.me.clone());
-        let (states, leadership, formation) = (group.states(), group.leadership(), group.formation());
-        let read = Arc::new(move || {
-            let router = counters.as_ref().map(Counters::stats);
-            Sample::of(
-                &me,
-                &states.borrow(),
-                &leadership.borrow(),
-                *formation.borrow() == FormationStatus::Formed,
-                &own(),
-                router,
-            )
-        });
-        let metrics = Arc::new(Metrics::new(&shared.config.cluster.name, shared.me.as_str(), read));
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            if let Err(error) = http::serve(listener, metrics, stop).await {
-                warn!(%error, "the HTTP service has ended");
-            }
-        });
     }
 
     fn route(&mut self, shared: &Shared, router: Router, prober: &Arc<Prober>) {
@@ -565,35 +497,6 @@ fn keeper_of(config: &Config, me: &NodeName, program: &Path) -> SpawnOptions {
         options.arguments.extend(command.into_iter().map(Into::into));
     }
     options
-}
-
-/// What this node sees itself, now.
-fn own_view(
-    shared: &Shared,
-    prober: &Arc<Prober>,
-    beside: Option<&Beside>,
-) -> Arc<dyn Fn() -> Report + Send + Sync> {
-    let own = beside.map(|b| b.own.clone());
-    let (prober, states, config) = (Arc::clone(prober), shared.states.clone(), Arc::clone(&shared.config));
-    Arc::new(move || see(own.as_ref(), &prober, config_differs(&config, &states.borrow())))
-}
-
-fn control(shared: &Shared, own: Arc<dyn Fn() -> Report + Send + Sync>) -> Control {
-    let (table, states) = (Arc::clone(&shared.table), shared.states.clone());
-    let lasting = shared.lasting.subscribe();
-    let proposer = shared.proposer.clone();
-    Control {
-        group: shared.group.clone(),
-        peers: Arc::clone(&shared.peers),
-        me: shared.me.clone(),
-        cluster: shared.config.cluster.name.clone(),
-        callers: Callers::Certificates,
-        seen: Arc::new(move || table.snapshot(&states.borrow())),
-        own,
-        lasting: Arc::new(move || *lasting.borrow()),
-        new_id: Arc::new(move || proposer.draw_id()),
-        now: Arc::new(Timestamp::now),
-    }
 }
 
 /// Binds the store to this machine. A container without one counts as the machine it is on.

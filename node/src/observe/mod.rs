@@ -1,5 +1,5 @@
 //! What this node sees, and its exchange. [`own`] watches the server beside the node, [`probe`] every server over the
-//! network, [`reporter`] sends both to the leader, [`table`] keeps the latest report of each node there. [`lint`] says
+//! network, [`reporter`] sends both to the leader, [`table`] keeps the latest report of each node there. [`mod@lint`] says
 //! which settings of a server are unsafe. Nothing here decides or changes anything.
 
 mod about;

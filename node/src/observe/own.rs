@@ -16,7 +16,7 @@ use crate::sql::{self, Account, ManagedServer, SqlError};
 /// From one pulse to the next.
 const PULSE_EVERY: Duration = Duration::from_millis(150);
 /// From one inventory to the next.
-const ABOUT_EVERY: Duration = Duration::from_secs(30);
+const ABOUT_EVERY: Duration = Duration::from_secs(10);
 /// From an inventory that failed, or that found something wrong, to the next.
 const ABOUT_AGAIN: Duration = Duration::from_secs(5);
 /// Every call to a server has its own bound; this one ends a call that breaks that promise.

@@ -16,6 +16,18 @@ use crate::state::{ClusterState, Epoch, NodeName};
 /// Rounds per lease: as often as the writer's guard asks.
 const ROUNDS_PER_LEASE: u32 = 5;
 
+/// What the voters say of the writer's epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Word {
+    /// Nothing yet, and the epoch is not known here for as long as a lease lasts.
+    #[default]
+    Unheard,
+    /// A majority still grants it.
+    Granted(Epoch),
+    /// For `lease_ttl` no majority has said that it still grants it.
+    Refused(Epoch),
+}
+
 /// Asks the voters, on behalf of the replica beside this node.
 pub struct AckerWatch {
     /// This node.
@@ -29,10 +41,11 @@ pub struct AckerWatch {
 }
 
 impl AckerWatch {
-    /// Watches for ever. `granted` tells the newest epoch that a majority still grants, or `None` when for `lease_ttl`
-    /// no majority has said so.
-    pub async fn run(self, granted: watch::Sender<Option<Epoch>>) {
+    /// Watches for ever, and tells what the voters say.
+    pub async fn run(self, heard: watch::Sender<Word>) {
         let mut said: BTreeMap<NodeName, (Epoch, Instant)> = BTreeMap::new();
+        // An epoch that has only just begun is not refused because nobody could be asked yet.
+        let mut known_since: Option<(Epoch, Instant)> = None;
         loop {
             let state = self.states.borrow().clone();
             let ttl = state.safety.lease_ttl();
@@ -41,11 +54,20 @@ impl AckerWatch {
                 self.round(epoch, ttl / ROUNDS_PER_LEASE, &mut said).await;
                 let fresh =
                     said.iter().filter(|(_, (e, at))| *e == epoch && at.elapsed() < ttl).map(|(n, _)| n);
-                let now = self.group.membership().is_majority(fresh).then_some(epoch);
-                granted.send_if_modified(|g| std::mem::replace(g, now) != now);
+                let known = known_since.filter(|(e, _)| *e == epoch).unwrap_or((epoch, began));
+                known_since = Some(known);
+                let now = if self.group.membership().is_majority(fresh) {
+                    Word::Granted(epoch)
+                } else if known.1.elapsed() >= ttl {
+                    Word::Refused(epoch)
+                } else {
+                    Word::Unheard
+                };
+                heard.send_if_modified(|word| std::mem::replace(word, now) != now);
             } else {
                 // Nothing to receive from; whoever follows next asks first.
-                granted.send_if_modified(|g| std::mem::replace(g, None).is_some());
+                known_since = None;
+                heard.send_if_modified(|word| std::mem::take(word) != Word::Unheard);
             }
             sleep((ttl / ROUNDS_PER_LEASE).saturating_sub(began.elapsed()).max(Duration::from_millis(20)))
                 .await;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use super::acker_watch::Word;
 use super::actor::ReceiverStop;
 use crate::gtid::GtidSet;
 use crate::sql::{ManagedServer, Permit, Pulse, Replication, Source};
@@ -35,8 +36,8 @@ pub struct Attend {
     pub source_at: SourceAt,
     /// The replicated state, as applied here.
     pub states: watch::Receiver<Arc<ClusterState>>,
-    /// The epoch that a majority of the voters still grants.
-    pub granted: watch::Receiver<Option<Epoch>>,
+    /// Whether a majority of the voters still grants the writer's epoch.
+    pub granted: watch::Receiver<Word>,
     /// Where the leader has stopped the receiver.
     pub stop: Arc<ReceiverStop>,
 }
@@ -97,8 +98,9 @@ impl Attend {
     ) -> Result<(), String> {
         let permit = self.permit(grant.epoch);
         let text = |e: crate::sql::SqlError| e.to_string();
-        if *self.granted.borrow() != Some(grant.epoch) {
-            if channel.io_started && self.has_been_refused() {
+        let word = *self.granted.borrow();
+        if word != Word::Granted(grant.epoch) {
+            if channel.io_started && word == Word::Refused(grant.epoch) {
                 info!(epoch = %grant.epoch, "no majority still grants the writer's epoch: the receiver stops");
                 self.server.stop_receiver(&self.while_granted_to(grant)).await.map_err(text)?;
             }
@@ -123,11 +125,6 @@ impl Attend {
             self.server.start_receiver(&permit).await.map_err(text)?;
         }
         Ok(())
-    }
-
-    /// A first answer of the voters may still be under way; only a state that has been told counts as a refusal.
-    fn has_been_refused(&self) -> bool {
-        self.granted.has_changed().is_ok() && self.granted.borrow().is_none()
     }
 
     /// Points the server at the writer, if it has nothing that the writer lacks.

@@ -167,10 +167,10 @@ async fn grant(
 
 /// Step 6 happens at the candidate's guard. A candidate that is lost is found by the diagnosis, which supersedes this.
 async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> {
-    let mut states = term.lead.states.clone();
+    let mut states = term.lead.group.states();
     loop {
         let opened = {
-            let state = states.borrow_and_update();
+            let state = &states.borrow_and_update().state;
             match &state.grant {
                 Some(grant) if grant.epoch == epoch && !state.is_revoked(epoch) => grant.opened_ms.is_some(),
                 _ => return Err("the epoch is over".into()),

@@ -35,8 +35,6 @@ pub struct Lead {
     pub hands: Arc<dyn Hands>,
     /// Proposals in this node's name.
     pub proposer: Proposer,
-    /// The replicated state, as applied here.
-    pub states: watch::Receiver<Arc<ClusterState>>,
     /// What this node's file sets at any time.
     pub live: watch::Receiver<Live>,
     /// How long some conditions have lasted, for whoever asks why nothing happens.
@@ -50,8 +48,9 @@ pub(super) struct Term<'a> {
 }
 
 impl Term<'_> {
+    /// As applied here; a change that was committed by this node is in it.
     pub(super) fn state(&self) -> Arc<ClusterState> {
-        self.lead.states.borrow().clone()
+        Arc::clone(&self.lead.group.states().borrow().state)
     }
 
     pub(super) fn order(&self, epoch: Epoch, operation: &OperationId) -> Order {
@@ -75,7 +74,9 @@ impl Term<'_> {
     pub(super) fn replicas_that_answer(&self, writer: &NodeName) -> Vec<NodeName> {
         let state = self.state();
         let seen = self.lead.table.snapshot(&state);
-        let answers = |n: &NodeName| seen.pulse(n).is_some_and(|(_, age)| age <= FRESH);
+        let answers = |n: &NodeName| {
+            seen.pulse(n).is_some_and(|(_, age)| age <= FRESH) && !seen.own(n).is_some_and(|o| o.is_gone())
+        };
         let wanted = |n: &&NodeName| **n != *writer && !state.out.contains_key(*n) && answers(n);
         state.data_nodes().map(|(n, _)| n).filter(wanted).cloned().collect()
     }
@@ -120,7 +121,7 @@ impl Lead {
     }
 
     async fn lead(&self, term: Term<'_>) {
-        let mut states = self.states.clone();
+        let mut states = self.group.states();
         let mut since = Since::default();
         loop {
             if let Err(why) = self.turn(&term, &mut since).await {

@@ -16,7 +16,7 @@ mod proof;
 mod propose;
 mod upkeep;
 
-pub use acker_watch::AckerWatch;
+pub use acker_watch::{AckerWatch, Word};
 pub use action::{Acted, Action, Hands, Sets};
 pub use actor::Actor;
 pub use attend::Attend;

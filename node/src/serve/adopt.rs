@@ -57,7 +57,8 @@ impl Control {
     async fn plan(&self, wanted: Option<&NodeName>) -> Adoption {
         let asked = Instant::now();
         loop {
-            let plan = plan_adoption(&self.state(), &(self.seen)(), wanted);
+            let (state, seen) = self.gathered().await;
+            let plan = plan_adoption(&state, &seen, wanted);
             if !plan.is_refused() || asked.elapsed() >= NEWS_WITHIN {
                 return plan;
             }

@@ -115,7 +115,7 @@ impl control_server::Control for Control {
     async fn status(&self, request: Request<StatusRequest>) -> Answer<StatusReply> {
         let caller = self.caller(&request)?;
         match self.place(&caller).await {
-            Ok(Place::Here) => Ok(Response::new(self.status_as_leader())),
+            Ok(Place::Here) => Ok(Response::new(self.status_as_leader().await)),
             Ok(Place::There(leader)) => {
                 let asked = self.ask(&leader, StatusRequest {}, async |mut c, q| c.status(q).await).await;
                 match asked {
@@ -137,13 +137,13 @@ impl control_server::Control for Control {
 
     async fn why(&self, request: Request<WhyRequest>) -> Answer<WhyReply> {
         let caller = self.caller(&request)?;
-        let here = async |request: WhyRequest| self.why(&request);
+        let here = async |request: WhyRequest| self.why(&request).await;
         self.lead(request, caller, here, async |mut c, q| c.why(q).await).await
     }
 
     async fn check(&self, request: Request<CheckRequest>) -> Answer<CheckReply> {
         let caller = self.caller(&request)?;
-        let here = async |_: CheckRequest| Ok(self.check());
+        let here = async |_: CheckRequest| Ok(self.check().await);
         self.lead(request, caller, here, async |mut c, q| c.check(q).await).await
     }
 

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::http::Health;
-use crate::consensus::{Applied, Leadership};
+use crate::consensus::{Applied, FormationStatus, Leadership};
 use crate::decide::seen::Report;
 use crate::route::Stats;
 use crate::state::{NodeName, Phase};
@@ -50,12 +50,12 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// From what a daemon has at hand; `formed` is whether its store is bound to a group.
+    /// From what a daemon has at hand.
     pub fn of(
         me: &NodeName,
         applied: &Applied,
         leadership: &Leadership,
-        formed: bool,
+        formation: &FormationStatus,
         own: &Report,
         router: Option<Stats>,
     ) -> Self {
@@ -63,7 +63,7 @@ impl Sample {
         let server = own.own.as_ref();
         let channel = server.and_then(|s| s.pulse.as_ref()?.channel.as_ref());
         Self {
-            formed,
+            formed: *formation == FormationStatus::Formed,
             leader: leadership.leader.as_ref().map(ToString::to_string),
             leads: leadership.mine,
             term: leadership.term >> 32,

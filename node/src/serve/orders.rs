@@ -55,7 +55,7 @@ impl Control {
     }
 
     pub(super) async fn failover(&self, request: FailoverRequest) -> Result<Done, Status> {
-        let (state, seen) = (self.state(), (self.seen)());
+        let (state, seen) = self.gathered().await;
         let writer = self.with_view(&state, &seen, None, |view| view.diagnosis().writer);
         let operation = self.operation_id();
         let begin = begin(&state, writer, &request, operation.clone())?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use baton_proto::control::{CheckReply, StatusReply, StatusRequest, WhyReply, WhyRequest};
 use futures::future::join_all;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::check::{check, to_wire};
@@ -14,15 +15,33 @@ use super::refusal::refused;
 use super::status::status;
 use super::why::{why_ended, why_now};
 use super::{Control, View, WithoutLeader};
+use crate::decide::finding::answers;
 use crate::decide::seen::Observations;
 use crate::state::{ClusterState, Epoch, NodeName};
 
+/// A leader that has just been elected waits so long for the first reports, which are on their way.
+const FIRST_REPORTS: Duration = Duration::from_millis(600);
+/// Between two looks at them.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Without a leader the other nodes are asked what they see; those who do not answer within this do not answer.
 const ASKED: Duration = Duration::from_secs(1);
 
 impl Control {
-    pub(super) fn status_as_leader(&self) -> StatusReply {
-        let (state, seen) = (self.state(), (self.seen)());
+    /// What all nodes see. With reports of fewer than half of them a new leader would call everything dead.
+    pub(super) async fn gathered(&self) -> (Arc<ClusterState>, Observations) {
+        let deadline = Instant::now() + FIRST_REPORTS;
+        loop {
+            let (state, seen) = (self.state(), (self.seen)());
+            let heard = state.members.keys().filter(|n| answers(&seen, n)).count();
+            if heard * 2 > state.members.len() || Instant::now() >= deadline {
+                return (state, seen);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    pub(super) async fn status_as_leader(&self) -> StatusReply {
+        let (state, seen) = self.gathered().await;
         self.with_view(&state, &seen, None, status)
     }
 
@@ -62,12 +81,12 @@ impl Control {
         reply
     }
 
-    pub(super) fn why(&self, request: &WhyRequest) -> Result<WhyReply, Status> {
-        let state = self.state();
+    pub(super) async fn why(&self, request: &WhyRequest) -> Result<WhyReply, Status> {
         if request.epoch == 0 {
-            return Ok(self.with_view(&state, &(self.seen)(), None, why_now));
+            let (state, seen) = self.gathered().await;
+            return Ok(self.with_view(&state, &seen, None, why_now));
         }
-        why_ended(&state, Epoch(request.epoch), self.now_ms()).ok_or_else(|| {
+        why_ended(&self.state(), Epoch(request.epoch), self.now_ms()).ok_or_else(|| {
             refused(format!(
                 "no operation on record ended epoch {}; `batonctl history` lists them",
                 request.epoch
@@ -75,8 +94,8 @@ impl Control {
         })
     }
 
-    pub(super) fn check(&self) -> CheckReply {
-        let (state, seen) = (self.state(), (self.seen)());
+    pub(super) async fn check(&self) -> CheckReply {
+        let (state, seen) = self.gathered().await;
         let findings = self.with_view(&state, &seen, None, check);
         CheckReply { findings: findings.into_iter().map(to_wire).collect() }
     }

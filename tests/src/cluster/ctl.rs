@@ -129,6 +129,14 @@ impl Ctl {
         self.ask(&["check"], QUESTION).await
     }
 
+    /// `batonctl adopt --dry-run`: what it would change, and what stands in its way.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn adoption_plan(&self, writer: &str) -> Result<AdoptReply> {
+        self.ask(&["adopt", "--writer", writer, "--dry-run"], QUESTION).await
+    }
+
     /// `batonctl adopt`.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::sandbox::{
     Dialect, Host, Hosts, Ledger, LedgerOptions, Sandbox, SandboxOptions, Server, replication,
@@ -122,9 +123,13 @@ pub struct Cluster {
     servers: Vec<Server>,
     ctl: Ctl,
     files: Files,
-    // Last: what is still running on the hosts, keepers above all, ends with it.
+    // Late: what is still running on the hosts, keepers above all, ends with it.
     sandbox: Sandbox,
+    _turn: SemaphorePermit<'static>,
 }
+
+/// Clusters of one process take turns: two at once on a small machine would measure each other.
+static TURN: Semaphore = Semaphore::const_new(1);
 
 impl Cluster {
     /// Starts servers and nodes. `db1` is open and the others replicate from it; the nodes have formed their group,
@@ -133,6 +138,7 @@ impl Cluster {
     /// # Errors
     /// When a program is not there, or something does not start; the message has the end of its log.
     pub async fn observing(options: ClusterOptions) -> Result<Self> {
+        let turn = TURN.acquire().await?;
         let names = options.layout.names();
         let sandbox_options = SandboxOptions {
             hosts: names.len() + options.spare_hosts,
@@ -152,7 +158,7 @@ impl Cluster {
         let servers = sandbox.servers().await?;
         let (source, replicas) = servers.split_first().context("a layout without a server")?;
         replication::attach(source, &replicas.iter().collect::<Vec<_>>(), options.semi_sync).await?;
-        let cluster = Self { options, nodes, servers, ctl, files, sandbox };
+        let cluster = Self { options, nodes, servers, ctl, files, sandbox, _turn: turn };
         cluster.formed().await?;
         Ok(cluster)
     }

@@ -18,7 +18,7 @@ const MOVED: Duration = Duration::from_secs(20);
 pub(super) const GONE: Duration = Duration::from_secs(10);
 
 impl Cluster {
-    /// Waits until the group has formed and sees every server.
+    /// Waits until the group has formed, sees every server, and nothing stands in the way of an adoption.
     ///
     /// # Errors
     /// When it does not in time; the message has the ends of the nodes' logs.
@@ -29,7 +29,17 @@ impl Cluster {
                 && status.voters_answering == status.voters
                 && status.nodes.iter().filter(|node| node.server_answers).count() == self.servers.len()
         })
-        .await
+        .await?;
+        let look = async || {
+            let plan = self.ctl.adoption_plan("db1").await?;
+            let in_the_way = plan.findings.iter().find(|finding| finding.level == "error");
+            ensure!(in_the_way.is_none(), "stands in the way: {in_the_way:?}");
+            Ok(Some(()))
+        };
+        until("the cluster to be fit for adoption", FORMED, look)
+            .await
+            .map_err(|error| self.explained(error))?;
+        self.ctl.status().await
     }
 
     /// Waits until everything is as it should be: a writer that is open, everybody else replicating from it, and no

@@ -144,7 +144,7 @@ pub(super) struct HostThread {
 
 impl HostThread {
     pub(super) fn start(name: &str, own_namespace: bool) -> Result<Self> {
-        let (started, start) = std::sync::mpsc::channel();
+        let (started, start) = std::sync::mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name(format!("host-{name}")).spawn(move || {
             let made = own_namespace.then(unshare_network).transpose();

@@ -78,6 +78,10 @@ impl Members {
             for pid in living {
                 self.signal_one(pid, Signal::KILL);
             }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "runs in destructors, which cannot wait otherwise"
+            )]
             std::thread::sleep(Duration::from_millis(5));
         }
     }

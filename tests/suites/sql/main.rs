@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod closing;
+mod cut;
 mod managed;
 mod moving;
 mod restarting;
@@ -10,6 +11,7 @@ use anyhow::Result;
 use baton_tests::sandbox::Dialect;
 
 use closing::closes_and_opens;
+use cut::receiver_stops_without_its_source;
 use moving::moves_the_writer;
 use restarting::restarts_with_a_relay_log;
 
@@ -41,4 +43,14 @@ async fn mysql_restarts_with_a_relay_log() -> Result<()> {
 #[tokio::test]
 async fn mariadb_restarts_with_a_relay_log() -> Result<()> {
     Box::pin(restarts_with_a_relay_log(Dialect::MariaDb)).await
+}
+
+#[tokio::test]
+async fn mysql_receiver_stops_without_its_source() -> Result<()> {
+    receiver_stops_without_its_source(Dialect::MySql).await
+}
+
+#[tokio::test]
+async fn mariadb_receiver_stops_without_its_source() -> Result<()> {
+    receiver_stops_without_its_source(Dialect::MariaDb).await
 }

@@ -149,7 +149,7 @@ async fn granting_and_applying_exclude_each_other() {
     let scratch = Scratch::new();
     let (shared, _log, mut machine) = load(&open(&scratch)).await;
     let (entered, inside) = tokio::sync::oneshot::channel();
-    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
     let granting = tokio::task::spawn_blocking({
         let shared = shared.clone();
         move || {
@@ -192,7 +192,7 @@ async fn nothing_is_granted_while_a_snapshot_is_installed() {
     apply(&mut machine, [entry(1)]).await.unwrap();
     let snapshot = openraft::RaftSnapshotBuilder::build_snapshot(&mut machine).await.unwrap();
     // The store's thread is held up, so that the installation hangs half-way.
-    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
     let wait = move |_: &rusqlite::Transaction<'_>| Ok(held.recv().is_ok());
     store.thread.start("wait", wait).await.unwrap();
     let installing = tokio::spawn({

@@ -94,6 +94,7 @@ pub(super) fn ask(program: &Path) -> Result<ServerVersion, BootError> {
             drop(child.wait());
             return Err(failed(format!("no answer within {} s", VERSION_TIMEOUT.as_secs())));
         }
+        #[expect(clippy::disallowed_methods, reason = "a command without a runtime")]
         std::thread::sleep(VERSION_POLL);
     }
     let mut text = String::new();

@@ -114,7 +114,8 @@ fn lock(run_dir: &Path) -> Result<File, KeeperError> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
             Err(rustix::io::Errno::WOULDBLOCK) if started.elapsed() < LOCK_TIMEOUT => {
-                thread::sleep(LOCK_POLL)
+                #[expect(clippy::disallowed_methods, reason = "the keeper has no runtime")]
+                thread::sleep(LOCK_POLL);
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(KeeperError::AlreadyRunning { run_dir: run_dir.to_owned() });

@@ -16,6 +16,7 @@ use baton_proto::peer::{
 };
 use jiff::Timestamp;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
@@ -76,6 +77,8 @@ struct Node {
     control: Control,
     client: ControlClient<Channel>,
     seen: Arc<Mutex<Seen>>,
+    /// Told when it looks and has no report at all.
+    heard: Arc<Notify>,
     ending: CancellationToken,
     directory: std::path::PathBuf,
 }
@@ -130,6 +133,8 @@ async fn start(listener: TcpListener, me: &str, nodes: &[(NodeName, String)]) ->
         draw_id: Arc::clone(&draw),
     });
     let seen = Arc::new(Mutex::new(observed().1));
+    let heard = Arc::new(Notify::new());
+    let looked = Arc::clone(&heard);
     let (all, own, who) = (Arc::clone(&seen), Arc::clone(&seen), me.to_owned());
     let control = Control {
         group: group.await.unwrap(),
@@ -137,7 +142,13 @@ async fn start(listener: TcpListener, me: &str, nodes: &[(NodeName, String)]) ->
         me: name(me),
         cluster: "shop".into(),
         callers: Callers::Anybody,
-        seen: Arc::new(move || all.lock().unwrap().observations()),
+        seen: Arc::new(move || {
+            let seen = all.lock().unwrap();
+            if seen.0.is_empty() {
+                looked.notify_one();
+            }
+            seen.observations()
+        }),
         own: Arc::new(move || own.lock().unwrap().report(&who).clone()),
         lasting: Arc::new(Lasting::default),
         new_id: draw,
@@ -151,7 +162,7 @@ async fn start(listener: TcpListener, me: &str, nodes: &[(NodeName, String)]) ->
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), ending.clone().cancelled_owned());
     tokio::spawn(serving);
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-    Node { name: name(me), control, client: ControlClient::new(channel), seen, ending, directory }
+    Node { name: name(me), control, client: ControlClient::new(channel), seen, heard, ending, directory }
 }
 
 /// Nodes of one group that has a leader; the leader first.
@@ -302,6 +313,14 @@ async fn any_node_answers_what_the_leader_sees() {
     follower.client.why(WhyRequest { epoch: 0 }).await.unwrap();
     let unknown = follower.client.why(WhyRequest { epoch: 9 }).await.unwrap_err();
     assert!(unknown.message().contains("no operation on record"), "{unknown}");
+    // A leader that has heard nobody yet waits for the first reports.
+    let asked = nodes[0].client.clone();
+    let all = std::mem::take(&mut nodes[0].seen.lock().unwrap().0);
+    let late = tokio::spawn(async move { { asked }.status(StatusRequest {}).await.unwrap().into_inner() });
+    nodes[0].heard.notified().await;
+    nodes[0].seen.lock().unwrap().0 = all;
+    assert_eq!(late.await.unwrap().health, "healthy");
+    let follower = &mut nodes[last];
     // Passed on already, it is not passed on again.
     let mut again = Request::new(CheckRequest {});
     again.metadata_mut().insert("baton-forwarded", "1".parse().unwrap());

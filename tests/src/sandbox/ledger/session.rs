@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 use tokio::sync::watch;
@@ -79,7 +80,7 @@ impl Session {
     /// Writes one row. Says whether the connection is still good.
     async fn write(&mut self, connection: &mut Conn) -> bool {
         self.seq += 1;
-        let at_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let at_us = Timestamp::now().as_microsecond();
         let (client, seq) = (self.client, self.seq);
         let insert = format!("INSERT INTO app.writes (client, seq, at_us) VALUES ({client}, {seq}, {at_us})");
         let sent = Instant::now();

@@ -1,0 +1,176 @@
+//! Faults under load, one run after another.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use baton_proto::control::StatusReply;
+use baton_tests::cluster::{Cluster, ClusterOptions};
+use baton_tests::sandbox::{Dialect, Ledger, LedgerOptions, Server, until};
+use jiff::Timestamp;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use tokio::time::sleep;
+
+use crate::fault::Fault;
+use crate::reopen;
+use crate::rows::Rows;
+
+const SOON: Duration = Duration::from_secs(10);
+/// Sessions are all connected and caches warm.
+const WARM_UP: Duration = Duration::from_millis(1500);
+/// Longer than every period in the cluster: heartbeats, renewals, probes.
+const RANDOM_WITHIN_MS: u64 = 1000;
+/// Where the writer stays, this long after the fault is looked at: longer than a lease and `degrade_after` together.
+const LOOK: Duration = Duration::from_secs(6);
+
+/// What the runs gave.
+#[derive(Debug, Default)]
+struct Measured {
+    outages_ms: Vec<f64>,
+    lags_ms: Vec<f64>,
+    sessions_cut: Vec<f64>,
+    lost: usize,
+}
+
+/// Measures one fault on one kind of server.
+pub(crate) async fn measure(
+    rows: &mut Rows,
+    dialect: Dialect,
+    fault: Fault,
+    runs: u32,
+    unpaced: bool,
+) -> Result<()> {
+    let name = format!("{} {}{}", dialect.name(), fault.word(), if unpaced { ", unpaced" } else { "" });
+    let mut measured = Measured::default();
+    let result = all_runs(&mut measured, &name, dialect, fault, runs, unpaced).await;
+    let Measured { outages_ms, lags_ms, sessions_cut, lost } = measured;
+    let what = match fault {
+        Fault::Reopen => "open after it accepts connections",
+        _ if fault.moves_the_writer() => "writes out",
+        _ => "write gap",
+    };
+    rows.add(format!("{name}: {what}"), outages_ms, "ms", lost);
+    if unpaced {
+        rows.add(format!("{name}: lag of the next writer"), lags_ms, "ms", lost);
+    }
+    rows.add(format!("{name}: sessions cut"), sessions_cut, "sessions", lost);
+    result
+}
+
+async fn all_runs(
+    measured: &mut Measured,
+    name: &str,
+    dialect: Dialect,
+    fault: Fault,
+    runs: u32,
+    unpaced: bool,
+) -> Result<()> {
+    let mut kept = None;
+    for run in 1..=runs {
+        let mut cluster = match kept.take() {
+            Some(cluster) => cluster,
+            None => Cluster::managed(ClusterOptions::new(dialect).layout(fault.layout())).await?,
+        };
+        let ran = match fault {
+            Fault::Reopen => reopen::run(&mut cluster).await.map(|(ms, lost)| {
+                measured.outages_ms.push(ms);
+                measured.lost += lost;
+                true
+            }),
+            _ => one_run(measured, &mut cluster, fault, unpaced).await,
+        };
+        let usable =
+            ran.map_err(|error| cluster.explained(error)).with_context(|| format!("{name}, run {run}"))?;
+        let last = measured.outages_ms.last().copied().unwrap_or_default();
+        eprintln!("{name} {run}/{runs}: {last:.0} ms, {} lost so far", measured.lost);
+        kept = usable.then_some(cluster);
+    }
+    Ok(())
+}
+
+async fn one_run(
+    measured: &mut Measured,
+    cluster: &mut Cluster,
+    fault: Fault,
+    unpaced: bool,
+) -> Result<bool> {
+    let status = ready(cluster, fault).await?;
+    let victim = fault.victim(cluster, &status)?;
+    let options = LedgerOptions {
+        pace: LedgerOptions::default().pace.filter(|_| !unpaced),
+        ..LedgerOptions::default()
+    };
+    let sessions = options.sessions;
+    // The application does not live on a host that is lost.
+    let mut ledger = cluster.ledger(&[victim], options);
+    let mut lags = Lags::prepare(cluster, &status.writer).await?;
+    sleep(WARM_UP + Duration::from_millis(rand::random_range(0..RANDOM_WITHIN_MS))).await;
+
+    let before = if unpaced { lags.read().await? } else { Vec::new() };
+    let struck = Instant::now();
+    fault.strike(cluster, victim).await?;
+    let after = if fault.moves_the_writer() {
+        cluster.moved_from(victim).await?
+    } else {
+        sleep(LOOK).await;
+        cluster.ctl().status().await?
+    };
+    goes_on(&ledger).await?;
+    let cut = ledger.connections().saturating_sub(sessions);
+    ledger.stop().await;
+
+    measured.outages_ms.push(ledger.gap_after(struck).as_secs_f64() * 1000.0);
+    measured.lags_ms.extend(before.iter().find(|(name, _)| *name == after.writer).map(|(_, lag)| *lag));
+    if !fault.moves_the_writer() {
+        ensure!(after.writer == status.writer, "the writer moved from {} to {}", status.writer, after.writer);
+        measured.sessions_cut.push(cut as f64);
+    }
+    let found = ledger.found(cluster.server(&after.writer)?).await?;
+    measured.lost += found.lost.len();
+    ensure!(found.refused.is_empty() && found.doubled == 0, "refused or doubled rows: {found:?}");
+    fault.mend(cluster, victim).await
+}
+
+/// All is well, and the leader does not sit on the writer's host, as in normal times.
+async fn ready(cluster: &Cluster, fault: Fault) -> Result<StatusReply> {
+    let status = cluster.settled().await?;
+    if fault != Fault::Leader || status.leader != status.writer {
+        return Ok(status);
+    }
+    let apart = |status: &StatusReply| !status.leader.is_empty() && status.leader != status.writer;
+    cluster.reaches("the leader to leave the writer's host", SOON, apart).await
+}
+
+pub(crate) async fn goes_on(ledger: &Ledger) -> Result<()> {
+    let before = ledger.acknowledged();
+    let more = async || Ok((ledger.acknowledged() >= before + 50).then_some(()));
+    until("acknowledged writes", SOON, more).await
+}
+
+/// Connections to the replicas, open beforehand: how far each is behind at one moment.
+struct Lags {
+    replicas: Vec<(&'static str, Conn)>,
+}
+
+impl Lags {
+    async fn prepare(cluster: &Cluster, writer: &str) -> Result<Self> {
+        let mut replicas = Vec::new();
+        for name in cluster.data_nodes().filter(|name| *name != writer) {
+            let server: &Server = cluster.server(name)?;
+            replicas.push((name, server.connect().await?));
+        }
+        Ok(Self { replicas })
+    }
+
+    /// The age of the newest row that each replica shows, in milliseconds.
+    async fn read(&mut self) -> Result<Vec<(&'static str, f64)>> {
+        let mut lags = Vec::new();
+        for (name, connection) in &mut self.replicas {
+            let newest: Option<u64> =
+                connection.query_first("SELECT at_us FROM app.writes ORDER BY id DESC LIMIT 1").await?;
+            let now = Timestamp::now().as_microsecond() as f64;
+            lags.push((*name, (now - newest.context("a replica without a row")? as f64) / 1000.0));
+        }
+        Ok(lags)
+    }
+}

@@ -1,0 +1,112 @@
+//! Measures what `docs/benchmarks.md` shows: `script/bench` builds it and runs it.
+
+mod failover;
+mod fault;
+mod reopen;
+mod rest;
+mod rows;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use baton_tests::sandbox::Dialect;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use fault::Fault;
+use rows::Rows;
+
+/// How long writes are out, and what a node takes at rest.
+#[derive(Debug, Parser)]
+#[command(name = "script/bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The client-visible write outage of a fault at a random moment, under load, through the embedded router
+    Failover {
+        /// How often
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        runs: u32,
+        /// Which fault
+        #[arg(long, value_enum, default_value = "kill")]
+        fault: Fault,
+        /// Sessions write as fast as answers come, instead of a row every 20 ms
+        #[arg(long)]
+        unpaced: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Memory and processor time of one node with nothing to do, three servers watched
+    Rest {
+        /// How often
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        runs: u32,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Which servers; both, one after the other, where none is named
+    #[arg(long, value_enum)]
+    server: Option<Which>,
+    /// Print one JSON object on stdout, and nothing else there
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Mysql,
+    Mariadb,
+    All,
+}
+
+impl Common {
+    fn dialects(&self) -> &'static [Dialect] {
+        match self.server {
+            Some(Which::Mysql) => &[Dialect::MySql],
+            Some(Which::Mariadb) => &[Dialect::MariaDb],
+            Some(Which::All) | None => &Dialect::ALL,
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut rows = Rows::default();
+    let (result, json) = match &cli.what {
+        What::Failover { runs, fault, unpaced, common } => {
+            let mut result = Ok(());
+            for dialect in common.dialects() {
+                result = result.and(failover::measure(&mut rows, *dialect, *fault, *runs, *unpaced).await);
+            }
+            (result, common.json)
+        }
+        What::Rest { runs, common } => (measure_rest(&mut rows, common.dialects(), *runs).await, common.json),
+    };
+    if json {
+        println!("{}", rows.json());
+    } else {
+        print!("{}", rows.table());
+    }
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}\nThe rows above are of the runs before.");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure_rest(rows: &mut Rows, dialects: &[Dialect], runs: u32) -> Result<()> {
+    for dialect in dialects {
+        rest::measure(rows, *dialect, runs).await?;
+    }
+    Ok(())
+}
