@@ -8,15 +8,11 @@ use baton_proto::control::Finding;
 use baton_tests::cluster::{Cluster, ClusterOptions};
 use baton_tests::sandbox::{Account, Dialect, until};
 use rustix::process::Signal;
-use tokio::sync::Mutex;
 
 use crate::bench::no_secret;
 use crate::old_server::OldServer;
 
 const SOON: Duration = Duration::from_secs(20);
-
-/// Each cluster has the machine to itself.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The node whose server is no good.
 const ILL: &str = "db3";
@@ -32,7 +28,6 @@ async fn mariadb_servers_that_cannot_be_used() -> Result<()> {
 }
 
 async fn servers_that_cannot_be_used(dialect: Dialect) -> Result<()> {
-    let _turn = TURN.lock().await;
     let mut cluster = Cluster::observing(ClusterOptions::new(dialect)).await?;
     nothing_is_wrong(&cluster).await?;
     wrong_password(&cluster).await.context("wrong password")?;

@@ -12,7 +12,7 @@ use baton_tests::sandbox::{Account, Dialect, LedgerOptions, Server, until};
 use mysql_async::Row;
 use rustix::process::Signal;
 
-use crate::{SOON, done, patient, turn};
+use crate::{SOON, done, patient};
 
 const USER: &str = "least";
 const REPLICATION_USER: &str = "least_repl";
@@ -32,7 +32,6 @@ async fn mariadb_runs_on_least_privileges() -> Result<()> {
 }
 
 async fn runs_on_least_privileges(dialect: Dialect) -> Result<()> {
-    let _turn = turn().await;
     let mut cluster = Cluster::observing(patient(dialect)).await?;
     let root = cluster.sandbox().root().to_owned();
     let (file, replication_file) = (root.join("least.password"), root.join("least_repl.password"));

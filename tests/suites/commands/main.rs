@@ -12,18 +12,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use baton_tests::cluster::{Cluster, ClusterOptions};
 use baton_tests::sandbox::{Dialect, within};
-use tokio::sync::{Mutex, MutexGuard};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Longer than any bound of `batonctl`.
 const COMMAND: Duration = Duration::from_secs(75);
-
-/// Each cluster of these has the machine to itself.
-static TURN: Mutex<()> = Mutex::const_new(());
-
-async fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().await
-}
 
 /// Speed is not what these tests are about: on a machine that is busy with other things no lease ends by itself.
 fn patient(dialect: Dialect) -> ClusterOptions {

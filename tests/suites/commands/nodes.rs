@@ -9,12 +9,11 @@ use baton_tests::sandbox::{Dialect, LedgerOptions, SERVER_PORT, until};
 
 use rustix::process::Signal;
 
-use crate::{REFUSED, SOON, ctl, done, has, patient, turn};
+use crate::{REFUSED, SOON, ctl, done, has, patient};
 
 #[tokio::test]
 async fn a_node_is_added_loses_its_store_and_is_removed() -> Result<()> {
     let options = ClusterOptions { spare_hosts: 1, ..patient(Dialect::MariaDb) };
-    let _turn = turn().await;
     let mut cluster = Cluster::managed(options).await?;
     // Few writes: a server that was away for half a minute has to catch up.
     let pace = Some(Duration::from_millis(100));

@@ -7,14 +7,13 @@ use baton_tests::cluster::{Cluster, is_open};
 use baton_tests::sandbox::{Dialect, until};
 use rustix::process::Signal;
 
-use crate::{REFUSED, SOON, ctl, done, has, patient, turn};
+use crate::{REFUSED, SOON, ctl, done, has, patient};
 
 /// A process that is seen to exit needs no lease to end: long enough for a failover.
 const NOTHING_FOR: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn nothing_is_promoted_while_paused() -> Result<()> {
-    let _turn = turn().await;
     let mut cluster = Cluster::managed(patient(Dialect::MySql)).await?;
     let before = cluster.pre_flight().await?;
     let (code, said) = ctl(&cluster, &["resume"]).await?;

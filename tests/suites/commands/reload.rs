@@ -7,11 +7,10 @@ use baton_tests::cluster::{Cluster, ClusterOptions};
 use baton_tests::sandbox::{Dialect, until};
 use rustix::process::Signal;
 
-use crate::{SOON, turn};
+use crate::SOON;
 
 #[tokio::test]
 async fn all_or_none_of_a_file_is_reloaded() -> Result<()> {
-    let _turn = turn().await;
     let cluster = Cluster::managed(ClusterOptions::new(Dialect::MariaDb)).await?;
     let sound = fs::read_to_string(cluster.config())?;
 
