@@ -132,6 +132,7 @@ pub(super) async fn forget_source(wire: &mut Wire, permit: &Permit) -> Result<()
         return Ok(());
     }
     drain(wire, permit).await?;
+    end_applier(wire, permit).await?;
     step(wire, permit, words.stop).await?;
     step(wire, permit, words.forget).await?;
     match pulse::take(wire).await?.replication {
@@ -140,6 +141,29 @@ pub(super) async fn forget_source(wire: &mut Wire, permit: &Permit) -> Result<()
             Err(SqlError::NotInEffect { what: "forgetting the source", seen: format!("{channel:?}") })
         }
     }
+}
+
+/// A source that dies while it sends leaves the beginning of a transaction at the end of the relay log. Nobody has
+/// acknowledged it and its end will never come, but MySQL's STOP REPLICA waits up to 60 s for it. A KILL of the applier
+/// without a STOP before it is accepted at once. Everything received whole has been applied before.
+async fn end_applier(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    if wire.caps().dialect != Dialect::Mysql {
+        return Ok(());
+    }
+    // The thread has had two names. Without performance_schema it stays unknown, and the STOP may have to wait.
+    let sql = "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IS NOT NULL \
+               AND NAME IN ('thread/sql/replica_sql', 'thread/sql/slave_sql')";
+    let Ok(threads) = wire.rows(sql).await else { return Ok(()) };
+    for thread in threads {
+        if let Some(Ok(id)) = thread.get_opt::<u64, _>(0) {
+            match step(wire, permit, &format!("KILL {id}")).await {
+                // It has ended by itself.
+                Ok(()) | Err(SqlError::NoSuchThing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Points the server at `source` and starts.
