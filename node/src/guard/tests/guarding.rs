@@ -13,7 +13,7 @@ const ALL: &[&str] = &["a", "b", "c"];
 
 #[tokio::test(start_paused = true)]
 async fn opens_once_and_under_a_majority_only() {
-    let world = World::new(granted(1), &["a"]);
+    let world = World::of(granted(1), &["a"]);
     let (_handle, _guard) = world.guard().await;
     sleep(LONG).await;
     assert_eq!(world.facts().opened, 0, "one voter of three is no majority");
@@ -30,7 +30,7 @@ async fn opens_once_and_under_a_majority_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_still_open_under_the_epoch_before_is_closed_before_the_keeper_forgets_its_deadline() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (_handle, _guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     world.facts().events.clear();
@@ -43,7 +43,7 @@ async fn a_server_still_open_under_the_epoch_before_is_closed_before_the_keeper_
 
 #[tokio::test(start_paused = true)]
 async fn a_restarted_server_is_not_reopened_under_its_epoch() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (handle, _guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     world.restart_server();
@@ -59,7 +59,7 @@ async fn a_restarted_server_is_not_reopened_under_its_epoch() {
 async fn an_open_server_without_a_grant_is_closed_on_sight() {
     let mut state = granted(1);
     state.grant.as_mut().unwrap().node = NodeName::from("b");
-    let world = World::new(state, ALL);
+    let world = World::of(state, ALL);
     world.facts().open = true;
     let (_handle, _guard) = world.guard().await;
     world.until("closed", |f| !f.open).await;
@@ -67,7 +67,7 @@ async fn an_open_server_without_a_grant_is_closed_on_sight() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fenced_epoch_is_never_opened() {
-    let world = World::new(granted(1), &[]);
+    let world = World::of(granted(1), &[]);
     let (handle, guard) = world.guard().await;
     world.until("armed", |f| f.held.is_some()).await;
     let fenced = handle.fence(Epoch(1), LONG).await;
@@ -86,7 +86,7 @@ async fn a_fenced_epoch_is_never_opened() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_fence_of_an_older_epoch_closes_nothing() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (handle, _guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     world.state(|s| *s = granted(2));
@@ -99,7 +99,7 @@ async fn a_late_fence_of_an_older_epoch_closes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_process_never_seen_proves_nothing() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     world.facts().attach_hangs = true;
     let (handle, _guard) = world.guard().await;
     assert!(matches!(handle.fence(Epoch(1), LONG).await, Fenced::Open { .. }));
@@ -108,7 +108,7 @@ async fn a_process_never_seen_proves_nothing() {
 /// The daemon ended between the note and the statement.
 #[tokio::test(start_paused = true)]
 async fn an_opening_that_never_happened_is_not_reported_and_not_repeated() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (pid, ticks) = world.identity();
     world.note(
         "guard",
@@ -136,7 +136,7 @@ async fn ackers_are_let_go_once_and_only_for_a_later_entry() {
         state.durability = durability;
         state
     };
-    let world = World::new(with(degraded(7, false)), ALL);
+    let world = World::of(with(degraded(7, false)), ALL);
     world.facts().let_go_takes = TTL * 4;
     let (handle, _guard) = world.guard().await;
     world.until("open", |f| f.open && f.waits).await;
@@ -154,7 +154,7 @@ async fn ackers_are_let_go_once_and_only_for_a_later_entry() {
 /// A daemon whose store was lost: its keeper holds a server that some epoch opened.
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_knows_of_no_epoch_leaves_the_keeper_its_deadline() {
-    let world = World::new(ClusterState::default(), ALL);
+    let world = World::of(ClusterState::default(), ALL);
     let deadline = crate::guard::clock::Clock::now(&world) + TTL;
     let held =
         crate::guard::KeeperHolds { epoch: Epoch(4), process: world.identity(), deadline: Some(deadline) };

@@ -25,7 +25,7 @@ async fn is_held(world: &Ports) {
 
 #[tokio::test(start_paused = true)]
 async fn closes_one_renewal_before_the_end() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (handle, _guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     sleep(LONG).await;
@@ -42,7 +42,7 @@ async fn closes_one_renewal_before_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn one_voter_of_three_may_be_silent() {
-    let world = World::new(granted(1), &["a", "c"]);
+    let world = World::of(granted(1), &["a", "c"]);
     let (_handle, _guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     is_held(&world).await;
@@ -51,7 +51,7 @@ async fn one_voter_of_three_may_be_silent() {
 /// The leader died between the grant and the report: nobody commits for longer than a lease.
 #[tokio::test(start_paused = true)]
 async fn a_group_that_does_not_answer_holds_up_no_renewal() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     world.facts().group_silent = true;
     let (_handle, _guard) = world.guard().await;
     world.until("open", |f| f.open).await;
@@ -68,7 +68,7 @@ async fn a_group_that_does_not_answer_holds_up_no_renewal() {
 /// Somebody killed the guard's session while new connections hang.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_hangs_holds_up_no_renewal() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (_handle, _guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     world.facts().attach_hangs = true;
@@ -78,7 +78,7 @@ async fn a_connection_that_hangs_holds_up_no_renewal() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restarted_daemon_takes_the_lease_over_and_closes_nothing() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (_handle, guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     guard.abort();
@@ -94,7 +94,7 @@ async fn a_restarted_daemon_takes_the_lease_over_and_closes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_daemon_that_comes_too_late_closes_and_says_so() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (_handle, guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     guard.abort();
@@ -109,7 +109,7 @@ async fn a_daemon_that_comes_too_late_closes_and_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn without_its_keeper_the_server_is_closed() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (_handle, guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     world.keeper_dies();
@@ -119,7 +119,7 @@ async fn without_its_keeper_the_server_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn without_its_keeper_a_server_that_does_not_close_is_killed_when_the_lease_ends() {
-    let world = World::new(granted(1), ALL);
+    let world = World::of(granted(1), ALL);
     let (_handle, guard) = world.guard().await;
     world.until("open", |f| f.open).await;
     world.facts().close_hangs = true;
@@ -134,7 +134,7 @@ async fn without_its_keeper_a_server_that_does_not_close_is_killed_when_the_leas
 
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_only_watched_keeps_its_writer_when_the_keeper_dies() {
-    let world = World::new(crate::state::ClusterState::default(), ALL);
+    let world = World::of(crate::state::ClusterState::default(), ALL);
     world.facts().open = true;
     let (_handle, guard) = world.guard().await;
     sleep(TTL).await;
@@ -147,7 +147,7 @@ async fn a_cluster_that_is_only_watched_keeps_its_writer_when_the_keeper_dies() 
 async fn adoption_closes_nothing() {
     let mut state = granted(1);
     state.grant.as_mut().unwrap().unleased = true;
-    let world = World::new(state, &["a"]);
+    let world = World::of(state, &["a"]);
     world.facts().open = true;
     world.facts().group_silent = true;
     let (_handle, _guard) = world.guard().await;

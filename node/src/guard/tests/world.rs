@@ -75,7 +75,7 @@ pub(super) fn granted(epoch: u64) -> ClusterState {
 }
 
 impl World {
-    pub(super) fn new(state: ClusterState, granting: &[&str]) -> Ports {
+    pub(super) fn of(state: ClusterState, granting: &[&str]) -> Ports {
         let facts = Facts { granting: names(granting), ..Facts::default() };
         Ports(Arc::new(Self {
             facts: Mutex::new(facts),
