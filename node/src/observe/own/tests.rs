@@ -115,7 +115,7 @@ async fn a_broken_connection_is_tried_again_at_once_and_only_once() {
 #[tokio::test(start_paused = true)]
 async fn the_inventory_is_read_seldom_and_after_the_process_changed() {
     let bench = start(ok(fake::writer()));
-    sleep(Duration::from_secs(20)).await;
+    sleep(ABOUT_EVERY * 2 / 3).await;
     assert_eq!(bench.server.inventories(), 1);
     assert_eq!(bench.handle.now().about.unwrap().findings, Vec::new());
     bench.server.settings(Some(Settings { sync_relay_log: 0, ..fake::safe_settings() }));
