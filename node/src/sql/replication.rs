@@ -10,7 +10,6 @@ use super::change_source::{change_mariadb, change_mysql, without_secret};
 use super::error::SqlError;
 use super::managed::{Permit, Source};
 use super::pulse;
-use super::semi_sync;
 use super::status::{Pulse, Replication};
 use super::wire::Wire;
 use crate::gtid::Dialect;
@@ -66,17 +65,12 @@ pub(super) async fn stop_receiver(wire: &mut Wire, permit: &Permit) -> Result<()
     match &seen.replication {
         Some(channel) if channel.io_started => {
             keeps_relay_log(dialect, channel, &seen)?;
-            // A stopping receiver of MariaDB that acknowledges first logs in to its source, to end the dump thread there,
-            // and waits 5 s (rpl_semi_sync_slave_kill_conn_timeout) for a source whose host is cut off.
-            let acker = dialect == Dialect::Mariadb && seen.semi_sync.replica_enabled;
-            if acker {
-                semi_sync::set_replica(wire, false, permit).await?;
+            // A stopping receiver of MariaDB that acknowledges first logs in to its source, to end the dump thread there.
+            // A source whose host is cut off holds it up for this long (by default 5 s); one second is the least.
+            if dialect == Dialect::Mariadb && seen.semi_sync.replica_acking {
+                step(wire, permit, "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout=1").await?;
             }
-            let stopped = step(wire, permit, words(dialect).stop_receiver).await;
-            if acker {
-                semi_sync::set_replica(wire, true, permit).await?;
-            }
-            stopped
+            step(wire, permit, words(dialect).stop_receiver).await
         }
         _ => Ok(()),
     }

@@ -9,7 +9,7 @@ use baton_tests::sandbox::{Dialect, Hosts, Sandbox, SandboxOptions, replication}
 use super::managed::Managed;
 
 /// A failover waits for this.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const AT_ONCE: Duration = Duration::from_millis(1500);
 
 /// The receiver of an acker stops at once, although the source's host has been cut off.
 pub(crate) async fn receiver_stops_without_its_source(dialect: Dialect) -> Result<()> {

@@ -12,8 +12,8 @@ use crate::serve::View;
 use crate::serve::words::concerns;
 use crate::state::{Member, NodeName};
 
-/// A replica under care hears something every half second; shown as not replicating after a few of those.
-const RECEIVES_WITHIN: Duration = Duration::from_secs(3);
+/// A replica under care hears something every half second; shown as not replicating after three of those.
+const RECEIVES_WITHIN: Duration = Duration::from_millis(1500);
 
 pub(super) fn node(
     view: &View<'_>,
