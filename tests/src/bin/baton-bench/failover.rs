@@ -134,11 +134,34 @@ async fn one_run(
 /// All is well, and the leader does not sit on the writer's host, as in normal times.
 async fn ready(cluster: &Cluster, fault: Fault) -> Result<StatusReply> {
     let status = cluster.settled().await?;
+    all_acknowledge(cluster, &status.writer).await?;
     if fault != Fault::Leader || status.leader != status.writer {
         return Ok(status);
     }
     let apart = |status: &StatusReply| !status.leader.is_empty() && status.leader != status.writer;
     cluster.reaches("the leader to leave the writer's host", SOON, apart).await
+}
+
+/// Every replica is connected to the writer as an acker: a figure for "another acker lives" needs one that does.
+async fn all_acknowledge(cluster: &Cluster, writer: &str) -> Result<()> {
+    let replicas: Vec<&Server> =
+        cluster.data_nodes().filter(|n| *n != writer).map(|n| cluster.server(n)).collect::<Result<_>>()?;
+    let writer = cluster.server(writer)?;
+    let connected = async || {
+        let dumps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+        if writer.query::<usize>(dumps).await? != [replicas.len()] {
+            return Ok(None);
+        }
+        for replica in &replicas {
+            let on = "SHOW GLOBAL STATUS WHERE Value = 'ON' AND Variable_name IN \
+                      ('Rpl_semi_sync_replica_status', 'Rpl_semi_sync_slave_status')";
+            if replica.query::<(String, String)>(on).await?.is_empty() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    };
+    until("every replica to acknowledge", SOON, connected).await
 }
 
 pub(crate) async fn goes_on(ledger: &Ledger) -> Result<()> {
