@@ -117,34 +117,25 @@ async fn replica_dies(dialect: Dialect) -> Result<()> {
     watch.never_two()
 }
 
-/// The host with both the group's leader and the writer loses its power: an election first, then the failover.
+/// The group's leader and the writer's host are lost in the same moment: an election first, then the failover. Leadership
+/// leaves the writer's host within a tenth of a second, so the two are on different hosts here; the leader's daemon comes
+/// back, because two of three nodes are needed.
 async fn leader_and_primary_die_together(dialect: Dialect) -> Result<()> {
     let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
-    cluster.pre_flight().await?;
-    // Leadership leaves the writer's host by itself. It comes there for a moment when the leader's daemon dies and the
-    // writer's stands for election before the other.
-    let writer = cluster.ctl().status().await?.writer;
-    let node = cluster.node_mut(&writer)?;
-    node.set("raft.election_min", "300ms");
-    node.set("raft.election_max", "320ms");
-    node.restart().await?;
     let before = cluster.pre_flight().await?;
-    ensure!(before.writer == writer, "a restarted daemon lost the role");
-    ensure!(before.leader != writer, "the leader stays on the writer's host");
+    let writer = before.writer.clone();
+    let apart = |status: &StatusReply| !status.leader.is_empty() && status.leader != status.writer;
+    let before = cluster.reaches("the leader to leave the writer's host", SOON, apart).await?;
     let watch = OpenWatch::start(&cluster);
-    let mut ledger = cluster.ledger(&[&writer], LedgerOptions::default());
+    let mut ledger = cluster.ledger(&[&writer, &before.leader], LedgerOptions::default());
     writes_go_on(&cluster, &ledger).await?;
 
-    let leader = before.leader.clone();
-    cluster.node_mut(&leader)?.kill().await?;
+    let leader = cluster.ctl().status().await?.leader;
     let host = cluster.host(&writer)?.clone();
-    until("the writer's node to lead", SOON, async || {
-        Ok((cluster.ctl().status_of(&host).await?.leader == writer).then_some(()))
-    })
-    .await?;
     let died = Instant::now();
+    cluster.node_mut(&leader)?.signal(Signal::KILL)?;
     host.power_off().await?;
-    cluster.node_mut(&leader)?.start()?;
+    cluster.node_mut(&leader)?.restart().await?;
     let after = cluster.moved_from(&writer).await?;
     ensure!(after.epoch > before.epoch && after.term > before.term, "{after:#?}");
     writes_go_on(&cluster, &ledger).await?;

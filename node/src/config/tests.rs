@@ -540,7 +540,14 @@ mod with_files {
         let all =
             folder.load("db1", &format!("{}[raft]\nheartbeats = 1\n", keys(&empty, &good))).unwrap_err();
         assert_eq!(all.errors.len(), 2, "files and text are judged at once: {all}");
-        assert!(folder.load("app1", "").is_ok(), "a witness needs no password");
+        let long = folder.write("long", &"x".repeat(33), 0o600);
+        insta::assert_snapshot!(hide(folder.load("db1", &keys(&good, &long))), @r#"
+        error    DIR/baton.toml:21: server.replication_password_file: DIR/long holds more than 32 characters, which MySQL takes for no replication channel; choose a shorter password
+        1 error, 0 warnings: nothing was changed
+        "#);
+        let witness = |own: &Path| folder.load("app1", &keys(own, &folder.0.join("none")));
+        assert!(witness(&good).is_ok(), "a witness makes nobody replicate");
+        assert!(witness(&empty).is_err(), "a witness probes the servers");
     }
 
     #[test]

@@ -211,6 +211,9 @@ async fn a_frozen_server_bounds_every_call(server: &Server) -> Result<()> {
     sql.warm_up().await?;
     sql.pulse().await?;
     server.kill(rustix::process::Signal::STOP)?;
+    // The signal is sent; a thread that runs just now may still answer.
+    let pid = server.pid().context("a server without a process")?;
+    until("every thread to stand still", SOON, async || Ok(stands_still(pid).then_some(()))).await?;
     let begun = Instant::now();
     let pulses = [sql.pulse().await, sql.pulse().await];
     let close =
@@ -221,6 +224,15 @@ async fn a_frozen_server_bounds_every_call(server: &Server) -> Result<()> {
     ensure!(matches!(close, Err(SqlError::TimedOut { .. })), "{close:?}");
     ensure!(took < Duration::from_millis(3500), "{took:?}");
     until("the server to answer again", SOON, async || Ok(sql.pulse().await.is_ok().then_some(()))).await
+}
+
+/// Whether every thread of a process is stopped: state T in the third field of its stat line.
+fn stands_still(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    })
 }
 
 async fn a_pin_ends_with_its_server(server: &mut Server) -> Result<()> {
