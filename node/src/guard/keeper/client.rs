@@ -18,6 +18,8 @@ use crate::guard::clock::Boottime;
 
 /// How long any call to the keeper may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long a keeper that agreed to end may take for it: the kernel takes its locked memory apart first.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What went wrong between daemon and keeper.
 #[derive(Debug, Error)]
@@ -175,7 +177,7 @@ async fn dial(run_dir: &Path) -> Result<Link, ClientError> {
 
 async fn stop(link: &Link) -> Result<(), ClientError> {
     match call(link, Request::Stop).await {
-        Ok(_) => timeout(CALL_TIMEOUT, link.ended.cancelled()).await.map_err(|_| ClientError::TimedOut),
+        Ok(_) => timeout(END_TIMEOUT, link.ended.cancelled()).await.map_err(|_| ClientError::TimedOut),
         Err(ClientError::Died) => Ok(()),
         Err(error) => Err(error),
     }

@@ -79,6 +79,22 @@ async fn extensions_keep_it_alive() {
 }
 
 #[tokio::test]
+async fn a_wish_to_stop_counts_only_while_nothing_is_held() {
+    let mut keeper = Loop::start();
+    let server = Sleeper::start();
+    let client = keeper.client().await;
+    let request = request_for(&server, 3, SOON);
+    client.arm(request).await.unwrap();
+    keeper.ask_to_stop();
+    // The wish is read in the turn that answers this, at the latest.
+    assert!(client.status().await.unwrap().holding.is_some());
+    client.closed(3, request.pid).await.unwrap();
+    assert!(client.status().await.is_ok(), "a wish from while it held a server must not count later");
+    keeper.ask_to_stop();
+    timeout(SOON, client.died()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_closed_server_lives() {
     let keeper = Loop::start();
     let mut server = Sleeper::start();

