@@ -12,7 +12,7 @@ use super::formation::FormationStatus;
 use super::leadership::Leadership;
 use super::network::Network;
 use super::options::GroupOptions;
-use super::store::{Applied, Binding, MembershipView, Notes, Shared, Store, StoreError};
+use super::store::{Applied, Binding, Medium, MembershipView, Notes, Shared, Store, StoreError};
 use super::types::{Raft, TypeConfig};
 use super::wire;
 use crate::peers::Peers;
@@ -90,10 +90,11 @@ impl Group {
                 theirs: other.cluster.clone(),
             });
         }
+        let shared = Arc::new(Shared::new(options.since_boot.clone()));
         let group = Self(Arc::new(Inner {
             options,
             store,
-            shared: Arc::new(Shared::new()),
+            shared,
             binding: watch::Sender::new(binding.clone()),
             raft: OnceLock::new(),
             starting: Mutex::default(),
@@ -106,7 +107,7 @@ impl Group {
         if let Some(binding) = binding {
             group.start(&binding).await?;
         }
-        tokio::spawn(group.clone().form());
+        crate::task::spawn(group.clone().form());
         Ok(group)
     }
 
@@ -209,7 +210,7 @@ impl Group {
             path: self.0.store.path().display().to_string(),
             detail: e.to_string(),
         })?;
-        tokio::spawn(self.clone().follow(raft.clone()));
+        crate::task::spawn(self.clone().follow(raft.clone()));
         self.0.raft.get_or_init(|| raft);
         Ok(())
     }
@@ -274,8 +275,12 @@ impl Group {
 }
 
 async fn open_store(options: &GroupOptions) -> Result<Store, OpenError> {
-    let (path, machine_id, store_id) =
-        (options.store.clone(), options.machine_id.clone(), (options.draw_id)());
+    let (machine_id, store_id) = (options.machine_id.clone(), (options.draw_id)());
+    let path = match &options.store {
+        Medium::File(path) => path.clone(),
+        #[cfg(feature = "simulation")]
+        Medium::Memory(disk) => return Ok(Store::open_on(disk, &machine_id, &store_id)?),
+    };
     let shown = path.clone();
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, &machine_id, &store_id)).await;
     match opened {

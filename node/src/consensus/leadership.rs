@@ -149,7 +149,7 @@ impl Group {
         // Whoever makes a change here finishes it; only one that was inherited or given up is left over.
         let Ok(changing) = self.changing().clone().try_lock_owned() else { return };
         let raft = raft.clone();
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             let _changing = changing;
             let nothing_more = ChangeMembers::AddVoterIds(BTreeSet::new());
             // Failure means that leadership is gone or the quorum is: tried again at the next change of metrics.

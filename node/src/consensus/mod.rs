@@ -11,6 +11,8 @@ mod network;
 mod options;
 mod propose;
 mod receive;
+#[cfg(feature = "simulation")]
+mod runtime;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,5 +26,7 @@ pub use membership::MembershipError;
 pub use options::{FormationCommand, GroupOptions, Pace};
 pub use propose::ProposeError;
 pub use receive::Refused;
-pub use store::{Applied, Binding, MembershipView, Notes, StoreError, since_boot};
+#[cfg(feature = "simulation")]
+pub use store::MemoryDisk;
+pub use store::{Applied, Binding, Medium, MembershipView, Notes, StoreError, since_boot};
 pub use types::Member;

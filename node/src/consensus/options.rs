@@ -1,12 +1,12 @@
 //! What a [`super::Group`] is opened with.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 
 use super::group::OpenError;
+use super::store::Medium;
 use crate::peers::Peers;
 use crate::state::{Command, NodeName};
 
@@ -52,8 +52,10 @@ pub struct GroupOptions {
     pub config_digest: String,
     /// This daemon's version, for others to show.
     pub version: String,
-    /// The store, `group.db`; its directory must exist.
-    pub store: PathBuf,
+    /// Where the store is.
+    pub store: Medium,
+    /// CLOCK_BOOTTIME, as [`super::since_boot`] reads it.
+    pub since_boot: Arc<dyn Fn() -> Duration + Send + Sync>,
     /// `/etc/machine-id`.
     pub machine_id: String,
     /// Connections to the others.

@@ -38,6 +38,11 @@ impl std::fmt::Display for Logged {
 #[serde(transparent)]
 pub(crate) struct Reply(pub(crate) Option<Outcome>);
 
+#[cfg(feature = "simulation")]
+use super::runtime::Runtime;
+#[cfg(not(feature = "simulation"))]
+use openraft::impls::TokioRuntime as Runtime;
+
 openraft::declare_raft_types!(
     /// The default leader id, `(term, node)`, and not one leader per term: with the latter two candidates
     /// that keep colliding were seen to elect nobody for minutes.
@@ -45,6 +50,7 @@ openraft::declare_raft_types!(
         D = Logged,
         R = Reply,
         Node = Member,
+        AsyncRuntime = Runtime,
 );
 
 pub(crate) type Entry = openraft::alias::EntryOf<TypeConfig>;

@@ -1,5 +1,6 @@
 //! Puts the rooms together: what `baton-node run` is.
 
+mod assembly;
 mod claim;
 mod ports;
 mod reports;
@@ -9,4 +10,5 @@ mod serving;
 mod settings;
 mod start;
 
+pub use assembly::{Assembly, BesideParts, Parts};
 pub use start::{Daemon, Reloader, StartError};

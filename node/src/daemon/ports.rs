@@ -156,7 +156,7 @@ impl Opener for Pin {
 pub(super) fn states_only(group: &Group) -> tokio::sync::watch::Receiver<Arc<ClusterState>> {
     let mut applied = group.states();
     let (sender, receiver) = tokio::sync::watch::channel(Arc::clone(&applied.borrow_and_update().state));
-    tokio::spawn(async move {
+    crate::task::spawn(async move {
         while applied.changed().await.is_ok() {
             let state = Arc::clone(&applied.borrow_and_update().state);
             if sender.send(state).is_err() {

@@ -7,24 +7,17 @@ use baton_proto::control::control_server::ControlServer;
 use baton_proto::peer::peer_server::PeerServer;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tracing::warn;
 
-use super::settings::config_differs;
-use super::start::{Beside, Shared};
-use crate::decide::seen::Report;
+use super::assembly::Assembly;
 use crate::identity::Identity;
-use crate::observe::{Prober, see};
-use crate::operate::Actor;
 use crate::peers::MESSAGE_LIMIT;
 use crate::route::Counters;
 use crate::serve::http;
 use crate::serve::metrics::{Metrics, Sample};
-use crate::serve::peer::PeerService;
 use crate::serve::{Callers, Control};
 
 /// A caller whose host vanished without a word is found out after both of these.
@@ -33,50 +26,25 @@ const PING_ANSWER: Duration = Duration::from_secs(5);
 /// Calls of one connection at a time; a peer has a handful.
 const CALLS_MAX: usize = 256;
 
-/// What this node sees itself, now.
-pub(super) type OwnView = Arc<dyn Fn() -> Report + Send + Sync>;
-
 /// Starts the services.
 pub(super) struct Serving<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) own: OwnView,
-    pub(super) stop: &'a CancellationToken,
-    pub(super) fatal: &'a mpsc::Sender<String>,
-}
-
-pub(super) fn own_view(shared: &Shared, prober: &Arc<Prober>, beside: Option<&Beside>) -> OwnView {
-    let own = beside.map(|b| b.own.clone());
-    let (prober, states, config) = (Arc::clone(prober), shared.states.clone(), Arc::clone(&shared.config));
-    Arc::new(move || see(own.as_ref(), &prober, config_differs(&config, &states.borrow())))
+    pub(super) identity: &'a Identity,
+    pub(super) stop: CancellationToken,
 }
 
 impl Serving<'_> {
     /// The peer service, and the control service beside it: nodes forward to each other's.
-    pub(super) fn peers(
-        &self,
-        tasks: &mut JoinSet<()>,
-        identity: &Identity,
-        listener: TcpListener,
-        actor: Option<Arc<Actor>>,
-    ) {
-        let shared = self.shared;
-        let peer = PeerService {
-            cluster: shared.config.cluster.name.clone(),
-            group: shared.group.clone(),
-            voter: Arc::clone(&shared.voter),
-            table: Arc::clone(&shared.table),
-            actor,
-        };
-        let peer = PeerServer::new(peer)
+    pub(super) fn peers(&self, node: &mut Assembly, listener: TcpListener) {
+        let peer = PeerServer::new(node.peer_service())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
         let (control, tls, stop, over) = (
-            ControlServer::new(self.service()),
-            identity.server_tls(),
+            ControlServer::new(service(node)),
+            self.identity.server_tls(),
             self.stop.clone(),
-            self.fatal.clone(),
+            node.ended.clone(),
         );
-        tasks.spawn(async move {
+        node.tasks.spawn(async move {
             let served = async {
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
                 let server = builder().tls_config(tls)?.add_service(peer).add_service(control);
@@ -89,10 +57,10 @@ impl Serving<'_> {
     }
 
     /// The control service on an address of its own.
-    pub(super) fn control(&self, tasks: &mut JoinSet<()>, identity: &Identity, listener: TcpListener) {
+    pub(super) fn control(&self, node: &mut Assembly, listener: TcpListener) {
         let (control, tls, stop) =
-            (ControlServer::new(self.service()), identity.server_tls(), self.stop.clone());
-        tasks.spawn(async move {
+            (ControlServer::new(service(node)), self.identity.server_tls(), self.stop.clone());
+        node.tasks.spawn(async move {
             let served = async {
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
                 let server = builder().tls_config(tls)?.add_service(control);
@@ -105,39 +73,38 @@ impl Serving<'_> {
     }
 
     /// Health and metrics.
-    pub(super) fn http(&self, tasks: &mut JoinSet<()>, listener: TcpListener, counters: Option<Counters>) {
-        let (group, me, own) = (self.shared.group.clone(), self.shared.me.clone(), Arc::clone(&self.own));
+    pub(super) fn http(&self, node: &mut Assembly, listener: TcpListener, counters: Option<Counters>) {
+        let (group, me, own) = (node.group.clone(), node.me.clone(), Arc::clone(&node.own));
         let (states, leadership, formation) = (group.states(), group.leadership(), group.formation());
         let read = Arc::new(move || {
             let router = counters.as_ref().map(Counters::stats);
             Sample::of(&me, &states.borrow(), &leadership.borrow(), &formation.borrow(), &own(), router)
         });
-        let metrics = Arc::new(Metrics::new(&self.shared.config.cluster.name, self.shared.me.as_str(), read));
+        let metrics = Arc::new(Metrics::new(&node.cluster, node.me.as_str(), read));
         let stop = self.stop.clone();
-        tasks.spawn(async move {
+        node.tasks.spawn(async move {
             if let Err(error) = http::serve(listener, metrics, stop).await {
                 warn!(%error, "the HTTP service has ended");
             }
         });
     }
+}
 
-    fn service(&self) -> Control {
-        let shared = self.shared;
-        let (table, states) = (Arc::clone(&shared.table), shared.states.clone());
-        let lasting = shared.lasting.subscribe();
-        let proposer = shared.proposer.clone();
-        Control {
-            group: shared.group.clone(),
-            peers: Arc::clone(&shared.peers),
-            me: shared.me.clone(),
-            cluster: shared.config.cluster.name.clone(),
-            callers: Callers::Certificates,
-            seen: Arc::new(move || table.snapshot(&states.borrow())),
-            own: Arc::clone(&self.own),
-            lasting: Arc::new(move || *lasting.borrow()),
-            new_id: Arc::new(move || proposer.draw_id()),
-            now: Arc::new(Timestamp::now),
-        }
+fn service(node: &Assembly) -> Control {
+    let (table, states) = (Arc::clone(&node.table), node.states.clone());
+    let lasting = node.lasting.subscribe();
+    let proposer = node.proposer.clone();
+    Control {
+        group: node.group.clone(),
+        peers: Arc::clone(&node.peers),
+        me: node.me.clone(),
+        cluster: node.cluster.clone(),
+        callers: Callers::Certificates,
+        seen: Arc::new(move || table.snapshot(&states.borrow())),
+        own: Arc::clone(&node.own),
+        lasting: Arc::new(move || *lasting.borrow()),
+        new_id: Arc::new(move || proposer.draw_id()),
+        now: Arc::new(Timestamp::now),
     }
 }
 

@@ -1,6 +1,5 @@
 //! From a configuration to a running node.
 
-use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -10,32 +9,27 @@ use std::time::Duration;
 use jiff::Timestamp;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
+use super::assembly::{Assembly, BesideParts, Parts};
 use super::claim::Claim;
-use super::ports::{GroupApplied, Keeper, Socket, StoreNotes, states_only};
-use super::reports::ToLeader;
+use super::ports::{Keeper, Socket};
 use super::routes;
 use super::servers::Servers;
-use super::serving::{OwnView, Serving, own_view};
-use super::settings::{formation, live};
+use super::serving::Serving;
+use super::settings::{config_differs, formation, live};
 use crate::config::{Config, Loaded, digest};
-use crate::consensus::{Group, GroupOptions, OpenError, Pace};
-use crate::decide::diagnose::Lasting;
+use crate::consensus::{Group, GroupOptions, Medium, OpenError, Pace, since_boot};
 use crate::guard::clock::RealClock;
-use crate::guard::keeper::{ClientError, SpawnOptions, connect_or_spawn};
-use crate::guard::{Applied, Guard, GuardPorts, Voter};
+use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
 use crate::identity::{Identity, IdentityError};
-use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table};
-use crate::operate::actor::ReceiverStop;
-use crate::operate::attend::Remote;
-use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer};
 use crate::peers::{Dialer, Peers};
 use crate::route::{Router, RouterError, RouterOptions, Routes};
-use crate::sql::{Address, ManagedServer, SqlServer};
-use crate::state::{ClusterState, Live, NodeName};
+use crate::serve::Callers;
+use crate::sql::{Address, SqlServer};
+use crate::state::{Live, NodeName};
 
 /// How long the parts may take to end on a stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -94,12 +88,8 @@ pub enum StartError {
 /// A running node.
 pub struct Daemon {
     stop: CancellationToken,
-    live: watch::Sender<Live>,
-    group: Group,
-    /// Resolves with the reason when a part has ended that the node cannot do without.
-    fatal: mpsc::Receiver<String>,
+    node: Assembly,
     _claim: Claim,
-    tasks: tokio::task::JoinSet<()>,
 }
 
 /// Takes over what a new file may change at run time.
@@ -110,31 +100,6 @@ impl Reloader {
     pub fn reload(&self, config: &Config) {
         self.0.send_replace(live(config));
     }
-}
-
-/// What the parts share.
-pub(super) struct Shared {
-    pub(super) config: Arc<Config>,
-    pub(super) me: NodeName,
-    pub(super) group: Group,
-    pub(super) peers: Arc<Peers>,
-    pub(super) states: watch::Receiver<Arc<ClusterState>>,
-    pub(super) servers: Arc<Servers>,
-    pub(super) remote: Remote,
-    pub(super) table: Arc<Table>,
-    pub(super) voter: Arc<Voter>,
-    pub(super) proposer: Proposer,
-    pub(super) news: Arc<Notify>,
-    pub(super) live: watch::Sender<Live>,
-    pub(super) lasting: watch::Sender<Lasting>,
-}
-
-/// The parts that only a data node has.
-pub(super) struct Beside {
-    pub(super) server: Arc<dyn ManagedServer>,
-    pub(super) own: OwnHandle,
-    pub(super) actor: Arc<Actor>,
-    pub(super) stop: Arc<ReceiverStop>,
 }
 
 impl Daemon {
@@ -159,8 +124,13 @@ impl Daemon {
             true => None,
             false => Some(connect_or_spawn(&keeper_of(&config, &me, program)).await?),
         };
-        let shared = match Self::share(&config, &me, &identity).await {
-            Ok(shared) => shared,
+        let parts = parts(&config, loaded, &identity, keeper.clone());
+        let node = match parts {
+            Ok(parts) => Assembly::start(parts).await,
+            Err(error) => Err(error),
+        };
+        let node = match node {
+            Ok(node) => node,
             Err(error) => {
                 if let Some(keeper) = keeper {
                     // One that holds a server refuses, and goes on.
@@ -169,259 +139,37 @@ impl Daemon {
                 return Err(error);
             }
         };
-        let (fatal_sender, fatal) = mpsc::channel(4);
-        let mut daemon = Self {
-            stop: CancellationToken::new(),
-            live: shared.live.clone(),
-            group: shared.group.clone(),
-            fatal,
-            _claim: claim,
-            tasks: tokio::task::JoinSet::new(),
-        };
-        let prober = Arc::new(Prober::new(shared.remote.clone(), Arc::clone(&shared.news)));
-        let beside = match keeper {
-            Some(client) => Some(daemon.beside(&shared, loaded, client, &fatal_sender).await?),
-            None => None,
-        };
-        let own = own_view(&shared, &prober, beside.as_ref());
-        daemon.observe(&shared, &prober, Arc::clone(&own));
-        let net = Net {
-            me: me.clone(),
-            group: shared.group.clone(),
-            peers: Arc::clone(&shared.peers),
-            voter: Arc::clone(&shared.voter),
-            actor: beside.as_ref().map(|b| Arc::clone(&b.actor)),
-            remote: shared.remote.clone(),
-        };
-        daemon.operate(&shared, &net, beside.as_ref());
-        let serving = Serving { shared: &shared, own, stop: &daemon.stop, fatal: &fatal_sender };
-        let actor = beside.as_ref().map(|b| Arc::clone(&b.actor));
-        serving.peers(&mut daemon.tasks, &identity, listener, actor);
-        if let Some(listener) = control_only {
-            serving.control(&mut daemon.tasks, &identity, listener);
-        }
-        serving.http(&mut daemon.tasks, http, router.as_ref().map(Router::counters));
-        if let Some(router) = router {
-            daemon.route(&shared, router, &prober);
-        }
-        daemon.watch_group(&fatal_sender);
+        let mut daemon = Self { stop: CancellationToken::new(), node, _claim: claim };
+        daemon.serve(&identity, listener, control_only, http, router);
         Ok(daemon)
     }
 
-    async fn share(
-        config: &Arc<Config>,
-        me: &NodeName,
-        identity: &Arc<Identity>,
-    ) -> Result<Shared, StartError> {
-        let tls = Arc::clone(identity);
-        let nodes: Vec<(NodeName, String)> =
-            config.nodes.iter().map(|n| (n.name.as_str().into(), n.peer.to_string())).collect();
-        let dialer = Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str())));
-        let peers = Arc::new(Peers::new(dialer).with_configured(nodes.clone()));
-        let draw_id: Arc<dyn Fn() -> String + Send + Sync> =
-            Arc::new(|| format!("{:016x}", rand::random::<u64>()));
-        let now = Arc::new(|| Timestamp::now().as_millisecond());
-        let group = Group::open(GroupOptions {
-            cluster: config.cluster.name.clone(),
-            node: me.clone(),
-            nodes,
-            config_digest: format!("{:016x}", digest(config)),
-            version: env!("CARGO_PKG_VERSION").into(),
-            store: config.paths.data.join("group.db"),
-            machine_id: machine_id(),
-            peers: Arc::clone(&peers),
-            pace: Pace {
-                heartbeat: config.raft.heartbeat,
-                election_min: config.raft.election_min,
-                election_max: config.raft.election_max,
-            },
-            formation: formation(config, me, Arc::clone(&draw_id)),
-            draw_id: Arc::clone(&draw_id),
-        })
-        .await?;
-        let applied: Arc<dyn Applied> = Arc::new(GroupApplied(group.clone()));
-        let notes = Arc::new(StoreNotes(group.notes()));
-        let voter = Voter::new(Arc::new(RealClock), applied, notes).await.map_err(StartError::Other)?;
-        let is_witness = config.node(me.as_str()).is_none_or(crate::config::NodeConfig::is_witness);
-        let servers = Arc::new(Servers::new(config, is_witness).map_err(StartError::Other)?);
-        Ok(Shared {
-            me: me.clone(),
-            states: states_only(&group),
-            peers,
-            remote: servers.remote(),
-            servers,
-            table: Arc::default(),
-            voter: Arc::new(voter),
-            proposer: Proposer::new(group.clone(), me.clone(), draw_id, now),
-            news: Arc::default(),
-            live: watch::Sender::new(live(config)),
-            lasting: watch::Sender::new(Lasting::default()),
-            config: Arc::clone(config),
-            group,
-        })
-    }
-
-    /// The guard, and what looks after the server for it.
-    async fn beside(
+    fn serve(
         &mut self,
-        shared: &Shared,
-        loaded: &Loaded,
-        keeper: crate::guard::keeper::Client,
-        fatal: &mpsc::Sender<String>,
-    ) -> Result<Beside, StartError> {
-        let config = &shared.config;
-        let local = shared.servers.connector(Address::Socket(config.server.socket.clone()));
-        let server: Arc<dyn ManagedServer> = Arc::new(SqlServer::new(&local));
-        let nudge = Arc::new(Notify::new());
-        let (guard, handle) = Guard::new(GuardPorts {
-            me: shared.me.clone(),
-            clock: Arc::new(RealClock),
-            notes: Arc::new(StoreNotes(shared.group.notes())),
-            voters: Arc::new(Net {
-                me: shared.me.clone(),
-                group: shared.group.clone(),
-                peers: Arc::clone(&shared.peers),
-                voter: Arc::clone(&shared.voter),
-                actor: None,
-                remote: shared.remote.clone(),
-            }),
-            applied: Arc::new(GroupApplied(shared.group.clone())),
-            attach: Arc::new(Socket {
-                connector: local,
-                socket: config.server.socket.clone(),
-                private: config.paths.run.clone(),
-                address: loaded.me.server.as_ref().map(ToString::to_string).unwrap_or_default(),
-            }),
-            server: Arc::clone(&server),
-            keeper: Arc::new(Keeper(keeper)),
-            states: shared.states.clone(),
-            propose: Arc::new(shared.proposer.clone()),
-            nudge: Arc::clone(&nudge),
-            accepts: shared.servers.accepts(),
-        })
-        .await
-        .map_err(StartError::Other)?;
-        let over = fatal.clone();
-        self.tasks.spawn(async move {
-            let why = guard.run().await;
-            let _stopping = over.send(why.to_owned()).await;
-        });
-        let seen = handle.clone();
-        let (watch, own) = OwnWatch::new(OwnSetup {
-            server: Arc::clone(&server),
-            process: handle.process(),
-            guard: Arc::new(move || seen.seen()),
-            accepts: shared.servers.accepts(),
-            nudge,
-            news: Arc::clone(&shared.news),
-        });
-        self.tasks.spawn(watch.run());
-        let stop = Arc::new(ReceiverStop::default());
-        let actor = Arc::new(Actor::new(
-            Arc::clone(&server),
-            handle.clone(),
-            shared.states.clone(),
-            Arc::clone(&stop),
-        ));
-        Ok(Beside { server, own, actor, stop })
+        identity: &Identity,
+        listener: TcpListener,
+        control_only: Option<TcpListener>,
+        http: TcpListener,
+        router: Option<Router>,
+    ) {
+        let serving = Serving { identity, stop: self.stop.clone() };
+        serving.peers(&mut self.node, listener);
+        if let Some(listener) = control_only {
+            serving.control(&mut self.node, listener);
+        }
+        serving.http(&mut self.node, http, router.as_ref().map(Router::counters));
+        if let Some(router) = router {
+            self.route(router);
+        }
     }
 
-    /// Probes, and reports to whoever leads.
-    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: OwnView) {
-        let (mut states, probing) = (shared.states.clone(), Arc::clone(prober));
-        self.tasks.spawn(async move {
-            loop {
-                let servers: BTreeMap<NodeName, String> = states
-                    .borrow_and_update()
-                    .data_nodes()
-                    .filter_map(|(n, m)| Some((n.clone(), m.server.clone()?)))
-                    .collect();
-                probing.follow(&servers);
-                if states.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
-        let nudge = Arc::new(Notify::new());
-        let reporter = Reporter::new(ReporterSetup {
-            see: own,
-            sink: Arc::new(ToLeader {
-                me: shared.me.clone(),
-                group: shared.group.clone(),
-                peers: Arc::clone(&shared.peers),
-                table: Arc::clone(&shared.table),
-            }),
-            news: Arc::clone(&shared.news),
-            nudge: Arc::clone(&nudge),
-            first_serial: u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(1),
-        });
-        self.tasks.spawn(reporter.run());
-        let mut leadership = shared.group.leadership();
-        self.tasks.spawn(async move {
-            while leadership.changed().await.is_ok() {
-                nudge.notify_one();
-            }
-        });
-    }
-
-    /// Leads when it falls to this node, and attends to its own server.
-    fn operate(&mut self, shared: &Shared, net: &Net, beside: Option<&Beside>) {
-        let hands: Arc<dyn Hands> = Arc::new(net.clone());
-        let lead = Lead {
-            me: shared.me.clone(),
-            group: shared.group.clone(),
-            table: Arc::clone(&shared.table),
-            hands: Arc::clone(&hands),
-            proposer: shared.proposer.clone(),
-            live: shared.live.subscribe(),
-            lasting: shared.lasting.clone(),
-        };
-        self.tasks.spawn(lead.run());
-        let Some(beside) = beside else { return };
-        let (granted, still) = watch::channel(Granting::Unknown);
-        let watching = AckerWatch {
-            me: shared.me.clone(),
-            group: shared.group.clone(),
-            hands,
-            states: shared.states.clone(),
-        };
-        self.tasks.spawn(watching.run(granted));
-        let attend = Attend {
-            me: shared.me.clone(),
-            server: Arc::clone(&beside.server),
-            remote: shared.remote.clone(),
-            source_at: shared.servers.source_at(),
-            states: shared.states.clone(),
-            granted: still,
-            stop: Arc::clone(&beside.stop),
-            tuned: None,
-        };
-        self.tasks.spawn(attend.run());
-    }
-
-    fn route(&mut self, shared: &Shared, router: Router, prober: &Arc<Prober>) {
+    fn route(&mut self, router: Router) {
         let (sender, routes) = watch::channel(Routes::default());
-        self.tasks.spawn(routes::follow(shared.states.clone(), Arc::clone(prober), sender));
+        let (states, prober) = (self.node.states.clone(), Arc::clone(&self.node.prober));
+        self.node.tasks.spawn(routes::follow(states, prober, sender));
         let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+        self.node.tasks.spawn(async move {
             router.serve(routes, stop).await;
-        });
-    }
-
-    fn watch_group(&mut self, fatal: &mpsc::Sender<String>) {
-        let (group, over) = (self.group.clone(), fatal.clone());
-        self.tasks.spawn(async move {
-            let why = group.stopped().await;
-            let _stopping = over.send(format!("consensus has stopped: {why}")).await;
-        });
-        let mut formation = self.group.formation();
-        self.tasks.spawn(async move {
-            loop {
-                info!(status = %*formation.borrow_and_update(), "group");
-                if formation.changed().await.is_err() {
-                    return;
-                }
-            }
         });
     }
 
@@ -432,24 +180,90 @@ impl Daemon {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), String> {
         let why = tokio::select! {
             () = stop => None,
-            why = self.fatal.recv() => why,
+            why = self.node.ended() => Some(why),
         };
         self.stop.cancel();
-        if tokio::time::timeout(STOP_WITHIN, self.group.shutdown()).await.is_err() {
+        if tokio::time::timeout(STOP_WITHIN, self.node.group.shutdown()).await.is_err() {
             warn!("the group's store did not close in time");
         }
-        self.tasks.shutdown().await;
+        self.node.tasks.shutdown().await;
         why.map_or(Ok(()), Err)
     }
 
     /// Takes over, while the node runs, what a new file may change.
     pub fn reloader(&self) -> Reloader {
-        Reloader(self.live.clone())
+        Reloader(self.node.live.clone())
     }
 
     /// The group, for tests.
     pub fn group(&self) -> &Group {
-        &self.group
+        self.node.group()
+    }
+}
+
+/// The real parts of a node.
+fn parts(
+    config: &Arc<Config>,
+    loaded: &Loaded,
+    identity: &Arc<Identity>,
+    keeper: Option<Client>,
+) -> Result<Parts, StartError> {
+    let me = NodeName::from(loaded.me.name.as_str());
+    let is_witness = config.node(me.as_str()).is_none_or(crate::config::NodeConfig::is_witness);
+    let servers = Arc::new(Servers::new(config, is_witness).map_err(StartError::Other)?);
+    let configured = Arc::clone(config);
+    Ok(Parts {
+        group: group_of(config, &me, identity),
+        clock: Arc::new(RealClock),
+        now: Arc::new(|| Timestamp::now().as_millisecond()),
+        live: live(config),
+        remote: servers.remote(),
+        config_differs: Arc::new(move |state| config_differs(&configured, state)),
+        callers: Callers::Certificates,
+        beside: keeper.map(|keeper| beside_of(config, loaded, &servers, keeper)),
+    })
+}
+
+fn group_of(config: &Arc<Config>, me: &NodeName, identity: &Arc<Identity>) -> GroupOptions {
+    let tls = Arc::clone(identity);
+    let nodes: Vec<(NodeName, String)> =
+        config.nodes.iter().map(|n| (n.name.as_str().into(), n.peer.to_string())).collect();
+    let dialer = Dialer::Tls(Arc::new(move |peer: &NodeName| tls.client_tls(peer.as_str())));
+    let draw_id: Arc<dyn Fn() -> String + Send + Sync> =
+        Arc::new(|| format!("{:016x}", rand::random::<u64>()));
+    GroupOptions {
+        cluster: config.cluster.name.clone(),
+        node: me.clone(),
+        peers: Arc::new(Peers::new(dialer).with_configured(nodes.clone())),
+        nodes,
+        config_digest: format!("{:016x}", digest(config)),
+        version: env!("CARGO_PKG_VERSION").into(),
+        store: Medium::File(config.paths.data.join("group.db")),
+        since_boot: Arc::new(since_boot),
+        machine_id: machine_id(),
+        pace: Pace {
+            heartbeat: config.raft.heartbeat,
+            election_min: config.raft.election_min,
+            election_max: config.raft.election_max,
+        },
+        formation: formation(config, me, Arc::clone(&draw_id)),
+        draw_id,
+    }
+}
+
+fn beside_of(config: &Config, loaded: &Loaded, servers: &Arc<Servers>, keeper: Client) -> BesideParts {
+    let local = servers.connector(Address::Socket(config.server.socket.clone()));
+    BesideParts {
+        server: Arc::new(SqlServer::new(&local)),
+        attach: Arc::new(Socket {
+            connector: local,
+            socket: config.server.socket.clone(),
+            private: config.paths.run.clone(),
+            address: loaded.me.server.as_ref().map(ToString::to_string).unwrap_or_default(),
+        }),
+        keeper: Arc::new(Keeper(keeper)),
+        source_at: servers.source_at(),
+        accepts: servers.accepts(),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn ask_all(
 ) {
     for voter in names {
         let (voters, request, replies) = (Arc::clone(voters), request.clone(), replies.clone());
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             if let Some(answer) = ask(&voters, &voter, &request).await {
                 // A full queue means a guard that is busy closing; it needs no more answers.
                 let _full_or_over = replies.try_send(Reply { voter, request, begun, answer });

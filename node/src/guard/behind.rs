@@ -9,8 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::guard::{Attached, Guard};
-use super::ports::Opener;
-use super::process::ServerProcess;
+use super::ports::{Opener, Running};
 use crate::decide::seen::Process;
 use crate::sql::SqlError;
 use crate::state::{Change, Epoch, Outcome};
@@ -25,9 +24,9 @@ pub(super) enum Done {
     /// The server's socket was connected to, or not.
     Attached(Result<Box<dyn Opener>, SqlError>),
     /// The process has taken a fatal signal.
-    Dying(Arc<ServerProcess>),
+    Dying(Arc<dyn Running>),
     /// The process has exited, and whether its port refuses.
-    Exited(Arc<ServerProcess>, bool),
+    Exited(Arc<dyn Running>, bool),
     /// The group was told of something, or not.
     Told(Result<(), String>),
     /// The server was to be reported open, and is closed.
@@ -87,7 +86,7 @@ impl Guard {
         }
         self.behind.attaching = true;
         let (attach, done) = (Arc::clone(&self.ports.attach), self.behind.done.clone());
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             let attached = attach.attach().await;
             let _over = done.send(Done::Attached(attached)).await;
         });
@@ -101,7 +100,7 @@ impl Guard {
         }
         let (propose, server) = (Arc::clone(&self.ports.propose), Arc::clone(&self.ports.server));
         let done = self.behind.done.clone();
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             let told = match only_if_open {
                 Some(epoch) => match server.pulse().await {
                     Ok(pulse) if pulse.switch.is_closed() => Done::NotOpen(epoch),
@@ -163,11 +162,10 @@ impl Guard {
             *pinned = Some(opener);
             return;
         }
-        match ServerProcess::find(opener.pid()) {
+        match self.ports.attach.process(opener.pid()) {
             Ok(process) => {
                 info!(pid = opener.pid(), "attached to the server");
                 self.process.send_replace(Process::Running { pid: opener.pid() });
-                let process = Arc::new(process);
                 self.watch(Arc::clone(&process));
                 self.server = Attached::To { process, opener: Some(opener) };
             }
@@ -179,9 +177,9 @@ impl Guard {
     }
 
     /// One watch for each process that was attached to, for as long as it lives.
-    fn watch(&self, process: Arc<ServerProcess>) {
+    fn watch(&self, process: Arc<dyn Running>) {
         let (attach, done) = (Arc::clone(&self.ports.attach), self.behind.done.clone());
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             if process.exited().await.is_err() {
                 return;
             }
@@ -196,7 +194,7 @@ impl Guard {
         });
     }
 
-    fn is_attached_to(&self, other: &Arc<ServerProcess>) -> bool {
+    fn is_attached_to(&self, other: &Arc<dyn Running>) -> bool {
         match &self.server {
             Attached::To { process, .. } | Attached::Dying { process } => Arc::ptr_eq(process, other),
             Attached::None | Attached::Gone { .. } => false,
@@ -204,7 +202,7 @@ impl Guard {
     }
 
     /// Nothing is asked of it, and no lease renewed for it, from here on.
-    fn server_dying(&mut self, process: &Arc<ServerProcess>) {
+    fn server_dying(&mut self, process: &Arc<dyn Running>) {
         if !self.is_attached_to(process) {
             return;
         }
@@ -217,7 +215,7 @@ impl Guard {
     }
 
     /// Gone, where its port refuses. Otherwise another process listens there already, which is attached to next.
-    fn server_exited(&mut self, process: &Arc<ServerProcess>, refuses: bool) {
+    fn server_exited(&mut self, process: &Arc<dyn Running>, refuses: bool) {
         if !self.is_attached_to(process) {
             return;
         }

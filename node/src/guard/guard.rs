@@ -12,8 +12,7 @@ use super::behind::{Behind, DONE, Done};
 use super::clock::{self, Boottime, Clock};
 use super::duty::{Duty, duty};
 use super::lease::Rounds;
-use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Voters};
-use super::process::ServerProcess;
+use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Running, Voters};
 use super::record::Memory;
 use super::voter::Applied;
 use crate::decide::seen::{GuardSeen, Process};
@@ -149,10 +148,10 @@ pub(super) enum Attached {
     /// Not found yet, or no longer.
     None,
     /// Its process, and the connection that may open it; that is away while it makes the server wait.
-    To { process: Arc<ServerProcess>, opener: Option<Box<dyn Opener>> },
+    To { process: Arc<dyn Running>, opener: Option<Box<dyn Opener>> },
     /// It has taken a fatal signal and runs none of its code any more, but has not exited yet (a core dump, a frozen
     /// disk, much memory to give back): it keeps its port, and answers nothing.
-    Dying { process: Arc<ServerProcess> },
+    Dying { process: Arc<dyn Running> },
     /// Seen to exit, its port refusing.
     Gone { pid: i32 },
 }

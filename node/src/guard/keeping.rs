@@ -8,6 +8,7 @@ use super::asking::Reply;
 use super::guard::{Attached, Guard};
 use super::lease::Rounds;
 use super::ports::{Electorate, Fenced, Lease, LeaseAnswer};
+use crate::mutation::mutate;
 use crate::sql::{CloseOptions, Permit};
 use crate::state::{Change, ClusterState, Epoch, Phase};
 
@@ -102,7 +103,8 @@ impl Guard {
     /// The writer under `epoch`: opens once, then holds the lease.
     pub(super) async fn write(&mut self, state: &ClusterState, epoch: Epoch) {
         let record = &self.memory.record;
-        if record.opened < epoch {
+        let again = mutate!(ReopenSameEpoch) && (record.closed >= epoch || !self.is_opened_process());
+        if record.opened < epoch || again {
             if self.look_is_due() {
                 self.open_under(state, epoch).await;
             }

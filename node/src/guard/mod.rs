@@ -30,6 +30,6 @@ pub use guard::{Guard, GuardHandle, GuardPorts};
 pub use lease::Rounds;
 pub use ports::{
     Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, Notes, Opener,
-    Propose, Voters,
+    Propose, Running, Voters,
 };
 pub use voter::{Applied, ExpiryAnswer, Judged, Voter};

@@ -11,6 +11,7 @@ use super::behind::Done;
 use super::clock::Boottime;
 use super::guard::{Attached, Guard};
 use super::ports::{Lease, Opener};
+use crate::mutation::mutate;
 use crate::sql::{Permit, Pulse, SqlError};
 use crate::state::{Change, ClusterState, Durability, Epoch};
 
@@ -150,7 +151,7 @@ impl Guard {
         if pulse.replication.is_none() {
             return Ok(());
         }
-        if !pulse.all_applied() {
+        if !pulse.all_applied() && !mutate!(OpenBeforeApplied) {
             return Err("not everything received has been applied".into());
         }
         let permit = self.permit(epoch, Boottime::from_nanos(u64::MAX));
@@ -243,7 +244,8 @@ impl Guard {
     /// Ackers are let go only under a live lease, and only for an entry later than the one the server waits under. Never
     /// while the server is being made to wait: the two would race, and the group believes the one that answers last.
     pub(super) fn let_go_if_degraded(&mut self, state: &ClusterState, epoch: Epoch) {
-        let Some(index) = state.durability.let_go_index() else { return };
+        let too_early = mutate!(DegradeWithoutCommit).then_some(u64::MAX);
+        let Some(index) = too_early.or(state.durability.let_go_index()) else { return };
         let done = index <= self.memory.record.waits_since.max(self.behind.let_go);
         let due = self.behind.let_go_again.is_none_or(|at| Instant::now() >= at);
         if done || self.behind.letting_go || !due || self.opener().is_err() {
@@ -252,11 +254,12 @@ impl Guard {
         let Some(lease) = self.lease else { return };
         let (live, states) = (self.permit(epoch, lease.until), self.ports.states.clone());
         let permit = Permit::new(move || {
-            live.check("letting go").is_ok() && states.borrow().durability.let_go_index() == Some(index)
+            let committed = states.borrow().durability.let_go_index() == Some(index);
+            live.check("letting go").is_ok() && (committed || mutate!(DegradeWithoutCommit))
         });
         self.behind.letting_go = true;
         let (server, done) = (Arc::clone(&self.ports.server), self.behind.done.clone());
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             let let_go = server.let_go(&permit).await;
             let _over = done.send(Done::LetGo(index, let_go)).await;
         });
@@ -289,7 +292,7 @@ impl Guard {
         match self.begin_to_wait(epoch, since).await {
             Ok((mut opener, wait_count, permit)) => {
                 let done = self.behind.done.clone();
-                tokio::spawn(async move {
+                crate::task::spawn(async move {
                     let waits = opener.make_wait(wait_count, &permit).await.map_err(|e| e.to_string());
                     let _over = done.send(Done::Waits(opener, waits, reply)).await;
                 });

@@ -1,11 +1,14 @@
 //! What the guard needs of the world, so that the simulation can give it another one.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Boottime;
+use super::process::{ProcessError, ServerProcess};
 use crate::sql::{Permit, Pulse, SqlError};
 use crate::state::{Change, Epoch, NodeName, Outcome};
 
@@ -77,8 +80,42 @@ pub trait Notes: Send + Sync {
     fn put(&self, key: &'static str, value: String) -> BoxFuture<'_, Result<(), String>>;
 }
 
+/// One run of a server.
+pub trait Running: fmt::Debug + Send + Sync {
+    /// Its pid.
+    fn pid(&self) -> i32;
+    /// When it started, in clock ticks since boot.
+    fn start_time_ticks(&self) -> u64;
+    /// As [`ServerProcess::can_kill`].
+    ///
+    /// # Errors
+    /// The same.
+    fn can_kill(&self) -> Result<(), ProcessError>;
+    /// As [`ServerProcess::kill`].
+    ///
+    /// # Errors
+    /// The same.
+    fn kill(&self) -> Result<(), ProcessError>;
+    /// As [`ServerProcess::has_exited`].
+    fn has_exited(&self) -> bool;
+    /// As [`ServerProcess::runs_no_more`].
+    fn runs_no_more(&self) -> bool;
+    /// As [`ServerProcess::exited`].
+    fn exited(&self) -> BoxFuture<'_, std::io::Result<()>>;
+    /// As [`ServerProcess::exit_completed`].
+    fn exit_completed(&self) -> BoxFuture<'_, std::io::Result<()>>;
+}
+
 /// The server beside this node, as the guard attaches to it.
 pub trait Attach: Send + Sync {
+    /// Takes hold of its process.
+    ///
+    /// # Errors
+    /// As [`ServerProcess::find`].
+    fn process(&self, pid: i32) -> Result<Arc<dyn Running>, ProcessError> {
+        ServerProcess::find(pid).map(|process| Arc::new(process) as Arc<dyn Running>)
+    }
+
     /// Connects to the server's socket and learns whose it is.
     fn attach(&self) -> BoxFuture<'_, Result<Box<dyn Opener>, SqlError>>;
     /// Whether nothing listens where the server did, by socket and by port.

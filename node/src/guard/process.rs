@@ -5,12 +5,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
+
+use super::ports::Running;
 
 /// How often [`ServerProcess::exited`] looks for a fatal signal that a process stuck on its way out has taken.
 const FATAL_SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -187,6 +191,40 @@ impl ServerProcess {
         #[expect(deprecated, reason = "as in `exited`")]
         let watch = AsyncFd::with_interest(self.pidfd.try_clone()?, Interest::READABLE)?;
         watch.readable().await.map(|_| ())
+    }
+}
+
+impl Running for ServerProcess {
+    fn pid(&self) -> i32 {
+        self.pid()
+    }
+
+    fn start_time_ticks(&self) -> u64 {
+        self.start_time_ticks()
+    }
+
+    fn can_kill(&self) -> Result<(), ProcessError> {
+        self.can_kill()
+    }
+
+    fn kill(&self) -> Result<(), ProcessError> {
+        self.kill()
+    }
+
+    fn has_exited(&self) -> bool {
+        self.has_exited()
+    }
+
+    fn runs_no_more(&self) -> bool {
+        self.runs_no_more()
+    }
+
+    fn exited(&self) -> BoxFuture<'_, io::Result<()>> {
+        self.exited().boxed()
+    }
+
+    fn exit_completed(&self) -> BoxFuture<'_, io::Result<()>> {
+        self.exit_completed().boxed()
     }
 }
 

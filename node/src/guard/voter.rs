@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::clock::{Boottime, Clock};
 use super::ports::{Electorate, LeaseAnswer, LeaseRequest, Notes};
+use crate::mutation::mutate;
 use crate::state::{ClusterState, Epoch, NodeName};
 
 /// Key of the longest length this voter has ever granted, in milliseconds.
@@ -75,8 +76,12 @@ impl Voter {
             None => 0,
         };
         let now = clock.now();
-        let memory =
-            Memory { started: now, longest_ms, ends: BTreeMap::new(), granted_before: longest.is_some() };
+        let memory = Memory {
+            started: now,
+            longest_ms,
+            ends: BTreeMap::new(),
+            granted_before: longest.is_some() && !mutate!(ForgetGrants),
+        };
         Ok(Self { clock, applied, notes, memory: Mutex::new(memory) })
     }
 
@@ -154,7 +159,7 @@ impl Voter {
             end = end.max(memory.started + safety.stretched(own));
         }
         end = end.max(judged.membership_since + safety.stretched(own.max(safety.lease_ttl())));
-        let left = end.saturating_since(now);
+        let left = if mutate!(ExpiredTooEarly) { Duration::ZERO } else { end.saturating_since(now) };
         if left.is_zero() { ExpiryAnswer::Expired } else { ExpiryAnswer::Left(left) }
     }
 
@@ -179,7 +184,7 @@ fn judge(
         return LeaseAnswer::Refused { reason, membership: Some(electorate.clone()) };
     }
     let Some(grant) = &state.grant else { return refused("no epoch is granted".to_owned()) };
-    if state.is_revoked(request.epoch) {
+    if state.is_revoked(request.epoch) && !mutate!(GrantAfterRevocation) {
         return refused(format!("epoch {} is revoked", request.epoch));
     }
     if grant.epoch != request.epoch || grant.node != *node {

@@ -73,7 +73,7 @@ impl Prober {
     fn start(&self, address: &str) -> Target {
         let record = Arc::new(Mutex::new(Record::new(Instant::now())));
         let server = (self.connect)(address);
-        let task = tokio::spawn(probe(server, Arc::clone(&record), Arc::clone(&self.news)));
+        let task = crate::task::spawn(probe(server, Arc::clone(&record), Arc::clone(&self.news)));
         Target { address: address.to_owned(), record, task }
     }
 }

@@ -13,6 +13,7 @@ use super::lead::Term;
 use super::proof::first_proof;
 use crate::decide::choose::{Answer, Choice, choose};
 use crate::decide::diagnose::{FRESH, RECEIVING_WITHIN};
+use crate::mutation::mutate;
 use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof};
 
 /// After the proof, a server that cannot say what it has within this does not count as having answered.
@@ -40,8 +41,15 @@ pub(super) async fn run(term: &Term<'_>, operation: &Operation) -> Result<(), St
 
 async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Result<(), String> {
     if operation.to.is_none() {
+        let early = match mutate!(ReadBeforeProof) {
+            true => Some(choose_and_prepare(term, operation, journal).await?),
+            false => None,
+        };
         let proof = make_it_true(term, operation, journal).await;
-        let choice = choose_and_prepare(term, operation, journal).await?;
+        let choice = match early {
+            Some(early) => early,
+            None => choose_and_prepare(term, operation, journal).await?,
+        };
         grant(term, operation, &choice, proof, journal).await?;
     }
     let to = term.state().operation.as_ref().and_then(|o| o.to.clone());
@@ -133,6 +141,7 @@ async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, j
         () = falls_silent(term, &choice.node) => None,
     };
     match acted {
+        _ if mutate!(OpenBeforeApplied) => true,
         Some(Acted::Applied(true)) => {
             journal.line(&choice.node, "applied", "applied everything received");
             true
@@ -280,7 +289,7 @@ async fn ask(
         // An open server is no answer: it may have more in the next moment.
         Some(Acted::Sets(sets)) if sets.closed => Some(Answer {
             node: node.clone(),
-            received: sets.received,
+            received: if mutate!(ChooseByApplied) { sets.executed.clone() } else { sets.received },
             executed: sets.executed,
             still: sets.still,
             delayed: sets.delayed,

@@ -27,7 +27,7 @@ impl Journal {
     pub(super) fn new(operation: OperationId, proposer: Proposer) -> Self {
         let (lines, mut waiting) = mpsc::channel::<Step>(WAITING);
         let (id, by) = (operation.clone(), proposer.clone());
-        let writer = tokio::spawn(async move {
+        let writer = crate::task::spawn(async move {
             while let Some(step) = waiting.recv().await {
                 // A line that is lost is lost to people only; the steps that matter are commits of their own.
                 let _lost = by.change(Change::Journal { operation: id.clone(), step }).await;

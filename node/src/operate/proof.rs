@@ -12,6 +12,7 @@ use super::action::{Acted, Action};
 use super::lead::Term;
 use crate::decide::diagnose::FRESH;
 use crate::guard::{ExpiryAnswer, Fenced};
+use crate::mutation::mutate;
 use crate::state::{Epoch, NodeName, Operation, Proof, ProofKind};
 
 /// Bound of one request to the writer's own node; a close that blocks ends by itself before.
@@ -29,6 +30,9 @@ const FORCED_AFTER: Duration = Duration::from_secs(4);
 /// lost.
 pub(super) async fn first_proof(term: &Term<'_>, operation: &Operation) -> Proof {
     let Some(writer) = operation.from_node.clone() else { std::future::pending().await };
+    if mutate!(SkipProof) {
+        return Proof { kind: ProofKind::Expired, detail: "taken for granted".into() };
+    }
     let mut ways: Vec<BoxFuture<'_, Proof>> = vec![
         asked(term, operation, writer.clone()).boxed(),
         expired(term, operation.from, writer.clone()).boxed(),

@@ -4,6 +4,8 @@
 //! what must not wait behind them over the second. Whoever asks a voter for lease time repeats an unanswered
 //! request on the other one: a lost packet stalls all of one TCP stream.
 
+#[cfg(feature = "simulation")]
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +18,13 @@ use baton_proto::peer::peer_client::PeerClient;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::state::NodeName;
+
+#[cfg(feature = "simulation")]
+pub use memory::{Lane, Wire};
+
+/// What carries calls.
+#[cfg(not(feature = "simulation"))]
+pub type Wire = Channel;
 
 /// A peer that does not even accept a connection within this is not there.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -33,6 +42,9 @@ pub enum Dialer {
     /// Nothing at all.
     #[cfg(test)]
     Plaintext,
+    /// Calls stay in the process.
+    #[cfg(feature = "simulation")]
+    Memory(Arc<dyn Fn(&NodeName, Lane) -> Wire + Send + Sync>),
 }
 
 /// Why there is no connection to be had at all; an unreachable peer shows only when it is called.
@@ -72,11 +84,11 @@ pub fn reason(status: &tonic::Status) -> String {
 #[derive(Clone)]
 pub struct Link {
     /// For consensus, reports and actions.
-    pub first: PeerClient<Channel>,
+    pub first: PeerClient<Wire>,
     /// For heartbeats, and for lease requests repeated.
-    pub second: PeerClient<Channel>,
+    pub second: PeerClient<Wire>,
     /// What operators ask, passed on to the leader: over the first connection.
-    pub control: ControlClient<Channel>,
+    pub control: ControlClient<Wire>,
     address: String,
 }
 
@@ -117,7 +129,7 @@ impl Peers {
         if let Some(link) = links.get(name).filter(|link| link.address == address) {
             return Ok(link.clone());
         }
-        let (first, second) = (self.channel(name, address)?, self.channel(name, address)?);
+        let (first, second) = (self.wire(name, address, 0)?, self.wire(name, address, 1)?);
         let link = Link {
             control: ControlClient::new(first.clone()),
             first: client(first),
@@ -131,6 +143,19 @@ impl Peers {
     /// Drops the connections to everybody of whom `keep` says no.
     pub fn retain(&self, keep: impl Fn(&NodeName) -> bool) {
         self.lock().retain(|name, _| keep(name));
+    }
+
+    #[cfg(not(feature = "simulation"))]
+    fn wire(&self, name: &NodeName, address: &str, _lane: usize) -> Result<Wire, BadAddress> {
+        self.channel(name, address)
+    }
+
+    #[cfg(feature = "simulation")]
+    fn wire(&self, name: &NodeName, address: &str, lane: Lane) -> Result<Wire, BadAddress> {
+        match &self.dialer {
+            Dialer::Memory(dial) => Ok(dial(name, lane)),
+            _ => self.channel(name, address).map(Wire::Tcp),
+        }
     }
 
     fn channel(&self, name: &NodeName, address: &str) -> Result<Channel, BadAddress> {
@@ -147,6 +172,8 @@ impl Peers {
             Dialer::Tls(settings) => ("https", Some(settings(name))),
             #[cfg(test)]
             Dialer::Plaintext => ("http", None),
+            #[cfg(feature = "simulation")]
+            Dialer::Memory(_) => ("http", None),
         };
         let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?
             .connect_timeout(CONNECT)
@@ -166,6 +193,6 @@ impl Peers {
     }
 }
 
-fn client(channel: Channel) -> PeerClient<Channel> {
+fn client(channel: Wire) -> PeerClient<Wire> {
     PeerClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT).max_encoding_message_size(MESSAGE_LIMIT)
 }

@@ -30,7 +30,7 @@ pub enum Callers {
     /// The certificate of the connection.
     Certificates,
     /// Everybody is taken for a node.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     Anybody,
 }
 
@@ -88,7 +88,7 @@ impl Control {
     pub(super) fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Status> {
         let peer = match self.callers {
             Callers::Certificates => peer_of(request, &self.cluster)?,
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulation"))]
             Callers::Anybody => Peer::Node(self.me.to_string()),
         };
         match peer {

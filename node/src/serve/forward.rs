@@ -8,10 +8,11 @@ use baton_proto::control::{
     RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
 };
 use tokio::time::Instant;
-use tonic::transport::Channel;
+
 use tonic::{Request, Response, Status};
 
 use super::Control;
+use crate::peers::Wire;
 use crate::state::NodeName;
 
 /// On a request that a node has passed on.
@@ -53,7 +54,7 @@ pub(super) enum Place {
 
 pub(super) struct Leader {
     name: NodeName,
-    control: ControlClient<Channel>,
+    control: ControlClient<Wire>,
 }
 
 /// A request, and who signs it: the operator as `batonctl` names them, and the certificate that vouches for it.
@@ -96,7 +97,7 @@ impl Control {
         request: Request<Q>,
         caller: Caller,
         here: impl AsyncFnOnce(Q) -> Result<A, Status>,
-        there: impl AsyncFnOnce(ControlClient<Channel>, Request<Q>) -> Result<Response<A>, Status>,
+        there: impl AsyncFnOnce(ControlClient<Wire>, Request<Q>) -> Result<Response<A>, Status>,
     ) -> Result<Response<A>, Status> {
         let mut request = request.into_inner();
         sign(&mut request, &caller);
@@ -156,7 +157,7 @@ impl Control {
         &self,
         leader: &Leader,
         request: Q,
-        there: impl AsyncFnOnce(ControlClient<Channel>, Request<Q>) -> Result<Response<A>, Status>,
+        there: impl AsyncFnOnce(ControlClient<Wire>, Request<Q>) -> Result<Response<A>, Status>,
     ) -> Result<Response<A>, Status> {
         let mut request = Request::new(request);
         request.metadata_mut().insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));

@@ -11,6 +11,8 @@
 mod error;
 mod log;
 mod machine;
+#[cfg(feature = "simulation")]
+mod memory;
 mod notes;
 mod schema;
 #[cfg(test)]
@@ -27,6 +29,8 @@ use serde::{Deserialize, Serialize};
 pub use error::StoreError;
 pub(crate) use log::Log;
 pub(crate) use machine::{Machine, SnapshotData};
+#[cfg(feature = "simulation")]
+pub use memory::MemoryDisk;
 pub use notes::Notes;
 use thread::Thread;
 pub(crate) use visible::Shared;
@@ -44,6 +48,16 @@ pub struct Binding {
     pub raft_id: u64,
     /// Rises when a group is started anew by hand.
     pub generation: u64,
+}
+
+/// Where a store is.
+#[derive(Clone)]
+pub enum Medium {
+    /// A file, `group.db`; its directory must exist.
+    File(PathBuf),
+    /// A disk of the simulation.
+    #[cfg(feature = "simulation")]
+    Memory(MemoryDisk),
 }
 
 /// The open store. Clones share it.

@@ -115,7 +115,7 @@ fn check_format(path: &Path, connection: &Connection) -> Result<(), StoreError> 
     Err(StoreError::OtherFormat { path: path.to_owned(), found: format, known: FORMAT })
 }
 
-fn identity(
+pub(super) fn identity(
     path: &Path,
     connection: &mut Connection,
     machine_id: &str,

@@ -12,7 +12,7 @@ use openraft::{EntryPayload, Membership, RaftLogReader};
 
 use rusqlite::OptionalExtension;
 
-use super::{Binding, Log, Machine, Shared, Store, StoreError};
+use super::{Binding, Log, Machine, Shared, Store, StoreError, since_boot};
 use crate::consensus::tests::sample::sample;
 use crate::consensus::tests::{Scratch, until};
 use crate::consensus::types::{Entry, LogId, Logged, TypeConfig};
@@ -32,7 +32,7 @@ fn open(scratch: &Scratch) -> Store {
 }
 
 async fn load(store: &Store) -> (Arc<Shared>, Log, Machine) {
-    let shared = Arc::new(Shared::new());
+    let shared = Arc::new(Shared::new(Arc::new(since_boot)));
     let (log, machine) = store.load(shared.clone()).await.unwrap();
     (shared, log, machine)
 }
@@ -259,6 +259,6 @@ async fn an_entry_that_cannot_be_read_is_damage() {
     let store = open(&scratch);
     let spoil = |t: &rusqlite::Transaction<'_>| t.execute("INSERT INTO log VALUES (1, '{')", []);
     store.thread.start("spoil", spoil).await.unwrap().done().await.unwrap();
-    let error = store.load(Arc::new(Shared::new())).await.err().unwrap();
+    let error = store.load(Arc::new(Shared::new(Arc::new(since_boot)))).await.err().unwrap();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }

@@ -17,9 +17,9 @@ const QUEUE: usize = 256;
 /// How long a job may wait and run before the disk counts as hanging.
 const BOUND: Duration = Duration::from_secs(10);
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+pub(super) type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-enum Message {
+pub(super) enum Message {
     Run(Job),
     Close(oneshot::Sender<()>),
 }
@@ -72,6 +72,14 @@ impl Thread {
             })
             .map_err(|e| StoreError::CannotOpen { path: handle.path.to_path_buf(), detail: e.to_string() })?;
         Ok(handle)
+    }
+
+    /// A disk of the simulation takes the thread's place.
+    #[cfg(feature = "simulation")]
+    pub(super) fn on(path: PathBuf, disk: super::MemoryDisk) -> Self {
+        let (jobs, inbox) = mpsc::channel(QUEUE);
+        crate::task::spawn(disk.serve(inbox));
+        Self { jobs, failure: Arc::default(), path: Arc::new(path) }
     }
 
     /// Hands a job in; it runs after all that were handed in before it.

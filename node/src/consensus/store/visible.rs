@@ -86,6 +86,9 @@ pub fn since_boot() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// Reads a clock like [`since_boot`].
+pub(crate) type SinceBoot = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 struct Visible {
     applied: Arc<Applied>,
     membership: Arc<MembershipView>,
@@ -128,10 +131,11 @@ pub(crate) struct Shared {
     /// Held while the channels are told. Not the lock above: whoever still looks at a channel's value holds up its
     /// sender, and may be waiting for that lock.
     announcing: Mutex<()>,
+    since_boot: SinceBoot,
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(since_boot: SinceBoot) -> Self {
         let (applied, membership) = (Arc::new(Applied::default()), Arc::new(MembershipView::default()));
         Self {
             states: watch::Sender::new(applied.clone()),
@@ -145,6 +149,7 @@ impl Shared {
                 applied_at: since_boot(),
                 withheld: false,
             }),
+            since_boot,
         }
     }
 
@@ -185,7 +190,7 @@ impl Shared {
         let mut visible = self.lock();
         if visible.in_state != *in_state {
             visible.in_state = in_state.clone();
-            visible.applied_at = since_boot();
+            visible.applied_at = (self.since_boot)();
         }
         visible.applied = applied;
         visible.withheld = false;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::protocol::{ArmRequest, Held, Refusal, ServerExit};
 use crate::guard::clock::Boottime;
-use crate::guard::process::{ProcessError, ServerProcess};
+use crate::guard::ports::Running;
+use crate::guard::process::ProcessError;
+use crate::mutation::mutate;
 
 /// No lease is longer: neither an ordinary one nor the 15 s of a hand-over. A deadline beyond it is a mistake.
 const MAX_LEASE: Duration = Duration::from_secs(300);
@@ -16,33 +18,40 @@ const KILL_ATTEMPTS: u32 = 3000;
 
 /// How the end of a lease came out.
 #[derive(Debug)]
-pub(super) enum End {
+pub enum End {
     /// SIGKILL was delivered.
     Killed,
     /// It had exited before.
     Exited,
     /// SIGKILL was refused; another attempt follows unless this was the last.
-    Refused { first: bool, last: bool, error: ProcessError },
+    Refused {
+        /// The first attempt.
+        first: bool,
+        /// The last attempt.
+        last: bool,
+        /// What the kernel said.
+        error: ProcessError,
+    },
 }
 
 /// The one server held, if any, and what may not come again.
-#[derive(Debug, Default)]
-pub(super) struct Hold {
-    armed: Option<Armed>,
+#[derive(Debug)]
+pub struct Hold<P> {
+    armed: Option<Armed<P>>,
     newest_epoch: u64,
     killed: Option<(i32, u64)>,
 }
 
 #[derive(Debug)]
-struct Armed {
+struct Armed<P> {
     epoch: u64,
-    process: ServerProcess,
+    process: P,
     deadline: Option<Boottime>,
     failed_kills: u32,
     next_attempt: Option<Boottime>,
 }
 
-impl Armed {
+impl<P: Running> Armed<P> {
     fn is(&self, epoch: u64, pid: i32) -> bool {
         self.epoch == epoch && self.process.pid() == pid
     }
@@ -65,28 +74,45 @@ impl Armed {
     }
 }
 
-impl Hold {
-    pub(super) fn held(&self) -> Option<Held> {
+impl<P> Default for Hold<P> {
+    fn default() -> Self {
+        Self { armed: None, newest_epoch: 0, killed: None }
+    }
+}
+
+impl<P: Running> Hold<P> {
+    /// What it holds.
+    pub fn held(&self) -> Option<Held> {
         self.armed.as_ref().map(Armed::held)
     }
 
-    pub(super) const fn newest_epoch(&self) -> u64 {
+    /// The newest epoch it was armed for.
+    pub const fn newest_epoch(&self) -> u64 {
         self.newest_epoch
     }
 
     /// The process held, for the loop to watch.
-    pub(super) fn process(&self) -> Option<&ServerProcess> {
+    pub fn process(&self) -> Option<&P> {
         self.armed.as_ref().map(|armed| &armed.process)
     }
 
     /// When there is something to do next.
-    pub(super) fn next_due(&self) -> Option<Boottime> {
+    pub fn next_due(&self) -> Option<Boottime> {
         self.armed.as_ref()?.next_attempt
     }
 
     /// Takes a server. For the pair already held the deadline becomes the one given, be it earlier or later: after a
     /// hand-over's long lease the ordinary one is shorter.
-    pub(super) fn arm(&mut self, request: &ArmRequest, now: Boottime) -> Result<(), Refusal> {
+    /// `find` takes hold of the process with that pid and start time.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn arm(
+        &mut self,
+        request: &ArmRequest,
+        now: Boottime,
+        find: impl FnOnce(i32, u64) -> Result<P, ProcessError>,
+    ) -> Result<(), Refusal> {
         if request.epoch < self.newest_epoch {
             return Err(Refusal::OlderEpoch { epoch: request.epoch, newest: self.newest_epoch });
         }
@@ -103,8 +129,7 @@ impl Hold {
                 return Err(Refusal::PreviousStillRuns { epoch: armed.epoch, pid: armed.process.pid() });
             }
         }
-        let process =
-            ServerProcess::find_exact(request.pid, request.start_time_ticks).map_err(cannot_hold)?;
+        let process = find(request.pid, request.start_time_ticks).map_err(cannot_hold)?;
         process.can_kill().map_err(cannot_hold)?;
         self.newest_epoch = request.epoch;
         self.armed = Some(Armed {
@@ -119,7 +144,10 @@ impl Hold {
 
     /// Moves the deadline on. An earlier one than held changes nothing: the answers of an older round of requests to
     /// the voters may come in after those of a newer one.
-    pub(super) fn extend(
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn extend(
         &mut self,
         (epoch, pid): (u64, i32),
         deadline: Boottime,
@@ -139,7 +167,10 @@ impl Hold {
 
     /// The server is closed: lets it go alive, after its deadline too as long as it has not been killed. Saying so
     /// twice is no mistake; saying so of another server than the one held is.
-    pub(super) fn closed(&mut self, epoch: u64, pid: i32) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn closed(&mut self, epoch: u64, pid: i32) -> Result<(), Refusal> {
         if self.armed.as_ref().is_some_and(|armed| !armed.is(epoch, pid)) {
             return Err(Refusal::NotHeld);
         }
@@ -148,7 +179,10 @@ impl Hold {
     }
 
     /// The server may stay open without a deadline: not any more once the one it has is over.
-    pub(super) fn disarm(&mut self, epoch: u64, pid: i32, now: Boottime) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn disarm(&mut self, epoch: u64, pid: i32, now: Boottime) -> Result<(), Refusal> {
         if self.armed.as_ref().is_some_and(|armed| armed.is(epoch, pid) && armed.is_over(now)) {
             return Err(Refusal::DeadlinePassed);
         }
@@ -156,14 +190,17 @@ impl Hold {
     }
 
     /// Forgets a server that has exited by itself.
-    pub(super) fn reap_exited(&mut self) -> Option<ServerExit> {
+    pub fn reap_exited(&mut self) -> Option<ServerExit> {
         let armed = self.armed.take_if(|armed| armed.process.has_exited())?;
         Some(ServerExit { epoch: armed.epoch, pid: armed.process.pid() })
     }
 
     /// Kills the server whose deadline has passed. `None` when nothing is due.
-    pub(super) fn end_lease(&mut self, now: Boottime) -> Option<(Held, End)> {
+    pub fn end_lease(&mut self, now: Boottime) -> Option<(Held, End)> {
         let armed = self.armed.as_mut().filter(|armed| armed.next_attempt.is_some_and(|at| now >= at))?;
+        if mutate!(KeeperSleeps) {
+            return None;
+        }
         let killed = armed.process.kill();
         let held = armed.held();
         let end = match killed {

@@ -31,6 +31,7 @@ mod timer;
 mod tests;
 
 pub use client::{CALL_TIMEOUT, Client, ClientError};
+pub use hold::{End, Hold};
 pub use protocol::{ArmRequest, Held, PROTOCOL_VERSION, Refusal, ServerExit, Status};
 pub use record::KillRecord;
 pub use run::{KeeperError, run};

@@ -21,6 +21,7 @@ use super::record::KillRecord;
 use super::run::KeeperError;
 use super::timer::Timer;
 use crate::guard::clock::{BootId, Boottime};
+use crate::guard::process::ServerProcess;
 
 /// A daemon has one connection, a restarted one comes beside it.
 const MAX_CONNECTIONS: usize = 8;
@@ -67,7 +68,7 @@ pub fn serve(listener: &UnixListener, stop: UnixStream, options: &KeeperOptions)
 struct Keeper<'a> {
     options: &'a KeeperOptions,
     boot_id: BootId,
-    hold: Hold,
+    hold: Hold<ServerProcess>,
     killed: Option<KillRecord>,
     timer: Timer,
     connections: Vec<Connection>,
@@ -234,7 +235,7 @@ impl Keeper<'_> {
             _ if !self.connections[index].greeted => {
                 Err(Refusal::Malformed { reason: "a connection begins with hello".to_owned() })
             }
-            Request::Arm(request) => self.hold.arm(&request, now),
+            Request::Arm(request) => self.hold.arm(&request, now, ServerProcess::find_exact),
             Request::Extend { epoch, pid, deadline } => self.hold.extend((epoch, pid), deadline, now),
             Request::Closed { epoch, pid } => self.hold.closed(epoch, pid),
             Request::Disarm { epoch, pid } => self.hold.disarm(epoch, pid, now),

@@ -1,0 +1,324 @@
+//! Puts the rooms of one node together, out of parts that the caller chose: the daemon hands in the real ones, the
+//! simulation its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::info;
+
+use super::ports::{GroupApplied, StoreNotes, states_only};
+use super::reports::ToLeader;
+use super::start::StartError;
+use crate::consensus::{Group, GroupOptions};
+use crate::decide::diagnose::Lasting;
+use crate::decide::seen::Report;
+use crate::guard::clock::Clock;
+use crate::guard::{Applied, Attach, Guard, GuardPorts, KeeperPort, Voter};
+use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table, see};
+use crate::operate::actor::ReceiverStop;
+use crate::operate::attend::{Remote, SourceAt};
+use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer};
+use crate::peers::Peers;
+use crate::serve::Callers;
+use crate::serve::peer::PeerService;
+use crate::sql::{Account, ManagedServer};
+use crate::state::{ClusterState, Live, NodeName, UnixMillis};
+use crate::task::spawn_in;
+
+/// Reasons to end that may wait to be read.
+const FATAL: usize = 4;
+
+/// What a node is made of.
+pub struct Parts {
+    /// The group, with the store and the connections to the others.
+    pub group: GroupOptions,
+    /// Counts suspended time.
+    pub clock: Arc<dyn Clock>,
+    /// The wall clock.
+    pub now: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
+    /// What this node's file sets at any time.
+    pub live: Live,
+    /// Servers by address.
+    pub remote: Remote,
+    /// Replicated settings that this node's file gives another value.
+    pub config_differs: Arc<dyn Fn(&ClusterState) -> Vec<String> + Send + Sync>,
+    /// By what the callers of the peer service are known.
+    pub callers: Callers,
+    /// The server beside it; `None` on a witness.
+    pub beside: Option<BesideParts>,
+}
+
+/// What a data node is made of, too.
+pub struct BesideParts {
+    /// The server beside it.
+    pub server: Arc<dyn ManagedServer>,
+    /// That server's socket.
+    pub attach: Arc<dyn Attach>,
+    /// The keeper.
+    pub keeper: Arc<dyn KeeperPort>,
+    /// The source at an address, with the replication account.
+    pub source_at: SourceAt,
+    /// Accounts that may write while the server is closed.
+    pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
+}
+
+/// What this node sees itself, now.
+pub(super) type OwnView = Arc<dyn Fn() -> Report + Send + Sync>;
+
+/// A node whose parts run.
+pub struct Assembly {
+    pub(super) me: NodeName,
+    pub(super) cluster: String,
+    pub(super) group: Group,
+    pub(super) peers: Arc<Peers>,
+    pub(super) states: watch::Receiver<Arc<ClusterState>>,
+    pub(super) table: Arc<Table>,
+    pub(super) proposer: Proposer,
+    pub(super) live: watch::Sender<Live>,
+    pub(super) lasting: watch::Sender<Lasting>,
+    pub(super) prober: Arc<Prober>,
+    pub(super) own: OwnView,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) ended: mpsc::Sender<String>,
+    pub(super) fatal: mpsc::Receiver<String>,
+    voter: Arc<Voter>,
+    remote: Remote,
+    news: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+    callers: Callers,
+    actor: Option<Arc<Actor>>,
+}
+
+/// The parts that only a data node has.
+struct Beside {
+    server: Arc<dyn ManagedServer>,
+    source_at: SourceAt,
+    own: OwnHandle,
+    stop: Arc<ReceiverStop>,
+}
+
+impl Assembly {
+    /// Starts every part.
+    ///
+    /// # Errors
+    /// [`StartError`] names what is wrong and the mend.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let (me, peers) = (parts.group.node.clone(), Arc::clone(&parts.group.peers));
+        let (cluster, draw_id) = (parts.group.cluster.clone(), Arc::clone(&parts.group.draw_id));
+        let group = Group::open(parts.group).await?;
+        let applied: Arc<dyn Applied> = Arc::new(GroupApplied(group.clone()));
+        let notes = Arc::new(StoreNotes(group.notes()));
+        let voter = Voter::new(Arc::clone(&parts.clock), applied, notes).await.map_err(StartError::Other)?;
+        let news = Arc::new(Notify::new());
+        let prober = Arc::new(Prober::new(Arc::clone(&parts.remote), Arc::clone(&news)));
+        let (ended, fatal) = mpsc::channel(FATAL);
+        let mut assembly = Self {
+            states: states_only(&group),
+            proposer: Proposer::new(group.clone(), me.clone(), draw_id, Arc::clone(&parts.now)),
+            table: Arc::default(),
+            live: watch::Sender::new(parts.live),
+            lasting: watch::Sender::new(Lasting::default()),
+            own: Arc::new(Report::default),
+            tasks: JoinSet::new(),
+            voter: Arc::new(voter),
+            remote: parts.remote,
+            clock: parts.clock,
+            callers: parts.callers,
+            actor: None,
+            me,
+            cluster,
+            group,
+            peers,
+            prober,
+            ended,
+            fatal,
+            news,
+        };
+        let beside = match parts.beside {
+            Some(beside) => Some(assembly.beside(beside).await?),
+            None => None,
+        };
+        assembly.view(beside.as_ref(), parts.config_differs);
+        assembly.observe(u64::try_from((parts.now)()).unwrap_or(1).saturating_mul(1000));
+        assembly.operate(beside);
+        assembly.watch_group();
+        Ok(assembly)
+    }
+
+    /// This node's part in the group.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Proposals in this node's name.
+    pub fn proposer(&self) -> &Proposer {
+        &self.proposer
+    }
+
+    /// What answers the other nodes.
+    pub fn peer_service(&self) -> PeerService {
+        PeerService {
+            cluster: self.cluster.clone(),
+            callers: self.callers,
+            group: self.group.clone(),
+            voter: Arc::clone(&self.voter),
+            table: Arc::clone(&self.table),
+            actor: self.actor.clone(),
+        }
+    }
+
+    /// Waits until a part has ended that the node cannot do without, and answers why. The process must then end.
+    pub async fn ended(&mut self) -> String {
+        self.fatal.recv().await.unwrap_or_default()
+    }
+
+    fn net(&self) -> Net {
+        Net {
+            me: self.me.clone(),
+            group: self.group.clone(),
+            peers: Arc::clone(&self.peers),
+            voter: Arc::clone(&self.voter),
+            actor: self.actor.clone(),
+            remote: Arc::clone(&self.remote),
+        }
+    }
+
+    /// The guard, and what looks after the server for it.
+    async fn beside(&mut self, parts: BesideParts) -> Result<Beside, StartError> {
+        let BesideParts { server, attach, keeper, source_at, accepts } = parts;
+        let nudge = Arc::new(Notify::new());
+        let (guard, handle) = Guard::new(GuardPorts {
+            me: self.me.clone(),
+            clock: Arc::clone(&self.clock),
+            notes: Arc::new(StoreNotes(self.group.notes())),
+            voters: Arc::new(self.net()),
+            applied: Arc::new(GroupApplied(self.group.clone())),
+            attach,
+            server: Arc::clone(&server),
+            keeper,
+            states: self.states.clone(),
+            propose: Arc::new(self.proposer.clone()),
+            nudge: Arc::clone(&nudge),
+            accepts: Arc::clone(&accepts),
+        })
+        .await
+        .map_err(StartError::Other)?;
+        let over = self.ended.clone();
+        spawn_in(&mut self.tasks, async move {
+            let why = guard.run().await;
+            let _stopping = over.send(why.to_owned()).await;
+        });
+        let seen = handle.clone();
+        let (watch, own) = OwnWatch::new(OwnSetup {
+            server: Arc::clone(&server),
+            process: handle.process(),
+            guard: Arc::new(move || seen.seen()),
+            accepts,
+            nudge,
+            news: Arc::clone(&self.news),
+        });
+        spawn_in(&mut self.tasks, watch.run());
+        let stop = Arc::new(ReceiverStop::default());
+        let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
+        self.actor = Some(Arc::new(actor));
+        Ok(Beside { server, source_at, own, stop })
+    }
+
+    fn view(
+        &mut self,
+        beside: Option<&Beside>,
+        config_differs: Arc<dyn Fn(&ClusterState) -> Vec<String> + Send + Sync>,
+    ) {
+        let own = beside.map(|b| b.own.clone());
+        let (prober, states) = (Arc::clone(&self.prober), self.states.clone());
+        self.own = Arc::new(move || see(own.as_ref(), &prober, config_differs(&states.borrow())));
+    }
+
+    /// Probes, and reports to whoever leads.
+    fn observe(&mut self, first_serial: u64) {
+        let (mut states, probing) = (self.states.clone(), Arc::clone(&self.prober));
+        spawn_in(&mut self.tasks, async move {
+            loop {
+                let servers: BTreeMap<NodeName, String> = states
+                    .borrow_and_update()
+                    .data_nodes()
+                    .filter_map(|(n, m)| Some((n.clone(), m.server.clone()?)))
+                    .collect();
+                probing.follow(&servers);
+                if states.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        let nudge = Arc::new(Notify::new());
+        let reporter = Reporter::new(ReporterSetup {
+            see: Arc::clone(&self.own),
+            sink: Arc::new(ToLeader {
+                me: self.me.clone(),
+                group: self.group.clone(),
+                peers: Arc::clone(&self.peers),
+                table: Arc::clone(&self.table),
+            }),
+            news: Arc::clone(&self.news),
+            nudge: Arc::clone(&nudge),
+            first_serial,
+        });
+        spawn_in(&mut self.tasks, reporter.run());
+        let mut leadership = self.group.leadership();
+        spawn_in(&mut self.tasks, async move {
+            while leadership.changed().await.is_ok() {
+                nudge.notify_one();
+            }
+        });
+    }
+
+    /// Leads when it falls to this node, and attends to its own server.
+    fn operate(&mut self, beside: Option<Beside>) {
+        let hands: Arc<dyn Hands> = Arc::new(self.net());
+        let lead = Lead {
+            me: self.me.clone(),
+            group: self.group.clone(),
+            table: Arc::clone(&self.table),
+            hands: Arc::clone(&hands),
+            proposer: self.proposer.clone(),
+            live: self.live.subscribe(),
+            lasting: self.lasting.clone(),
+        };
+        spawn_in(&mut self.tasks, lead.run());
+        let Some(Beside { server, source_at, stop, .. }) = beside else { return };
+        let (granted, still) = watch::channel(Granting::Unknown);
+        let watching =
+            AckerWatch { me: self.me.clone(), group: self.group.clone(), hands, states: self.states.clone() };
+        spawn_in(&mut self.tasks, watching.run(granted));
+        let attend = Attend {
+            me: self.me.clone(),
+            server,
+            remote: Arc::clone(&self.remote),
+            source_at,
+            states: self.states.clone(),
+            granted: still,
+            stop,
+            tuned: None,
+        };
+        spawn_in(&mut self.tasks, attend.run());
+    }
+
+    fn watch_group(&mut self) {
+        let (group, over) = (self.group.clone(), self.ended.clone());
+        spawn_in(&mut self.tasks, async move {
+            let why = group.stopped().await;
+            let _stopping = over.send(format!("consensus has stopped: {why}")).await;
+        });
+        let mut formation = self.group.formation();
+        spawn_in(&mut self.tasks, async move {
+            loop {
+                info!(status = %*formation.borrow_and_update(), "group");
+                if formation.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}

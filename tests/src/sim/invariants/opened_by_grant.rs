@@ -1,0 +1,29 @@
+//! 3 and 6. A server is opened only as the writer of the newest epoch, and that only after the epoch before it was
+//! revoked, with its proof in the log. So a server that returns is closed.
+
+use super::{Invariant, Moment};
+
+#[derive(Default)]
+pub(super) struct OpenedByGrant;
+
+impl Invariant for OpenedByGrant {
+    fn name(&self) -> &'static str {
+        "3 (opened by its grant, after the revocation and its proof)"
+    }
+
+    fn look(&mut self, moment: &Moment<'_>) -> Result<(), String> {
+        let state = &moment.newest.0;
+        for host in moment.opened {
+            let Some(grant) = &state.grant else { continue };
+            if grant.node.as_str() != host {
+                return Err(format!("{host} was opened, epoch {} is {}'s", grant.epoch, grant.node));
+            }
+        }
+        let known = state.operation.iter().chain(state.history.iter().map(|f| &f.operation));
+        let unproven = known.filter(|o| o.to.is_some() && o.from.0 > 0 && o.proof.is_none());
+        match unproven.last() {
+            Some(o) => Err(format!("epoch {} was followed without a proof", o.from)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Clients: some write through the router, and one on each server's host writes straight to that server, open or not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use baton_node::state::Phase;
+use tokio::time::sleep;
+
+use crate::sim::fleet::{Client, Row, User, Written};
+use crate::sim::world::World;
+use crate::sim::world::draw::Draw;
+
+/// Where applications run.
+const HOST: &str = "clients";
+/// How long a client waits for anything.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What became of all writes.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    next: AtomicU64,
+    /// Told to be committed.
+    pub(super) acknowledged: AtomicU64,
+    /// Told to be refused.
+    pub(super) failed: AtomicU64,
+    /// Told nothing.
+    pub(super) unknown: AtomicU64,
+}
+
+impl Ledger {
+    /// All writes that were tried.
+    pub(super) fn tried(&self) -> u64 {
+        [&self.acknowledged, &self.failed, &self.unknown].iter().map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+
+    fn row(&self) -> Row {
+        Row(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn note(&self, written: &Written) {
+        let count = match written {
+            Written::Acknowledged => &self.acknowledged,
+            Written::Failed(_) => &self.failed,
+            Written::Unknown(_) => &self.unknown,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Writes through the router for ever. The router follows what some node has applied.
+pub(super) async fn routed(world: Arc<World>, ledger: Arc<Ledger>, draw: Draw) {
+    let mut connected: Option<(String, Client)> = None;
+    loop {
+        sleep(draw.millis(50..350)).await;
+        let Some(writer) = writer(&world, &draw) else { continue };
+        // The router cuts the connections to an old writer.
+        let client = match connected.take().filter(|(host, _)| *host == writer) {
+            Some((_, client)) => client,
+            None => match world.fleet.client(HOST, &writer, User::Ordinary, PATIENCE).await {
+                Ok(client) => client,
+                Err(_) => continue,
+            },
+        };
+        let written = client.write(ledger.row(), PATIENCE).await;
+        ledger.note(&written);
+        if !matches!(written, Written::Unknown(_)) {
+            connected = Some((writer, client));
+        }
+    }
+}
+
+fn writer(world: &World, draw: &Draw) -> Option<String> {
+    let running: Vec<_> = world.nodes.iter().filter_map(|n| n.running()).collect();
+    let state = Arc::clone(&draw.one(&running)?.group.states().borrow().state);
+    match state.phase {
+        Phase::Observing => Some("db1".into()),
+        Phase::Managed => state.live_grant().filter(|g| g.opened_ms.is_some()).map(|g| g.node.to_string()),
+    }
+}
+
+/// Writes to one server for ever, from its own host.
+pub(super) async fn direct(world: Arc<World>, host: String, ledger: Arc<Ledger>, draw: Draw) {
+    loop {
+        sleep(draw.millis(100..300)).await;
+        let Ok(client) = world.fleet.client(&host, &host, User::Ordinary, PATIENCE).await else { continue };
+        loop {
+            let written = client.write(ledger.row(), PATIENCE).await;
+            ledger.note(&written);
+            if matches!(written, Written::Unknown(_)) {
+                break;
+            }
+            sleep(draw.millis(20..200)).await;
+        }
+    }
+}
