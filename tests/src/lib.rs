@@ -1,4 +1,5 @@
-//! What Baton's tests on real servers stand on: several hosts with real servers on one machine, and clusters on them.
+//! What Baton's tests stand on: several hosts with real servers on one machine and clusters on them, and servers in memory.
 
 pub mod cluster;
 pub mod sandbox;
+pub mod sim;
