@@ -30,7 +30,7 @@ impl Machine {
             s.at_work = true;
         }
         let write = Write { session, row, reply };
-        if p.closing.is_some() {
+        if !p.closings.is_empty() {
             p.queued.push_back(write);
         } else {
             self.begin(at, write);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_node::gtid::{Dialect, GtidSet};
 use rand::Rng;
 
-use super::machine::{Event, Machine, SEND_AGAIN};
+use super::machine::{Event, Machine, SEND_AGAIN, Sent};
 use super::process::Dump;
 use super::transaction::has;
 
@@ -14,6 +14,8 @@ use super::transaction::has;
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// MySQL's thread for acknowledgements looks up once a second: so long does an acker that went count as connected.
 const ACK_THREAD_LOOKS_MS: u64 = 1000;
+/// The end of a transaction that is sent in two pieces follows its beginning within this.
+const HALF_LASTS_MS: u64 = 20;
 
 impl Machine {
     /// A replica has logged in and says what it has.
@@ -38,16 +40,19 @@ impl Machine {
         }
         let cursor = server.store.binlog.iter().position(|t| !t.gtid.is_in(&seen));
         let cursor = cursor.unwrap_or(server.store.binlog.len());
+        let some_later = server.store.binlog[cursor..].iter().any(|t| t.gtid.is_in(&seen));
+        let skips = (some_later || !has(&server.store.executed, &seen)).then_some(seen);
         let (id, now) = (self.unique(), self.now);
         let dump = Dump {
             replica,
             stream,
             acks,
             cursor,
-            skips: seen,
+            skips,
             last_sent: now,
             last_arrival: now,
             again: false,
+            half: false,
         };
         let Some(p) = self.process(at) else { return };
         // The replica's earlier stream, if it still counts here, ends.
@@ -97,30 +102,48 @@ impl Machine {
         }
     }
 
+    /// What was put off goes on.
+    pub(super) fn sends_again(&mut self, at: usize, id: u64) {
+        if let Some(dump) = self.process(at).and_then(|p| p.dumps.get_mut(&id)) {
+            dump.again = false;
+            self.sends(at, id);
+        }
+    }
+
     /// Sends what is new and on disk. A stream keeps its order; a cut holds it up, and it goes on behind it.
     pub(super) fn sends(&mut self, at: usize, id: u64) {
         loop {
             let server = &self.servers[at];
-            let Some(p) = &server.process else { return };
-            let Some(dump) = p.dumps.get(&id) else { return };
-            let Some(next) = server.store.binlog.get(dump.cursor) else { return };
-            if dump.cursor >= server.store.binlog_synced {
-                return;
-            }
-            let transaction = Arc::clone(next);
-            let (replica, stream, end) = (dump.replica, dump.stream, dump.cursor + 1);
-            let skipped = transaction.gtid.is_in(&dump.skips);
+            let Some(dump) = server.process.as_ref().and_then(|p| p.dumps.get(&id)) else { return };
+            let next =
+                server.store.binlog.get(dump.cursor).filter(|_| dump.cursor < server.store.binlog_synced);
+            let (Some(next), false) = (next, dump.again) else { return };
+            let (transaction, replica, end) = (Arc::clone(next), dump.replica, dump.cursor + 1);
+            let sent = Sent { stream: dump.stream, source: at, dump: id };
+            let skipped = dump.skips.as_ref().is_some_and(|skips| transaction.gtid.is_in(skips));
+            let begun = dump.half;
             let halves = server.settings.halves_percent;
             if !skipped {
                 let Some(arrives) = self.send(at, id) else { return };
-                if self.chance(halves) {
-                    self.brings(replica, arrives, Event::Half { stream });
+                if !begun && self.chance(halves) {
+                    self.brings(replica, arrives, Event::Half { sent });
+                    return self.sends_the_rest_later(at, id);
                 }
-                self.brings(replica, arrives, Event::Arrives { stream, transaction, end });
+                self.brings(replica, arrives, Event::Arrives { sent, transaction, end });
             }
             if let Some(dump) = self.process(at).and_then(|p| p.dumps.get_mut(&id)) {
                 dump.cursor = end;
+                dump.half = false;
             }
+        }
+    }
+
+    fn sends_the_rest_later(&mut self, at: usize, id: u64) {
+        let pause = Duration::from_millis(self.random.random_range(1..HALF_LASTS_MS));
+        if let Some(dump) = self.process(at).and_then(|p| p.dumps.get_mut(&id)) {
+            dump.half = true;
+            dump.again = true;
+            self.later(at, pause, Event::Sends(id));
         }
     }
 
@@ -135,7 +158,6 @@ impl Machine {
             }
             return None;
         };
-        dump.again = false;
         dump.last_sent = now;
         dump.last_arrival = dump.last_arrival.max(now + way);
         Some(dump.last_arrival - now)
@@ -144,14 +166,13 @@ impl Machine {
     pub(super) fn beats(&mut self, at: usize, id: u64) {
         let now = self.now;
         let Some(dump) = self.process(at).and_then(|p| p.dumps.get_mut(&id)) else { return };
-        let (replica, stream, due) = (dump.replica, dump.stream, dump.last_sent + HEARTBEAT);
-        dump.again = false;
-        self.sends(at, id);
+        let (replica, due) = (dump.replica, dump.last_sent + HEARTBEAT);
+        let sent = Sent { stream: dump.stream, source: at, dump: id };
         if due > now {
             return self.later(at, due - now, Event::Beats(id));
         }
         if let Some(arrives) = self.send(at, id) {
-            self.brings(replica, arrives, Event::Heartbeat { stream });
+            self.brings(replica, arrives, Event::Heartbeat { sent });
         }
         self.later(at, HEARTBEAT, Event::Beats(id));
     }

@@ -70,7 +70,7 @@ impl Machine {
         let Some(p) = server.process.as_mut().filter(|p| p.phase == Phase::Up && !p.frozen) else { return };
         p.phase = Phase::Stopping;
         p.queued.clear();
-        p.closing = None;
+        p.closings.clear();
         let mut commits = std::mem::take(&mut p.commits);
         p.sessions.clear();
         if dialect == Dialect::Mariadb {

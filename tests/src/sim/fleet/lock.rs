@@ -18,24 +18,18 @@ impl Machine {
         reply: Reply<()>,
     ) {
         let Some(p) = self.process(at).filter(|p| p.phase == Phase::Up) else { return };
-        if p.closing.is_some() {
-            // A second closing statement gets the lock no sooner.
-            let _gone = reply.send(Err(SqlError::LockWaitTimeout));
-            return;
-        }
-        p.closing = Some(Closing { session, to, reply });
+        p.closings.push(Closing { session, to, reply });
         self.later(at, lock_wait, Event::LockWaited(session));
         self.lock_may_be_free(at);
     }
 
     /// Closes once nobody holds the lock any more.
     pub(super) fn lock_may_be_free(&mut self, at: usize) {
-        let Some(p) = self.process(at) else { return };
-        if p.closing.is_none() || is_held(p) {
-            return;
-        }
-        if let Some(closing) = p.closing.take() {
-            p.switch = closing.to;
+        let Some(p) = self.process(at).filter(|p| !p.closings.is_empty() && !is_held(p)) else { return };
+        for closing in std::mem::take(&mut p.closings) {
+            if let Some(p) = self.process(at) {
+                p.switch = closing.to;
+            }
             self.rests(at, closing.session);
             let _gone = closing.reply.send(Ok(()));
         }
@@ -45,16 +39,17 @@ impl Machine {
     /// Error 1205: nothing has changed, and the writes behind it go on.
     pub(super) fn lock_waited(&mut self, at: usize, session: u64) {
         let Some(p) = self.process(at) else { return };
-        if let Some(closing) = p.closing.take_if(|c| c.session == session) {
-            self.rests(at, session);
-            let _gone = closing.reply.send(Err(SqlError::LockWaitTimeout));
-            self.queue_goes_on(at);
-        }
+        let Some(place) = p.closings.iter().position(|c| c.session == session) else { return };
+        let closing = p.closings.remove(place);
+        self.rests(at, session);
+        let _gone = closing.reply.send(Err(SqlError::LockWaitTimeout));
+        self.queue_goes_on(at);
     }
 
+    /// Writes that queued behind a closing statement begin, where none is left.
     pub(super) fn queue_goes_on(&mut self, at: usize) {
-        while let Some(write) =
-            self.process(at).filter(|p| p.closing.is_none()).and_then(|p| p.queued.pop_front())
+        while let Some(p) = self.process(at).filter(|p| p.closings.is_empty())
+            && let Some(write) = p.queued.pop_front()
         {
             self.begin(at, write);
         }

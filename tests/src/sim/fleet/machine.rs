@@ -57,6 +57,14 @@ pub(super) struct Entry {
     pub(super) event: Event,
 }
 
+/// What a packet of a stream says of where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) stream: u64,
+    pub(super) source: usize,
+    pub(super) dump: u64,
+}
+
 /// What happens.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -89,15 +97,15 @@ pub(super) enum Event {
     /// Nothing was heard for long.
     HeardNothing(u64),
     /// A heartbeat has arrived.
-    Heartbeat { stream: u64 },
+    Heartbeat { sent: Sent },
     /// The beginning of a transaction has arrived.
-    Half { stream: u64 },
+    Half { sent: Sent },
     /// A transaction has arrived; `end` is its end in the source's binlog.
-    Arrives { stream: u64, transaction: Shared, end: usize },
-    /// It is on the replica's disk.
-    Stored { stream: u64, end: usize },
-    /// The acknowledgement leaves.
-    AcknowledgementLeaves { stream: u64, end: usize },
+    Arrives { sent: Sent, transaction: Shared, end: usize },
+    /// It is in the relay log.
+    Stored { stream: u64, transaction: Shared, end: usize },
+    /// The newest acknowledgement leaves.
+    AcknowledgementLeaves(u64),
     /// A client on this host has closed its connection.
     LogsOut { session: u64, from: String },
     /// The applier looks at the relay log.
@@ -107,9 +115,18 @@ pub(super) enum Event {
 }
 
 impl Event {
-    /// What writes to disk and waits for it.
-    fn needs_disk(&self) -> bool {
-        matches!(self, Self::BinlogSynced(_) | Self::Stored { .. } | Self::Applied | Self::Exits | Self::Up)
+    /// What writes to disk, and waits for one that stands still or has no room.
+    fn waits_for(&self, disk: Disk) -> bool {
+        match disk {
+            Disk::Fine => false,
+            Disk::Full => matches!(self, Self::Stored { .. }),
+            Disk::Stalled => {
+                matches!(
+                    self,
+                    Self::Stored { .. } | Self::BinlogSynced(_) | Self::Applied | Self::Exits | Self::Up
+                )
+            }
+        }
     }
 }
 
@@ -202,12 +219,12 @@ impl Machine {
 
     fn happen(&mut self, entry: Entry) {
         let server = &mut self.servers[entry.server];
-        let disk_stands_still = server.disk.stands_still();
+        let waits = entry.event.waits_for(server.disk);
         match &mut server.process {
             None => return self.nobody_there(entry),
             Some(p) if entry.life.is_some_and(|life| life != p.life) => return,
             Some(p) if p.frozen => return p.parked.push(entry),
-            Some(p) if disk_stands_still && entry.event.needs_disk() => return p.at_disk.push(entry),
+            Some(p) if waits => return p.at_disk.push(entry),
             Some(p) if p.phase == Phase::Dying => return,
             Some(p) if p.phase != Phase::Up && entry.life.is_none() => return self.nobody_there(entry),
             Some(_) => {}
@@ -232,7 +249,7 @@ impl Machine {
             Event::DumpAsked { replica, stream, has, acks } => {
                 self.dump_asked(at, replica, stream, has, acks)
             }
-            Event::Sends(dump) => self.sends(at, dump),
+            Event::Sends(dump) => self.sends_again(at, dump),
             Event::Beats(dump) => self.beats(at, dump),
             Event::DumpEnds(dump) => self.dump_ends(at, dump),
             Event::Acknowledges { dump, replica, end } => self.acknowledges(at, dump, replica, end),
@@ -242,11 +259,11 @@ impl Machine {
                 self.stream_ends(at, stream, errno, message, fatal);
             }
             Event::HeardNothing(stream) => self.heard_nothing(at, stream),
-            Event::Heartbeat { stream } => self.heartbeat(at, stream),
-            Event::Half { stream } => self.half(at, stream),
-            Event::Arrives { stream, transaction, end } => self.arrives(at, stream, transaction, end),
-            Event::Stored { stream, end } => self.stored(at, stream, end),
-            Event::AcknowledgementLeaves { stream, end } => self.acknowledgement_leaves(at, stream, end),
+            Event::Heartbeat { sent } => self.heartbeat(at, sent),
+            Event::Half { sent } => self.half(at, sent),
+            Event::Arrives { sent, transaction, end } => self.arrives(at, sent, transaction, end),
+            Event::Stored { stream, transaction, end } => self.stored(at, stream, transaction, end),
+            Event::AcknowledgementLeaves(stream) => self.acknowledgement_leaves(at, stream),
             Event::LogsOut { session, from } => self.logs_out(at, session, from),
             Event::Applies => self.applies(at),
             Event::Applied => self.applied(at),
@@ -255,8 +272,15 @@ impl Machine {
 
     /// The kernel of a host without its server answers with a reset.
     fn nobody_there(&mut self, entry: Entry) {
-        let Event::DumpAsked { replica, stream, .. } = entry.event else { return };
-        self.ends_stream(entry.server, replica, stream, 2003, "connection refused", false);
+        match entry.event {
+            Event::DumpAsked { replica, stream, .. } => {
+                self.ends_stream(entry.server, replica, stream, 2003, "connection refused", false);
+            }
+            Event::Heartbeat { sent } | Event::Half { sent } | Event::Arrives { sent, .. } => {
+                self.leaves_dump(entry.server, sent.source, sent.dump);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -20,8 +20,7 @@ impl Remote {
         match &seen.replication {
             Some(channel) if channel.io_started => {
                 self.keeps_relay_log(channel, &seen)?;
-                step(held, permit, "STOP REPLICA IO_THREAD", |m, at| m.stop_threads(at, Thread::Receiver))
-                    .await
+                stop_io_thread(held, permit).await
             }
             _ => Ok(()),
         }
@@ -56,8 +55,7 @@ impl Remote {
         match &seen.replication {
             Some(channel) if channel.io_started => {
                 self.keeps_relay_log(channel, &seen)?;
-                step(held, permit, "STOP REPLICA IO_THREAD", |m, at| m.stop_threads(at, Thread::Receiver))
-                    .await?;
+                stop_io_thread(held, permit).await?;
                 step(held, permit, "START REPLICA IO_THREAD", |m, at| m.start_threads(at, Thread::Receiver))
                     .await?
             }
@@ -96,10 +94,7 @@ impl Remote {
             (_, None) => {}
             (Dialect::Mysql, Some(channel)) => {
                 if channel.io_started {
-                    step(held, permit, "STOP REPLICA IO_THREAD", |m, at| {
-                        m.stop_threads(at, Thread::Receiver)
-                    })
-                    .await?;
+                    stop_io_thread(held, permit).await?;
                 }
                 self.applies(held, permit).await?;
                 let now = look(held).await?;
@@ -155,4 +150,13 @@ impl Remote {
 fn configured(seen: &Pulse) -> Result<&Replication, SqlError> {
     let missing = || SqlError::NoSuchThing { message: "no source is configured on this server".into() };
     seen.replication.as_ref().ok_or_else(missing)
+}
+
+/// The statement waits for a thread that hangs in a write.
+async fn stop_io_thread(held: &mut Held<'_>, permit: &Permit) -> Result<(), SqlError> {
+    permit.check("STOP REPLICA IO_THREAD")?;
+    while !held.ask(|m, at, _| m.stops_receiver(at)).await? {
+        held.pause(LOOK_AGAIN).await?;
+    }
+    Ok(())
 }

@@ -20,6 +20,7 @@ mod links;
 mod lock;
 mod machine;
 mod managed;
+mod managed_close;
 mod managed_replication;
 mod managed_semi_sync;
 mod opener;

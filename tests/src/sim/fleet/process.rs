@@ -38,8 +38,8 @@ pub(super) struct Process {
     pub(super) applier: Applier,
     /// Written to the binlog and not committed yet, in its order.
     pub(super) commits: VecDeque<Commit>,
-    /// A closing statement that waits for the lock.
-    pub(super) closing: Option<Closing>,
+    /// Closing statements that wait for the lock.
+    pub(super) closings: Vec<Closing>,
     /// Writes that queue behind it.
     pub(super) queued: VecDeque<Write>,
     /// The epoch the world says that it was opened under.
@@ -101,12 +101,14 @@ pub(super) struct Dump {
     pub(super) acks: bool,
     /// What is next of the binlog.
     pub(super) cursor: usize,
-    /// What the replica said that it has, as far as it is still ahead of the cursor.
-    pub(super) skips: baton_node::gtid::GtidSet,
+    /// What the replica said that it has, where some of it may still come.
+    pub(super) skips: Option<baton_node::gtid::GtidSet>,
     pub(super) last_sent: Instant,
     pub(super) last_arrival: Instant,
-    /// A send that found the way cut is tried again.
+    /// A send that found the way cut, or half a transaction, is followed by another.
     pub(super) again: bool,
+    /// The beginning of the next transaction has been sent.
+    pub(super) half: bool,
 }
 
 /// The IO thread.
@@ -124,6 +126,8 @@ pub(super) struct Receiver {
     pub(super) error: Option<ThreadError>,
     /// The source's name of the stream.
     pub(super) dump: u64,
+    /// The end, in the source's binlog, of what it has stored and not acknowledged yet.
+    pub(super) owes: Option<usize>,
 }
 
 /// The SQL thread.
@@ -195,7 +199,7 @@ impl Process {
             receiver: Receiver::default(),
             applier: Applier::default(),
             commits: VecDeque::new(),
-            closing: None,
+            closings: Vec::new(),
             queued: VecDeque::new(),
             epoch: 0,
         }

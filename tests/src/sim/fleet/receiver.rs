@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_node::gtid::Dialect;
 use baton_node::sql::ThreadError;
 
-use super::machine::{Event, Machine, SEND_AGAIN};
+use super::machine::{Event, Machine, SEND_AGAIN, Sent};
 use super::transaction::Shared;
 
 /// `SOURCE_CONNECT_RETRY`, as Baton sets it.
@@ -19,6 +19,7 @@ impl Machine {
         p.receiver.stream = stream;
         p.receiver.connected = false;
         p.receiver.heard = None;
+        p.receiver.owes = None;
         self.later(at, after, Event::Connects(stream));
     }
 
@@ -54,7 +55,6 @@ impl Machine {
         }
         let server = &mut self.servers[at];
         if let Some(channel) = &mut server.store.channel {
-            channel.half = false;
             channel.files += 1;
         }
         if let Some(p) = &mut server.process {
@@ -101,9 +101,11 @@ impl Machine {
         self.connect_after(at, RETRY);
     }
 
-    fn hears(&mut self, at: usize, stream: u64) -> bool {
+    /// Whether it belongs to the stream that stands; the end of another is told that nobody is there.
+    fn hears(&mut self, at: usize, sent: Sent) -> bool {
         let now = self.now;
-        if self.current(at, stream).is_none() {
+        if self.current(at, sent.stream).is_none() {
+            self.leaves_dump(at, sent.source, sent.dump);
             return false;
         }
         if let Some(p) = self.process(at) {
@@ -112,30 +114,39 @@ impl Machine {
         true
     }
 
-    pub(super) fn heartbeat(&mut self, at: usize, stream: u64) {
-        if self.hears(at, stream)
+    pub(super) fn heartbeat(&mut self, at: usize, sent: Sent) {
+        if self.hears(at, sent)
             && let Some(p) = self.process(at)
         {
             p.receiver.heartbeats += 1;
         }
     }
 
-    /// Nothing counts as received before its end has come; MySQL's applier waits in the middle of it.
-    pub(super) fn half(&mut self, at: usize, stream: u64) {
-        if self.hears(at, stream)
+    /// It is evidence of receiving; nothing counts as received before its end has come.
+    pub(super) fn half(&mut self, at: usize, sent: Sent) {
+        if self.hears(at, sent)
             && let Some(channel) = &mut self.servers[at].store.channel
         {
-            channel.half = true;
+            channel.events += 1;
         }
     }
 
-    pub(super) fn arrives(&mut self, at: usize, stream: u64, transaction: Shared, end: usize) {
-        if !self.hears(at, stream) {
+    pub(super) fn arrives(&mut self, at: usize, sent: Sent, transaction: Shared, end: usize) {
+        if self.hears(at, sent) {
+            let settings = &self.servers[at].settings;
+            let takes = if settings.sync_relay_log { settings.sync_takes } else { Duration::ZERO };
+            self.later(at, takes, Event::Stored { stream: sent.stream, transaction, end });
+        }
+    }
+
+    /// It is in the relay log, and on disk where that is asked for; only now does it count and is it acknowledged. What
+    /// a stop finds on the way is dropped: it is sent again by the next source.
+    pub(super) fn stored(&mut self, at: usize, stream: u64, transaction: Shared, end: usize) {
+        if self.current(at, stream).is_none() {
             return;
         }
         let server = &mut self.servers[at];
         let Some(channel) = &mut server.store.channel else { return };
-        channel.half = false;
         channel.events += 1;
         // MariaDB names the last of each domain alone.
         match channel.retrieved.dialect() {
@@ -143,30 +154,35 @@ impl Machine {
             Dialect::Mariadb => channel.retrieved = transaction.gtid.alone(),
         }
         channel.relay.push_back(transaction);
-        let takes = if server.settings.sync_relay_log { server.settings.sync_takes } else { Duration::ZERO };
-        self.later(at, takes, Event::Stored { stream, end });
-    }
-
-    /// The relay log is on disk as far as this, and only now is it acknowledged.
-    pub(super) fn stored(&mut self, at: usize, stream: u64, end: usize) {
-        let synced = self.servers[at].settings.sync_relay_log;
-        if let Some(channel) = &mut self.servers[at].store.channel
-            && synced
-        {
-            channel.relay_synced = channel.relay.len().min(channel.relay_synced + 1);
+        if server.settings.sync_relay_log {
+            channel.relay_synced = channel.relay.len();
         }
         self.applies(at);
-        self.acknowledgement_leaves(at, stream, end);
+        let Some(p) = self.process(at).filter(|p| p.receiver.acking) else { return };
+        if p.receiver.owes.replace(end).is_none() {
+            self.acknowledgement_leaves(at, stream);
+        }
     }
 
-    pub(super) fn acknowledgement_leaves(&mut self, at: usize, stream: u64, end: usize) {
+    /// One acknowledgement covers all before it.
+    pub(super) fn acknowledgement_leaves(&mut self, at: usize, stream: u64) {
         let Some(source) = self.current(at, stream) else { return };
-        let Some((true, dump)) = self.process(at).map(|p| (p.receiver.acking, p.receiver.dump)) else {
-            return;
-        };
-        match self.way(at, source) {
-            Some(way) => self.brings(source, way, Event::Acknowledges { dump, replica: at, end }),
-            None => self.later(at, SEND_AGAIN, Event::AcknowledgementLeaves { stream, end }),
+        let way = self.way(at, source);
+        let Some(receiver) = self.process(at).map(|p| &mut p.receiver) else { return };
+        let Some(end) = receiver.owes else { return };
+        match way {
+            Some(way) => {
+                receiver.owes = None;
+                let dump = receiver.dump;
+                self.brings(source, way, Event::Acknowledges { dump, replica: at, end });
+            }
+            None => self.later(at, SEND_AGAIN, Event::AcknowledgementLeaves(stream)),
         }
+    }
+
+    /// The IO thread hangs in a write that does not return: stopping it would hang too.
+    pub(super) fn receiver_hangs(&self, at: usize) -> bool {
+        let hangs = |e: &super::machine::Entry| matches!(e.event, Event::Stored { .. });
+        self.servers[at].process.as_ref().is_some_and(|p| p.at_disk.iter().any(hangs))
     }
 }

@@ -45,7 +45,7 @@ impl Machine {
             }
         }
         p.queued.retain(|w| w.session != id);
-        let closed = p.closing.take_if(|c| c.session == id).is_some();
+        p.closings.retain(|c| c.session != id);
         if waits && !mariadb {
             if let Some(s) = p.sessions.get_mut(&id) {
                 s.killed = true;
@@ -53,9 +53,7 @@ impl Machine {
         } else {
             p.sessions.remove(&id);
         }
-        if closed {
-            self.queue_goes_on(at);
-        }
+        self.queue_goes_on(at);
         self.settle(at);
         self.servers[at].tell();
     }
@@ -64,7 +62,7 @@ impl Machine {
     pub(super) fn logout(&mut self, at: usize, id: u64) {
         let Some(p) = self.process(at) else { return };
         let at_work = p.sessions.get(&id).is_some_and(|s| s.at_work);
-        let closes = p.closing.as_ref().is_some_and(|c| c.session == id);
+        let closes = p.closings.iter().any(|c| c.session == id);
         // A statement that runs notices at its end that nobody waits for it.
         if at_work || closes {
             if let Some(s) = p.sessions.get_mut(&id) {

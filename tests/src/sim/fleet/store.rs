@@ -43,8 +43,6 @@ pub(super) struct Channel {
     pub(super) relay_synced: usize,
     /// What was received: MySQL's retrieved set, MariaDB's `Gtid_IO_Pos`.
     pub(super) retrieved: GtidSet,
-    /// The beginning of a transaction whose end has not come.
-    pub(super) half: bool,
     pub(super) events: u64,
     pub(super) files: u64,
 }
@@ -58,7 +56,6 @@ impl Channel {
             relay: VecDeque::new(),
             relay_synced: 0,
             retrieved: GtidSet::empty(dialect),
-            half: false,
             events: 0,
             files: 1,
         }
@@ -67,7 +64,6 @@ impl Channel {
     pub(super) fn drop_relay_log(&mut self) {
         self.relay.clear();
         self.relay_synced = 0;
-        self.half = false;
         self.retrieved = GtidSet::empty(self.retrieved.dialect());
     }
 }
@@ -158,7 +154,6 @@ impl Store {
         self.cut_binlog(end, settings);
         if let Some(channel) = &mut self.channel {
             channel.relay.truncate(channel.relay_synced);
-            channel.half = false;
             let mut retrieved = GtidSet::empty(settings.dialect);
             for transaction in &channel.relay {
                 transaction.gtid.add_to(&mut retrieved);

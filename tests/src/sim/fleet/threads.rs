@@ -40,6 +40,15 @@ impl Machine {
         }
     }
 
+    /// `STOP REPLICA IO_THREAD`; false while the thread hangs in a write.
+    pub(super) fn stops_receiver(&mut self, at: usize) -> bool {
+        let hangs = self.receiver_hangs(at);
+        if !hangs {
+            self.stop_receiver(at);
+        }
+        !hangs
+    }
+
     /// What has arrived stays; what is still under way is sent again on the next connection.
     fn stop_receiver(&mut self, at: usize) {
         let source = self.servers[at].store.channel.as_ref().and_then(|c| c.source);

@@ -39,12 +39,10 @@ async fn a_waiting_commit_bounds_the_close_and_writes_queue_behind_it() {
         world.until_waiting("db1").await;
         let begun = Instant::now();
         let (own, options) = (world.own("db1"), CloseOptions::default());
-        let (closed, behind) = tokio::join!(own.close(&options), async {
-            sleep(Duration::from_millis(100)).await;
-            let behind = world.writing("db1", 2, BOUND * 5);
-            sleep(Duration::from_millis(100)).await;
+        let behind = world.writing_after("db1", 2, Duration::from_millis(100));
+        let (closed, ()) = tokio::join!(own.close(&options), async {
+            sleep(Duration::from_millis(200)).await;
             assert_eq!(world.fleet.seen("db1").unwrap().commits, 1, "it queues");
-            behind
         });
         assert_eq!(closed, Err(SqlError::LockWaitTimeout));
         assert!(begun.elapsed() >= Duration::from_secs(1) && begun.elapsed() < Duration::from_secs(2));

@@ -102,6 +102,16 @@ impl World {
         })
     }
 
+    /// The same, later.
+    pub(super) fn writing_after(&self, host: &str, row: u64, pause: Duration) -> JoinHandle<Written> {
+        let (fleet, host) = (self.fleet.clone(), host.to_owned());
+        tokio::spawn(async move {
+            sleep(pause).await;
+            let client = fleet.client("app", &host, User::Ordinary, BOUND).await.unwrap();
+            client.write(Row(row), BOUND * 5).await
+        })
+    }
+
     /// Waits for a condition, bounded in virtual time.
     pub(super) async fn until(&self, what: &str, mut done: impl AsyncFnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(20);

@@ -118,3 +118,29 @@ fn a_seed_gives_the_same_run() {
         assert_eq!(first, again());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_dies_in_the_middle_of_sending_leaves_nothing_received() {
+    let world = World::with(Dialect::Mysql, |s| s.halves_percent = 100).await;
+    world.own("db2").follow(&super::source("db1"), &Permit::unconditional()).await.unwrap();
+    world.open("db1").await;
+    let marker = async || world.pulse("db2").await.replication.unwrap().events_marker;
+    let before = marker().await;
+    let _commit = world.writing("db1", 1, BOUND);
+    world.until("the beginning to arrive", async || marker().await > before).await;
+    world.fleet.kill("db1");
+    sleep(Duration::from_secs(1)).await;
+    assert!(world.pulse("db2").await.received.is_empty());
+    world.own("db2").forget_source(&Permit::unconditional()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_lost_its_power_counts_until_its_host_is_back() {
+    let world = World::lossless(Dialect::Mysql).await;
+    world.links.cut("db1", "db2");
+    world.fleet.lose_power("db2");
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.pulse("db1").await.semi_sync.ackers, 2);
+    world.links.mend();
+    world.until("the reset", async || world.pulse("db1").await.semi_sync.ackers == 1).await;
+}

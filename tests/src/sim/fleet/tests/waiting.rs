@@ -54,7 +54,24 @@ async fn nothing_is_acknowledged_from_a_stalled_disk() {
     world.until_waiting("db1").await;
     sleep(Duration::from_secs(1)).await;
     assert!(!commit.is_finished());
+    let (replica, permit) = (world.own("db3"), Permit::unconditional());
+    let stopped = tokio::time::timeout(Duration::from_millis(500), replica.stop_receiver(&permit)).await;
+    assert!(stopped.is_err(), "its thread hangs in the write");
     world.fleet.set_disk("db2", Disk::Fine);
+    assert_eq!(commit.await.unwrap(), Written::Acknowledged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_receives_nothing() {
+    let world = World::lossless(Dialect::Mysql).await;
+    world.fleet.set_disk("db2", Disk::Full);
+    world.fleet.set_disk("db3", Disk::Full);
+    let before = world.pulse("db2").await.received;
+    let commit = world.writing("db1", 1, BOUND);
+    world.until_waiting("db1").await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(!commit.is_finished() && world.pulse("db2").await.received == before);
+    world.fleet.set_disk("db3", Disk::Fine);
     assert_eq!(commit.await.unwrap(), Written::Acknowledged);
 }
 
