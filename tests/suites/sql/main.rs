@@ -13,7 +13,7 @@ use baton_tests::sandbox::Dialect;
 use closing::closes_and_opens;
 use cut::receiver_stops_without_its_source;
 use moving::moves_the_writer;
-use restarting::restarts_with_a_relay_log;
+use restarting::{ends_with_a_waiting_commit, restarts_with_a_relay_log};
 
 #[tokio::test]
 async fn mysql_closes_and_opens() -> Result<()> {
@@ -43,6 +43,16 @@ async fn mysql_restarts_with_a_relay_log() -> Result<()> {
 #[tokio::test]
 async fn mariadb_restarts_with_a_relay_log() -> Result<()> {
     Box::pin(restarts_with_a_relay_log(Dialect::MariaDb)).await
+}
+
+#[tokio::test]
+async fn mysql_ends_with_a_waiting_commit() -> Result<()> {
+    Box::pin(ends_with_a_waiting_commit(Dialect::MySql)).await
+}
+
+#[tokio::test]
+async fn mariadb_ends_with_a_waiting_commit() -> Result<()> {
+    Box::pin(ends_with_a_waiting_commit(Dialect::MariaDb)).await
 }
 
 #[tokio::test]
