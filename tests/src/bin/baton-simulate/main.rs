@@ -67,6 +67,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if !arguments.mutations {
         let begun = Instant::now();
+        if !arguments.show && !same_twice(arguments.from, arguments.mutation)? {
+            return Ok(ExitCode::FAILURE);
+        }
         let sum = run_all(&arguments, arguments.mutation, arguments.keep_going)?;
         for report in &sum.broken {
             tell(report, arguments.mutation);
@@ -91,6 +94,20 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     println!("{} of {} breakages found", Mutation::ALL.len() - missed.len(), Mutation::ALL.len());
     Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether the same seed gives the same run, to the letter: without that no failure could be replayed.
+fn same_twice(seed: u64, mutation: Option<Mutation>) -> anyhow::Result<bool> {
+    let once = || run(Options { seed, mutation, shown: false }).map_err(|e| anyhow!("seed {seed}: {e}"));
+    let (first, second) = (once()?, once()?);
+    if first.digest == second.digest && first.writes == second.writes {
+        return Ok(true);
+    }
+    for (a, b) in first.trace.iter().zip(&second.trace).filter(|(a, b)| a != b).take(1) {
+        println!("  {a}\n  {b}");
+    }
+    println!("seed {seed} gave two runs: {:?} and {:?}", first.digest, second.digest);
+    Ok(false)
 }
 
 /// Runs the seeds; without `keep_going` no new one is begun after the first that did not hold.
