@@ -4,6 +4,7 @@
 //! precisions before the first count, 26 MB that stay in memory for as long as the process lives. Here a bucket is a
 //! power of two and there is no table.
 
+use std::fmt;
 use std::marker::PhantomData;
 
 /// Nothing, and one for each position of the highest bit that is set.
@@ -95,6 +96,13 @@ pub struct PercentileStats {
     pub p99_9: u64,
 }
 
+impl fmt::Display for PercentileStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { samples, p50, p99, .. } = self;
+        write!(f, "{samples} samples, median {p50}, 99 % {p99}")
+    }
+}
+
 /// Histograms that are to be drawn together. Only openraft's feature `runtime-stats` draws them, and it is off.
 #[derive(Clone, Debug, Default)]
 pub struct AsciiChart {
@@ -131,5 +139,6 @@ mod tests {
         let shares = sizes.percentile_stats();
         assert_eq!((shares.samples, shares.p10, shares.p50, shares.p90), (100, 0, 4, 4));
         assert_eq!(shares.p99, 1 << 63);
+        assert_eq!(shares.to_string(), "100 samples, median 4, 99 % 9223372036854775808");
     }
 }
