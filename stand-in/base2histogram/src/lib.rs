@@ -118,7 +118,6 @@ impl AsciiChart {
 
     /// One more, under its name.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "the original's name")]
     pub fn add(mut self, name: &'static str, histogram: Histogram) -> Self {
         self.series.push((name, histogram));
         self
