@@ -128,22 +128,29 @@ async fn a_node_that_hears_nothing_does_not_unseat_the_leader() {
     let leader = leader_of(&refs).await;
     let deaf = refs.iter().find(|node| node.name != leader.name).unwrap();
     let before = leader.group.leadership().borrow().clone();
+    assert_eq!(deaf.group.leadership_heard_of().leader.as_ref(), Some(&leader.name));
     deaf.deafen(true);
     // Time itself is what is tested: three election timeouts without a heartbeat.
     let silence = tokio::time::Instant::now() + Duration::from_millis(2100);
     while tokio::time::Instant::now() < silence {
         propose_surely(leader, 1).await;
     }
+    assert_eq!(deaf.group.leadership_heard_of().leader, None, "it has heard of none for so long");
+    assert_eq!(leader.group.leadership_heard_of().leader.as_ref(), Some(&leader.name));
     deaf.deafen(false);
     all_at(&refs, leader.index()).await;
     propose_surely(leader, 2).await;
     assert_eq!(*leader.group.leadership().borrow(), before);
+    until("heard again", || deaf.group.leadership_heard_of().leader.is_some()).await;
     stop(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_at_rest_goes_on_leading() {
-    let hosts = three();
+    tokio::join!(leads_at_rest(three()), leads_at_rest(vec![Host::new("db1")]));
+}
+
+async fn leads_at_rest(hosts: Vec<Host>) {
     let nodes = start_all(&hosts).await;
     let refs: Vec<&Node> = nodes.iter().collect();
     let mut leadership = leader_of(&refs).await.group.leadership();
