@@ -2,6 +2,7 @@
 
 mod assembly;
 mod claim;
+mod names;
 mod ports;
 mod reports;
 mod routes;

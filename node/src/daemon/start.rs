@@ -16,10 +16,10 @@ use tracing::warn;
 use super::assembly::{Assembly, BesideParts, Parts};
 use super::claim::Claim;
 use super::ports::{Keeper, Socket};
-use super::routes;
 use super::servers::Servers;
 use super::serving::Serving;
 use super::settings::{config_differs, formation, live};
+use super::{names, routes};
 use crate::config::{Config, Loaded, digest};
 use crate::consensus::{Group, GroupOptions, Medium, OpenError, Pace, since_boot};
 use crate::guard::clock::RealClock;
@@ -166,7 +166,8 @@ impl Daemon {
     fn route(&mut self, router: Router) {
         let (sender, routes) = watch::channel(Routes::default());
         let (states, prober) = (self.node.states.clone(), Arc::clone(&self.node.prober));
-        self.node.tasks.spawn(routes::follow(states, prober, sender));
+        let probed = Arc::new(move || prober.now());
+        self.node.tasks.spawn(routes::follow(states, probed, names::by_this_host(), sender));
         let stop = self.stop.clone();
         self.node.tasks.spawn(async move {
             router.serve(routes, stop).await;
