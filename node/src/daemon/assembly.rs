@@ -30,6 +30,9 @@ use crate::task::spawn_in;
 /// Reasons to end that may wait to be read.
 const FATAL: usize = 4;
 
+/// Names the replicated settings that this node's file gives another value.
+pub type ConfigDiffers = Arc<dyn Fn(&ClusterState) -> Vec<String> + Send + Sync>;
+
 /// What a node is made of.
 pub struct Parts {
     /// The group, with the store and the connections to the others.
@@ -43,7 +46,7 @@ pub struct Parts {
     /// Servers by address.
     pub remote: Remote,
     /// Replicated settings that this node's file gives another value.
-    pub config_differs: Arc<dyn Fn(&ClusterState) -> Vec<String> + Send + Sync>,
+    pub config_differs: ConfigDiffers,
     /// By what the callers of the peer service are known.
     pub callers: Callers,
     /// The server beside it; `None` on a witness.
@@ -226,11 +229,7 @@ impl Assembly {
         Ok(Beside { server, source_at, own, stop })
     }
 
-    fn view(
-        &mut self,
-        beside: Option<&Beside>,
-        config_differs: Arc<dyn Fn(&ClusterState) -> Vec<String> + Send + Sync>,
-    ) {
+    fn view(&mut self, beside: Option<&Beside>, config_differs: ConfigDiffers) {
         let own = beside.map(|b| b.own.clone());
         let (prober, states) = (Arc::clone(&self.prober), self.states.clone());
         self.own = Arc::new(move || see(own.as_ref(), &prober, config_differs(&states.borrow())));

@@ -11,5 +11,5 @@ mod serving;
 mod settings;
 mod start;
 
-pub use assembly::{Assembly, BesideParts, Parts};
+pub use assembly::{Assembly, BesideParts, ConfigDiffers, Parts};
 pub use start::{Daemon, Reloader, StartError};

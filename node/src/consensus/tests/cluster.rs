@@ -131,7 +131,7 @@ impl Host {
             nodes: hosts.iter().map(|host| (host.name.clone(), host.address.clone())).collect(),
             config_digest: "same".into(),
             version: "0".into(),
-            store: Medium::File(self.scratch.file()),
+            store: crate::consensus::Medium::File(self.scratch.file()),
             since_boot: Arc::new(crate::consensus::since_boot),
             machine_id: format!("machine of {}", self.name.as_str()),
             peers: Arc::new(Peers::new(Dialer::Plaintext)),

@@ -109,7 +109,11 @@ pub(super) async fn run(world: Arc<World>, draw: Draw, end: Instant, made: Arc<A
         let other = second.filter(|other| other.name != node.name);
         begin(&world, &draw, fault, &node);
         if let Some(other) = &other {
-            let more = draw.one(&[Fault::KillDaemon, Fault::KillServer, Fault::Isolate]).unwrap_or(fault);
+            let more = match draw.of(0..3) {
+                0 => Fault::KillDaemon,
+                1 if other.has_server => Fault::KillServer,
+                _ => Fault::Isolate,
+            };
             sleep(draw.millis(0..2500)).await;
             world.trace.line(|| format!("FAULT {more:?} {} too", other.name));
             made.fetch_add(1, Ordering::Relaxed);
