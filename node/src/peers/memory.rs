@@ -9,10 +9,19 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::transport::Channel;
 
+use crate::state::NodeName;
+
 /// Which of the two connections to a peer: 0 for the first.
 pub type Lane = usize;
 
-type Answer = BoxFuture<'static, Result<http::Response<Body>, Status>>;
+/// Makes one of the connections to a peer.
+pub type Dial = Arc<dyn Fn(&NodeName, Lane) -> Wire + Send + Sync>;
+
+/// Carries a call there and its answer back.
+pub type Carry = Arc<dyn Fn(http::Request<Body>) -> Answer + Send + Sync>;
+
+/// What comes back.
+pub type Answer = BoxFuture<'static, Result<http::Response<Body>, Status>>;
 
 /// What carries calls.
 #[derive(Clone)]
@@ -20,7 +29,7 @@ pub enum Wire {
     /// A connection.
     Tcp(Channel),
     /// The simulation's network. A status that it answers is what the caller sees.
-    Memory(Arc<dyn Fn(http::Request<Body>) -> Answer + Send + Sync>),
+    Memory(Carry),
 }
 
 impl Service<http::Request<Body>> for Wire {

@@ -20,7 +20,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use crate::state::NodeName;
 
 #[cfg(feature = "simulation")]
-pub use memory::{Lane, Wire};
+pub use memory::{Dial, Lane, Wire};
 
 /// What carries calls.
 #[cfg(not(feature = "simulation"))]
@@ -44,7 +44,7 @@ pub enum Dialer {
     Plaintext,
     /// Calls stay in the process.
     #[cfg(feature = "simulation")]
-    Memory(Arc<dyn Fn(&NodeName, Lane) -> Wire + Send + Sync>),
+    Memory(Dial),
 }
 
 /// Why there is no connection to be had at all; an unreachable peer shows only when it is called.
