@@ -115,6 +115,8 @@ async fn choose_and_prepare(
                 late.push(choice.node);
             }
             Err(held) => {
+                // Servers that are out answer too, and are never late: with nobody else fit, the slow ones may try again.
+                late.clear();
                 let why = held.to_string();
                 if told.as_ref() != Some(&why) {
                     journal.line(&term.lead.me, "held", why.clone());
