@@ -18,10 +18,10 @@ pub type Lane = usize;
 pub type Dial = Arc<dyn Fn(&NodeName, Lane) -> Wire + Send + Sync>;
 
 /// Carries a call there and its answer back.
-pub type Carry = Arc<dyn Fn(http::Request<Body>) -> Answer + Send + Sync>;
+type Carry = Arc<dyn Fn(http::Request<Body>) -> Answer + Send + Sync>;
 
 /// What comes back.
-pub type Answer = BoxFuture<'static, Result<http::Response<Body>, Status>>;
+type Answer = BoxFuture<'static, Result<http::Response<Body>, Status>>;
 
 /// What carries calls.
 #[derive(Clone)]

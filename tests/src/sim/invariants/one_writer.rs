@@ -1,5 +1,4 @@
-//! 2. At no instant do two servers accept client writes, unless the older one's epoch was ended by an operator's word or
-//! by starving it.
+//! 2. At no instant do two servers accept client writes, unless the older one's epoch was ended by a word or by starving.
 //!
 //! Looked at twice: at the servers themselves, and at what they acknowledged under which epoch.
 

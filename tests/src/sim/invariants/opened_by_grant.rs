@@ -1,4 +1,4 @@
-//! 3 and 6. A server is opened only as the writer of the newest epoch, and that only after the epoch before it was
+//! Invariants 3 and 6: A server is opened only as the writer of the newest epoch, and that only after the epoch before it was
 //! revoked, with its proof in the log. So a server that returns is closed.
 
 use super::{Invariant, Moment};
@@ -20,8 +20,8 @@ impl Invariant for OpenedByGrant {
             }
         }
         let known = state.operation.iter().chain(state.history.iter().map(|f| &f.operation));
-        let unproven = known.filter(|o| o.to.is_some() && o.from.0 > 0 && o.proof.is_none());
-        match unproven.last() {
+        let mut unproven = known.filter(|o| o.to.is_some() && o.from.0 > 0 && o.proof.is_none());
+        match unproven.next() {
             Some(o) => Err(format!("epoch {} was followed without a proof", o.from)),
             None => Ok(()),
         }
