@@ -193,6 +193,16 @@ pub static KEYS: &[Key] = &[
          keeper, and leaves no commit answered that no acker has.",
     ),
     key(
+        "failover.power_fence",
+        Kind::Command,
+        Unset,
+        Replicated,
+        "Cuts the power of the host of node {node}: program and arguments, run by the leader without a shell, at most \
+         30s. Exit status 0 counts as proof that the old writer is off, so it must mean exactly that; a fence of the \
+         network alone counts only where no client is local. Tried when neither a close nor the end of the lease has \
+         proven it. Its last line of output is kept; unset: never.",
+    ),
+    key(
         "raft.heartbeat",
         Kind::Duration { min_ms: 10, max_ms: 10_000 },
         Value("100ms"),

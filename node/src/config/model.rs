@@ -129,6 +129,9 @@ pub struct FailoverConfig {
     pub on_ackers_lost: OnAckersLost,
     /// What ends a server whose lease ran out.
     pub hard_fence: HardFence,
+    /// Program and arguments that cut a host off its power; `{node}` is filled in when it is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_fence: Option<Vec<String>>,
 }
 
 /// When no candidate is known to have every acknowledged write.
@@ -257,6 +260,8 @@ pub struct SafetySettings {
     pub on_ackers_lost: OnAckersLost,
     /// See [`HardFence`]; `{node}` is not yet filled in.
     pub hard_fence: HardFence,
+    /// See [`FailoverConfig::power_fence`].
+    pub power_fence: Option<Vec<String>>,
 }
 
 impl Config {
@@ -278,6 +283,7 @@ impl Config {
             on_loss: failover.on_loss,
             on_ackers_lost: failover.on_ackers_lost,
             hard_fence: failover.hard_fence.clone(),
+            power_fence: failover.power_fence.clone(),
         }
     }
 

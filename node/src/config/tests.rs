@@ -64,6 +64,7 @@ fn defaults_are_filled_in_and_the_node_too() {
             on_loss: OnLoss::Wait,
             on_ackers_lost: OnAckersLost::Degrade,
             hard_fence: HardFence::Signal(FenceSignal::Sigkill),
+            power_fence: None,
         }
     );
 }

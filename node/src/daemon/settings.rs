@@ -32,6 +32,7 @@ pub(super) fn safety(config: &Config) -> Safety {
             Fence::Signal(_) => HardFence::Sigkill,
             Fence::Command(words) => HardFence::Command(words),
         },
+        power_fence: settings.power_fence.unwrap_or_default(),
         live,
     }
 }
@@ -89,6 +90,7 @@ pub(super) fn config_differs(config: &Config, state: &ClusterState) -> Vec<Strin
         ("failover.on_loss", mine.on_loss != agreed.on_loss),
         ("failover.on_ackers_lost", mine.without_ackers != agreed.without_ackers),
         ("failover.hard_fence", mine.hard_fence != agreed.hard_fence),
+        ("failover.power_fence", mine.power_fence != agreed.power_fence),
     ]
     .into_iter()
     .filter(|(_, differs)| *differs)

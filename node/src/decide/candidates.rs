@@ -78,7 +78,12 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn prefers_another(&self) -> bool {
-        let kinds = [LostKind::WriterNeverOpened, LostKind::WriterSelfClosed];
+        let kinds = [
+            LostKind::WriterNeverOpened,
+            LostKind::WriterSelfClosed,
+            LostKind::WriterHung,
+            LostKind::WriterCannotWrite,
+        ];
         self.operation.forced.is_some() || kinds.iter().any(|k| self.operation.diagnosis == k.to_string())
     }
 

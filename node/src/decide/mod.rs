@@ -12,7 +12,9 @@ mod plan;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod seen;
+pub mod starved;
 #[cfg(test)]
 mod tests;
+pub mod tried;
 mod troubles;
 pub mod upkeep;

@@ -14,7 +14,7 @@ use crate::state::{Epoch, NodeName};
 pub enum Action {
     /// End the epoch on this host: the server closed or gone, and never opened under it again.
     Fence,
-    /// Stop receiving, and never begin again under this epoch; then say what there is.
+    /// Promise on disk never to receive from this epoch again, stop receiving, then say what there is.
     StopReceiver,
     /// Say what there is.
     ReadSets,
@@ -72,6 +72,16 @@ pub trait Hands: Send + Sync {
     fn still_grants(&self, voter: NodeName, epoch: Epoch) -> BoxFuture<'static, Option<bool>>;
     /// Closes a server directly over SQL, the one thing that may go past its own node. The detail, or why not.
     fn close_over_sql(&self, node: NodeName, bound: Duration) -> BoxFuture<'_, Result<String, String>>;
+    /// Runs the configured power fence for a node's host, here. The evidence, or why it is no proof.
+    fn power_fence(
+        &self,
+        _command: Vec<String>,
+        _node: NodeName,
+        _epoch: Epoch,
+        _bound: Duration,
+    ) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(async { Err("no command can be run here".to_owned()) })
+    }
 }
 
 /// On whose authority an action is run. A node refuses an older one than it has seen.

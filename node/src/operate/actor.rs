@@ -8,25 +8,10 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use super::action::{Acted, Action, Order, Sets};
+use super::promise::ReceiverStop;
 use crate::guard::GuardHandle;
 use crate::sql::{ManagedServer, Permit};
-use crate::state::{ClusterState, Epoch};
-
-/// The epoch from which this node's server must receive no more, shared by whoever could start its receiver.
-#[derive(Debug, Default)]
-pub struct ReceiverStop(AtomicU64);
-
-impl ReceiverStop {
-    /// From now on nothing is received from the writer of `epoch`, or of an older one.
-    pub fn stop(&self, epoch: Epoch) {
-        self.0.fetch_max(epoch.0, Ordering::SeqCst);
-    }
-
-    /// Whether receiving from the writer of `epoch` is allowed.
-    pub fn allows(&self, epoch: Epoch) -> bool {
-        epoch.0 > self.0.load(Ordering::SeqCst)
-    }
-}
+use crate::state::ClusterState;
 
 /// Runs actions. Clones of its parts are shared with the rest of the node.
 pub struct Actor {
@@ -83,7 +68,10 @@ impl Actor {
     }
 
     async fn stop_receiver(&self, order: &Order) -> Acted {
-        self.stop.stop(order.epoch);
+        // On disk before the statement: whoever hears that it has stopped may count on it for good.
+        if let Err(why) = self.stop.promise(order.epoch).await {
+            return Acted::Failed(format!("the promise to stop receiving cannot be kept on disk: {why}"));
+        }
         let (term, states, mine) = (Arc::clone(&self.term), self.states.clone(), (order.term, order.epoch));
         let permit =
             Permit::new(move || term.load(Ordering::SeqCst) <= mine.0 && states.borrow().epoch() <= mine.1);

@@ -17,8 +17,6 @@ use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof}
 
 /// After the proof, a server that cannot say what it has within this does not count as having answered.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
-/// How long the writer's own node has for closing it before its ackers' receivers are stopped.
-const CLOSES_WITHIN: Duration = Duration::from_millis(400);
 /// A candidate whose node is silent for so long while it applies is not waited for.
 const CANDIDATE_SILENT: Duration = Duration::from_secs(2);
 /// Pause before everybody is asked again, when nobody can be promoted.
@@ -61,23 +59,10 @@ async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal)
         "intent",
         format!("{}: epoch {} revoked", operation.diagnosis, operation.from),
     );
-    // Not at once: a commit that waits for an acker whose receiver has stopped holds up the very close that is asked for,
-    // until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds.
-    let stopping = async {
-        sleep(CLOSES_WITHIN).await;
-        ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await
-    };
-    let proving = async {
-        let proof = first_proof(term, operation).await;
-        journal.line(me, "proof", proof.to_string());
-        proof
-    };
-    let mut proving = std::pin::pin!(proving);
-    // With the proof there, everybody is asked again, and whoever has not stopped yet stops then.
-    tokio::select! {
-        proof = &mut proving => proof,
-        _stopped = stopping => proving.await,
-    }
+    let proof = first_proof(term, operation).await;
+    journal.line(me, "proof", proof.to_string());
+    // Everybody is asked again from here on, and whoever has not stopped receiving yet stops then.
+    proof
 }
 
 /// Steps 2 to 4: read what everybody received, choose, and wait until the chosen one has applied it.

@@ -88,6 +88,9 @@ pub struct Safety {
     pub without_ackers: WithoutAckers,
     /// See [`HardFence`].
     pub hard_fence: HardFence,
+    /// Program and arguments that cut the host of `{node}` off its power; empty for none.
+    #[serde(default)]
+    pub power_fence: Vec<String>,
     /// See [`Live`].
     pub live: Live,
 }
@@ -119,6 +122,7 @@ impl Default for Safety {
             on_loss: OnLoss::Wait,
             without_ackers: WithoutAckers::Degrade,
             hard_fence: HardFence::Sigkill,
+            power_fence: Vec::new(),
             live: Live::default(),
         }
     }

@@ -5,6 +5,8 @@ mod choose;
 mod choose_properties;
 mod diagnose;
 mod plan;
+mod starved;
+mod tried;
 mod troubles;
 mod upkeep;
 
