@@ -30,7 +30,8 @@ pub use kind::Kind;
 pub use load::{Loaded, Origin};
 pub use model::{
     ClusterConfig, Config, ControlConfig, FailoverConfig, FenceSignal, HardFence, HttpConfig, NodeConfig,
-    OnAckersLost, OnLoss, PathsConfig, RaftConfig, RouterConfig, SafetySettings, ServerConfig, TlsConfig,
+    OnAckersLost, OnClosedByHand, OnLoss, OtherZone, PathsConfig, RaftConfig, RouterConfig, SafetySettings,
+    ServerConfig, TlsConfig,
 };
 pub use problem::{ConfigErrors, Place, Problem};
 pub use reload::{Change, Reload, ReloadRefused};

@@ -132,6 +132,40 @@ pub struct FailoverConfig {
     /// Program and arguments that cut a host off its power; `{node}` is filled in when it is run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_fence: Option<Vec<String>>,
+    /// Whether an automatic failover may move the writer to another zone.
+    pub other_zone: OtherZone,
+    /// How long a writer that somebody closed by hand is left alone.
+    #[serde(with = "duration")]
+    pub closed_by_hand_for: Duration,
+    /// What becomes of it then.
+    pub on_closed_by_hand: OnClosedByHand,
+    /// How many automatic failovers may follow each other quickly; 0 for any number.
+    pub flap_limit: u32,
+    /// After so long a completed failover counts half.
+    #[serde(with = "duration")]
+    pub flap_half_life: Duration,
+}
+
+/// Whether an automatic failover may cross zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherZone {
+    /// It may.
+    Allow,
+    /// Only an operator moves the writer to another zone.
+    Forbid,
+}
+
+/// What becomes of a writer that somebody closed by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnClosedByHand {
+    /// It is opened again.
+    Reopen,
+    /// Another takes over.
+    Move,
+    /// It stays closed.
+    Leave,
 }
 
 /// When no candidate is known to have every acknowledged write.
@@ -261,6 +295,7 @@ pub struct SafetySettings {
     /// See [`HardFence`]; `{node}` is not yet filled in.
     pub hard_fence: HardFence,
     /// See [`FailoverConfig::power_fence`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_fence: Option<Vec<String>>,
 }
 

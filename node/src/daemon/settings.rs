@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::config::{Config, HardFence as Fence, OnAckersLost, OnLoss as Loss};
+use crate::config::{
+    Config, HardFence as Fence, OnAckersLost, OnClosedByHand as ByHand, OnLoss as Loss, OtherZone,
+};
 use crate::consensus::FormationCommand;
 use crate::state::{
-    Change, Cluster, ClusterState, Command, CommandId, HardFence, Live, Member, NodeName, OnLoss, Safety,
-    WithoutAckers,
+    Change, Cluster, ClusterState, Command, CommandId, HardFence, Live, Member, NodeName, OnClosedByHand,
+    OnLoss, Safety, WithoutAckers,
 };
 
 /// The file's values, as they seed the replicated state at formation.
@@ -44,6 +46,15 @@ pub(super) fn live(config: &Config) -> Live {
         automatic: config.failover.automatic,
         unreachable_after_ms: ms(config.failover.unreachable_after),
         catch_up_ms: ms(config.failover.catch_up_for),
+        other_zone: config.failover.other_zone == OtherZone::Allow,
+        closed_by_hand_ms: ms(config.failover.closed_by_hand_for),
+        on_closed_by_hand: match config.failover.on_closed_by_hand {
+            ByHand::Reopen => OnClosedByHand::Reopen,
+            ByHand::Move => OnClosedByHand::Move,
+            ByHand::Leave => OnClosedByHand::Leave,
+        },
+        flap_limit: config.failover.flap_limit,
+        flap_half_life_ms: ms(config.failover.flap_half_life),
     }
 }
 

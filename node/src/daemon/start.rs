@@ -330,12 +330,8 @@ impl Daemon {
         self.tasks.spawn(trying.run());
         let notes = Arc::new(StoreNotes(shared.group.notes()));
         let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
-        let actor = Arc::new(Actor::new(
-            Arc::clone(&server),
-            handle.clone(),
-            shared.states.clone(),
-            Arc::clone(&stop),
-        ));
+        let actor = Actor::new(Arc::clone(&server), handle.clone(), shared.states.clone(), Arc::clone(&stop));
+        let actor = Arc::new(actor.with_sources(shared.servers.source_at()));
         Ok(Beside { server, own, trial, actor, stop })
     }
 

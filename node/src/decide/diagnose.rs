@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::diagnosis::{Diagnosis, LostKind, Trouble, Writer, WriterLost};
 use super::seen::{Heard, NoAnswer, Observations, OwnServer, Pulse};
-use crate::state::{ClusterState, Grant, NodeName, OutReason, Phase};
+use crate::state::{ClusterState, Grant, NodeName, OnClosedByHand, OutReason, Phase};
 
 /// Replicas get a heartbeat every half second; two missed ones mean that nothing arrives.
 pub const RECEIVING_WITHIN: Duration = Duration::from_millis(1000);
 /// A node sends a report several times a second; one older than this says nothing about now.
 pub const FRESH: Duration = Duration::from_millis(1000);
-/// For how long a writer that a person closed is left closed.
-pub const CLOSED_BY_HAND_FOR: Duration = Duration::from_secs(30);
 /// From grant to open; a healthy guard needs a few hundred milliseconds.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// For how long a writer that takes connections may commit nothing before it counts as lost.
@@ -105,7 +103,9 @@ fn told_by_its_node(
     }
     // Whatever closed it, and also in an adopted cluster, whose guard never opened it: it does not stay so for ever.
     if grant.opened_ms.is_some() && fresh_pulse(heard, own).is_some_and(|p| !p.open) {
-        if lasting.closed_by_hand >= CLOSED_BY_HAND_FOR {
+        let live = &state.safety.live;
+        let left_alone = Duration::from_millis(live.closed_by_hand_ms);
+        if live.on_closed_by_hand != OnClosedByHand::Leave && lasting.closed_by_hand >= left_alone {
             return lost(LostKind::WriterClosedByHand, "read_only was set by somebody else".into());
         }
         troubles.push(Trouble::WriterClosedByHand(grant.node.clone()));

@@ -144,7 +144,9 @@ impl fmt::Display for Trouble {
             Self::QuorumLost { answer, of } => {
                 write!(f, "{answer} of {of} voters answer; nothing is promoted until a majority is back")
             }
-            Self::WriterCannotWrite(node, why) => write!(f, "{node} takes connections and cannot write: {why}"),
+            Self::WriterCannotWrite(node, why) => {
+                write!(f, "{node} takes connections and cannot write: {why}")
+            }
             Self::WriterOutOfConnections(node) => write!(f, "{node} has no connection left for clients"),
             Self::DiskNearlyFull(node, disk) => {
                 write!(f, "{node}: {} MiB of {} MiB are free on its disk", disk.free >> 20, disk.size >> 20)
@@ -174,7 +176,7 @@ impl fmt::Display for Trouble {
             Self::ServerOut(node, why) => write!(f, "{node} is out: {why}"),
             Self::GuardTrouble(node, why) => write!(f, "{node}: {why}"),
             Self::SemiSyncBlocked(waiting) => write!(f, "{waiting} commits wait and no acker is connected"),
-            Self::NotLossless(why) => write!(f, "not lossless: {why}"),
+            Self::NotLossless(why) => f.write_str(why),
             Self::WriterClosedByHand(node) => write!(f, "{node}: somebody set read_only; left alone for now"),
             Self::ConfigDiverged(node, keys) => {
                 write!(f, "{node}: its file differs from the replicated settings: {}", keys.join(", "))

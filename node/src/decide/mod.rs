@@ -8,6 +8,7 @@ pub mod choose;
 pub mod diagnose;
 pub mod diagnosis;
 pub mod finding;
+pub mod holding;
 mod plan;
 #[cfg(test)]
 pub(crate) mod sample;

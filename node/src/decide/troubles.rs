@@ -4,8 +4,8 @@ use super::candidates::own_part;
 use super::diagnose::{FRESH, fresh_pulse, lagging, out_in_words, unusable};
 use super::diagnosis::{Trouble, Writer};
 use super::finding::{ANSWERS_WITHIN, answers};
-use super::tried::Disk;
 use super::seen::{Channel, Heard, Observations, OwnServer, Probe, Pulse};
+use super::tried::Disk;
 use crate::state::{ClusterState, Durability, NodeName, Phase};
 
 /// Two wall clocks that differ by so much are told of. A report may take 400 ms to arrive.

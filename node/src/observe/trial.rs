@@ -111,7 +111,8 @@ impl OwnTrial {
             if (self.setup.may_write)() {
                 let due = lock(&self.record).is_write_due(&self.setup.own.now(), begun);
                 if due {
-                    let written = timeout(WRITE_WITHIN * 2, self.setup.server.prove_commit(WRITE_WITHIN)).await;
+                    let written =
+                        timeout(WRITE_WITHIN * 2, self.setup.server.prove_commit(WRITE_WITHIN)).await;
                     let late = SqlError::TimedOut { what: "a write", after: WRITE_WITHIN * 2 };
                     let own = self.setup.own.now();
                     lock(&self.record).wrote(written.unwrap_or(Err(late)), &own, Instant::now());
@@ -197,15 +198,16 @@ impl Record {
 
     fn wrote(&mut self, written: Result<(), SqlError>, own: &OwnServer, now: Instant) {
         let waits = own.pulse_age < SUSPICIOUS && own.pulse.as_ref().is_some_and(|p| p.waiting > 0);
-        self.write = match written {
-            Ok(()) => Write::Committed,
-            Err(SqlError::TimedOut { .. } | SqlError::Gone { .. } | SqlError::Refused { .. }) => {
-                if waits { Write::AckersMissing } else { Write::Blocked }
-            }
-            Err(error @ SqlError::Other { .. }) => Write::Failed(error.to_string()),
-            // Closed meanwhile, or somebody holds a lock, or nobody lets Baton in: no word on the server's health.
-            Err(_) => Write::NotTried,
-        };
+        self.write =
+            match written {
+                Ok(()) => Write::Committed,
+                Err(SqlError::TimedOut { .. } | SqlError::Gone { .. } | SqlError::Refused { .. }) => {
+                    if waits { Write::AckersMissing } else { Write::Blocked }
+                }
+                Err(error @ SqlError::Other { .. }) => Write::Failed(error.to_string()),
+                // Closed meanwhile, or somebody holds a lock, or nobody lets Baton in: no word on the server's health.
+                Err(_) => Write::NotTried,
+            };
         let fails = matches!(self.write, Write::Blocked | Write::Failed(_));
         if !fails {
             self.writing_since = None;

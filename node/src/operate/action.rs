@@ -20,6 +20,14 @@ pub enum Action {
     ReadSets,
     /// Wait until this set is applied.
     WaitApplied(GtidSet),
+    /// Replicate from another closed server until this set is there, then stop. Needs no promise to be broken: that one is
+    /// about the revoked epoch's writer.
+    CatchUp {
+        /// `host:port` of that server.
+        source: String,
+        /// What to fetch.
+        set: GtidSet,
+    },
     /// Make the open writer wait for its ackers; decided on the state of this index.
     MakeWait(u64),
     /// See one commit acknowledged.

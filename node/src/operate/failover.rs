@@ -11,8 +11,9 @@ use super::action::{Acted, Action};
 use super::journal::Journal;
 use super::lead::Term;
 use super::proof::first_proof;
-use crate::decide::choose::{Answer, Choice, choose};
+use crate::decide::choose::{Answer, Choice, Held, choose};
 use crate::decide::diagnose::{FRESH, RECEIVING_WITHIN};
+use crate::gtid::GtidSet;
 use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof};
 
 /// After the proof, a server that cannot say what it has within this does not count as having answered.
@@ -38,7 +39,7 @@ pub(super) async fn run(term: &Term<'_>, operation: &Operation) -> Result<(), St
 
 async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Result<(), String> {
     if operation.to.is_none() {
-        let proof = make_it_true(term, operation, journal).await;
+        let proof = make_it_true(term, operation, journal).await?;
         let choice = choose_and_prepare(term, operation, journal).await?;
         grant(term, operation, &choice, proof, journal).await?;
     }
@@ -51,7 +52,7 @@ async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Res
 }
 
 /// Steps 1 and 2: ask the node, stop the receivers, wait for the first proof.
-async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Proof {
+async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Result<Proof, String> {
     let me = &term.lead.me;
     journal.line_at(
         operation.started_ms,
@@ -59,10 +60,21 @@ async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal)
         "intent",
         format!("{}: epoch {} revoked", operation.diagnosis, operation.from),
     );
-    let proof = first_proof(term, operation).await;
+    let proof = tokio::select! {
+        proof = first_proof(term, operation) => proof,
+        () = taken_over(term, operation) => return Err("the operation is over".into()),
+    };
     journal.line(me, "proof", proof.to_string());
     // Everybody is asked again from here on, and whoever has not stopped receiving yet stops then.
-    proof
+    Ok(proof)
+}
+
+/// Resolves when another operation has taken this one's place: an operator's word may be the proof that it waits for.
+async fn taken_over(term: &Term<'_>, operation: &Operation) {
+    let mut states = term.lead.group.states();
+    let is_another = |o: &Option<Operation>| o.as_ref().is_none_or(|o| o.id != operation.id);
+    // The states end with the group, and this leadership with them.
+    let _ended = states.wait_for(|applied| is_another(&applied.state.operation)).await;
 }
 
 /// Steps 2 to 4: read what everybody received, choose, and wait until the chosen one has applied it.
@@ -73,6 +85,7 @@ async fn choose_and_prepare(
 ) -> Result<Choice, String> {
     let mut told = None;
     let mut late: Vec<NodeName> = Vec::new();
+    let mut stuck: Option<NodeName> = None;
     loop {
         let mut answers = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await;
         // Too slow to be promoted now; what it has counts all the same. When all are, the first may try again.
@@ -80,6 +93,7 @@ async fn choose_and_prepare(
             late.clear();
         }
         answers.iter_mut().filter(|a| late.contains(&a.node)).for_each(|a| a.delayed = true);
+        answers.iter_mut().for_each(|a| a.stuck = stuck.as_ref() == Some(&a.node));
         let state = term.state();
         let current =
             state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
@@ -101,11 +115,43 @@ async fn choose_and_prepare(
                         .await?;
                     told = Some(why);
                 }
+                if let Held::MustCatchUp { node, from, missing } = &held
+                    && !catch_up(term, operation, (node, from), missing, journal).await
+                {
+                    stuck = Some(node.clone());
+                }
                 sleep(ASK_AGAIN).await;
             }
         }
         term.still_leads().await?;
     }
+}
+
+/// Has the best candidate fetch what it lacks from the one that has it and may not be the writer; bounded. Both are
+/// closed, and nothing of it comes from the revoked epoch's writer.
+async fn catch_up(
+    term: &Term<'_>,
+    operation: &Operation,
+    (node, from): (&NodeName, &NodeName),
+    missing: &GtidSet,
+    journal: &Journal,
+) -> bool {
+    let state = term.state();
+    let Some(source) = state.members.get(from).and_then(|m| m.server.clone()) else { return false };
+    let bound = Duration::from_millis(state.safety.live.catch_up_ms);
+    let order = term.order(operation.from, &operation.id);
+    let action = Action::CatchUp { source, set: missing.clone() };
+    let acted = tokio::select! {
+        acted = term.lead.hands.act(node.clone(), order, action, bound) => acted,
+        () = falls_silent(term, node) => None,
+    };
+    let caught_up = acted == Some(Acted::Done);
+    let detail = match acted {
+        Some(Acted::Done) => format!("has fetched {missing} from {from}"),
+        other => format!("has not fetched {missing} from {from}: {other:?}"),
+    };
+    journal.line(node, "catch up", detail);
+    caught_up
 }
 
 /// Step 4, bounded.
@@ -269,6 +315,7 @@ async fn ask(
             executed: sets.executed,
             still: sets.still,
             delayed: sets.delayed,
+            stuck: false,
         }),
         _ => None,
     };

@@ -42,7 +42,10 @@ pub(super) async fn fence(
     let ran = timeout(bound, async { tokio::join!(child.wait(), last_line(out), last_line(err)) }).await;
     let took = begun.elapsed().as_millis();
     let Ok((status, out, err)) = ran else {
-        return Err(format!("power fence {program} was not done within {} s and was killed", bound.as_secs()));
+        return Err(format!(
+            "power fence {program} was not done within {} s and was killed",
+            bound.as_secs()
+        ));
     };
     let said = err.or(out).map(|line| format!(": {line}")).unwrap_or_default();
     match status {

@@ -91,8 +91,10 @@ async fn starved(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Pr
         stopped.insert(node);
         if let Some(by) = starved::starved(&term.state(), operation.from, &stopped) {
             let names: Vec<_> = by.iter().map(NodeName::as_str).collect();
-            let detail =
-                format!("{writer} can be acknowledged nothing more: {} receive no more from it", names.join(", "));
+            let detail = format!(
+                "{writer} can be acknowledged nothing more: {} receive no more from it",
+                names.join(", ")
+            );
             return Proof { kind: ProofKind::Starved, detail };
         }
     }
@@ -133,7 +135,8 @@ async fn expired(term: &Term<'_>, epoch: Epoch, writer: NodeName) -> Proof {
             sleep(AGAIN).await;
         }
         let names: Vec<_> = said.iter().map(NodeName::as_str).collect();
-        let detail = format!("its lease has run out, say {}{}", names.join(" and "), reservation(term, &writer));
+        let detail =
+            format!("its lease has run out, say {}{}", names.join(" and "), reservation(term, &writer));
         return Proof { kind: ProofKind::Expired, detail };
     }
 }

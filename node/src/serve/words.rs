@@ -14,6 +14,11 @@ pub(super) fn name_of(trouble: &Trouble) -> String {
     debug.chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
+/// A trouble with its name, as `status`, `why` and `check` show it.
+pub(super) fn named(trouble: &Trouble) -> String {
+    format!("{}: {trouble}", name_of(trouble))
+}
+
 /// 0 is the worst. The order of `batonctl status`: what may lose writes, what stops them, what takes redundancy, the rest.
 pub(super) fn badness(trouble: &Trouble) -> u8 {
     match trouble {

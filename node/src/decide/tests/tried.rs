@@ -74,12 +74,7 @@ fn a_hang_takes_a_connection_and_a_write_that_both_do_not_come_through() {
             silent_to_all,
             Leads::To(LostKind::WriterUnreachable),
         ),
-        (
-            "an old word",
-            hangs(9000),
-            |seen| seen.unheard("db1", 1500),
-            Leads::Nowhere,
-        ),
+        ("an old word", hangs(9000), |seen| seen.unheard("db1", 1500), Leads::Nowhere),
     ];
     for (case, tried, change, leads) in cases {
         let diagnosis = after(tried, change);
@@ -142,9 +137,14 @@ fn without_a_connection_left_the_writer_serves_on() {
 
 #[test]
 fn a_disk_is_nearly_full_below_a_twentieth_unless_that_is_plenty() {
-    for (free_gib, size_gib, nearly_full) in
-        [(50, 100, false), (5, 100, false), (4, 100, true), (30, 1000, false), (19, 1000, true), (0, 0, false)]
-    {
+    for (free_gib, size_gib, nearly_full) in [
+        (50, 100, false),
+        (5, 100, false),
+        (4, 100, true),
+        (30, 1000, false),
+        (19, 1000, true),
+        (0, 0, false),
+    ] {
         let disk = Disk { free: free_gib * GIB, size: size_gib * GIB, read_only: false };
         let found = after(Tried { disk: Some(disk), ..Tried::default() }, |_| ()).troubles;
         let expected = nearly_full.then_some(Trouble::DiskNearlyFull(name("db1"), disk));
