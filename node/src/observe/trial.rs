@@ -193,6 +193,10 @@ impl Record {
             return false;
         }
         self.writing_since.get_or_insert(now);
+        if self.write == Write::Committed {
+            // What came through before says nothing about this one.
+            self.write = Write::NotTried;
+        }
         true
     }
 

@@ -65,6 +65,19 @@ async fn a_connection_that_does_not_come_about_calls_for_a_write() {
     assert!(record.at(Instant::now()).hung(MS * 1500).is_some());
 }
 
+/// It was busy until then, and the first write is still on its way.
+#[tokio::test(start_paused = true)]
+async fn a_busy_writer_that_stops_hangs() {
+    let mut record = Record::default();
+    looks(&mut record, &mut |step| writer(step + 1), 1000).await;
+    assert_eq!(record.at(Instant::now()).write, Write::Committed);
+    record.connecting_since = Some(Instant::now());
+    advance(MS * 700).await;
+    assert!(record.is_write_due(&OwnServer { pulse_age: MS * 700, ..writer(5) }, Instant::now()));
+    advance(MS * 400).await;
+    assert!(record.at(Instant::now()).hung(MS * 400).is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_write_that_waits_for_its_ackers_is_their_fault() {
     let mut record = Record::default();
