@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 const SOON: Duration = Duration::from_secs(10);
 /// The longest write outage that a test lets pass, on a machine that does other things beside it.
-const OUTAGE: Duration = Duration::from_secs(6);
+const OUTAGE: Duration = Duration::from_secs(10);
 
 /// A test of each dialect for a scenario.
 macro_rules! scenario {
