@@ -39,7 +39,7 @@ async fn server_hangs(dialect: Dialect) -> Result<()> {
     let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
     let before = cluster.pre_flight().await?;
     let old = before.writer.clone();
-    let mut ledger = cluster.ledger(&[], LedgerOptions::default());
+    let ledger = cluster.ledger(&[], LedgerOptions::default());
     let mut direct = straight_to(&cluster, &old)?;
     writes_go_on(&cluster, &ledger).await?;
     writes_go_on(&cluster, &direct).await?;
@@ -63,7 +63,7 @@ async fn server_hangs(dialect: Dialect) -> Result<()> {
     ensure!(hung, "{operation:#?}");
     let outage = ledger.gap_after(stopped);
     eprintln!("{dialect:?}: hung, writes were out {} ms; {}", outage.as_millis(), operation.proof);
-    ensure!(outage < OUTAGE, "writes were out for {outage:?}");
+    ensure!(outage < OUTAGE, "writes were out for {outage:?}: {operation:#?}");
     all_is_well(&mut cluster, &old, ledger, &direct).await
 }
 

@@ -323,8 +323,10 @@ impl Daemon {
             server: Arc::clone(&server),
             own: own.clone(),
             may_write: Arc::new(move || {
-                let ttl = states.borrow().safety.lease_ttl();
-                holds.seen().lease.is_some_and(|(_, left)| left * 2 > ttl)
+                let state = states.borrow();
+                let ttl = state.safety.lease_ttl();
+                let renewed = holds.seen().lease.is_some_and(|(_, left)| left * 2 > ttl);
+                renewed && state.durability.is_lossless()
             }),
         });
         self.tasks.spawn(trying.run());

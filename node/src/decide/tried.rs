@@ -15,7 +15,8 @@ const FULL: u64 = 1 << 20;
 /// A trial under way for less than this says nothing.
 const SLOW: Duration = Duration::from_millis(300);
 
-/// What a node tried on its own server. New connections and writes are tried only while its guard holds a lease.
+/// What a node tried on its own server. New connections and writes are tried only while its guard holds a lease and the
+/// cluster is lossless.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
     /// For how long no new connection has come about; zero after one that did, and while none is tried.

@@ -16,8 +16,8 @@ use crate::decide::tried::{Disk, Tried, Write};
 use crate::gtid::GtidSet;
 use crate::sql::{ManagedServer, SqlError};
 
-/// From one new connection to the next.
-const CONNECT_EVERY: Duration = Duration::from_millis(1000);
+/// From one new connection to the next: a hang has to show before everybody else has waited long enough.
+const CONNECT_EVERY: Duration = Duration::from_millis(500);
 /// One that takes longer has not come about.
 const CONNECT_WITHIN: Duration = Duration::from_millis(1000);
 /// How often it is looked whether a write is called for.
@@ -29,7 +29,7 @@ const WRITE_EVERY: Duration = Duration::from_secs(10);
 /// The same where something is wrong.
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
 /// A new connection that has not come about for so long, or a pulse as old, calls for a write at once.
-const SUSPICIOUS: Duration = Duration::from_millis(500);
+const SUSPICIOUS: Duration = Duration::from_millis(300);
 /// From one look at the disk and at the number of sessions to the next.
 const SLOW_EVERY: Duration = Duration::from_secs(5);
 
@@ -40,8 +40,9 @@ pub struct TrialSetup {
     pub server: Arc<dyn ManagedServer>,
     /// What it says of itself.
     pub own: OwnHandle,
-    /// Whether a write may be tried now: the guard holds a lease that was renewed lately. A writer that is about to be
-    /// closed is not held up by one. Must not block.
+    /// Whether to try now: the guard holds a lease that was renewed lately, and the cluster is lossless. A writer that is
+    /// about to be closed is not held up by a write. Nor does one wait for an acker that is not there yet: an acker that
+    /// had received it before acknowledges later transactions only, and on an idle writer there is none. Must not block.
     pub may_write: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -73,6 +74,8 @@ struct Record {
     /// The newest set seen, and since when it is.
     executed: Option<(GtidSet, Instant)>,
     write_due: Option<Instant>,
+    /// When the latest write ended.
+    wrote_at: Option<Instant>,
     sessions: Option<(u32, u32)>,
     disk: Option<Disk>,
 }
@@ -188,7 +191,8 @@ impl Record {
         let quiet = self.executed.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= SUSPICIOUS);
         let waits = own.pulse_age < SUSPICIOUS && pulse.waiting > 0;
         let due = *self.write_due.get_or_insert(now + WRITE_EVERY);
-        let due = if suspicious { due.min(now) } else { due };
+        let soon = self.wrote_at.map_or(now, |at| at + WRITE_AGAIN);
+        let due = if suspicious { due.min(soon) } else { due };
         if !quiet || waits || now < due {
             return false;
         }
@@ -212,6 +216,7 @@ impl Record {
                 // Closed meanwhile, or somebody holds a lock, or nobody lets Baton in: no word on the server's health.
                 Err(_) => Write::NotTried,
             };
+        self.wrote_at = Some(now);
         let fails = matches!(self.write, Write::Blocked | Write::Failed(_));
         if !fails {
             self.writing_since = None;

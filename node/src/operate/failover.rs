@@ -273,15 +273,15 @@ async fn end(term: &Term<'_>, operation: &Operation) -> Result<(), String> {
     term.lead.proposer.must(end).await
 }
 
-/// Asks every data node, the old writer's too, at the same time. Whoever has been silent lately is asked as well, but
-/// not waited for.
+/// Asks every data node, the old writer's too, at the same time. Whoever has been silent lately, or whose server has, is
+/// asked as well, but not waited for: a server that hangs would take the whole bound.
 async fn ask_all(term: &Term<'_>, operation: &Operation, action: &Action, bound: Duration) -> Vec<Answer> {
     let state = term.state();
     let seen = term.lead.table.snapshot(&state);
     let mut expected: BTreeSet<NodeName> = state
         .data_nodes()
         .map(|(n, _)| n)
-        .filter(|n| seen.of(n).is_some_and(|h| h.age <= FRESH))
+        .filter(|n| seen.pulse(n).is_some_and(|(_, age)| age <= FRESH))
         .cloned()
         .collect();
     let mut asking: FuturesUnordered<_> = state

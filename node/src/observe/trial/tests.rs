@@ -53,7 +53,7 @@ async fn a_connection_that_does_not_come_about_calls_for_a_write() {
     let mut record = Record::default();
     assert!(!record.is_write_due(&writer(1), Instant::now()));
     record.connecting_since = Some(Instant::now());
-    advance(MS * 400).await;
+    advance(MS * 200).await;
     assert!(!record.is_write_due(&writer(1), Instant::now()), "too early");
     advance(MS * 200).await;
     assert!(record.is_write_due(&writer(1), Instant::now()));
@@ -61,7 +61,7 @@ async fn a_connection_that_does_not_come_about_calls_for_a_write() {
     advance(MS * 1500).await;
     let tried = record.at(Instant::now());
     assert_eq!((tried.no_commit_for, tried.write), (MS * 1500, Write::Blocked));
-    assert_eq!(tried.no_connection_for, MS * 2100);
+    assert_eq!(tried.no_connection_for, MS * 1900);
     assert!(record.at(Instant::now()).hung(MS * 1500).is_some());
 }
 
