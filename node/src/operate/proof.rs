@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::action::{Acted, Action};
 use super::lead::Term;
 use crate::decide::diagnose::FRESH;
+use crate::decide::diagnosis::LostKind;
 use crate::decide::starved;
 use crate::guard::{ExpiryAnswer, Fenced};
 use crate::state::{Change, Epoch, NodeName, Operation, Proof, ProofKind};
@@ -79,9 +80,12 @@ async fn asked(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proo
 /// acknowledged any more. Replicas that are no ackers stop as well: what they received counts for the choice.
 ///
 /// Not at once: a commit that waits for an acker whose receiver has stopped holds up the very close that is asked for,
-/// until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds.
+/// until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds; one that
+/// hangs is not.
 async fn starved(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proof {
-    sleep(CLOSES_WITHIN).await;
+    if operation.diagnosis != LostKind::WriterHung.to_string() {
+        sleep(CLOSES_WITHIN).await;
+    }
     let state = term.state();
     let replicas = state.data_nodes().map(|(n, _)| n).filter(|n| **n != writer);
     let mut stopping: FuturesUnordered<_> =
