@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use baton_proto::control::StatusReply;
 use baton_tests::cluster::{Cluster, ClusterOptions, Layout, OpenWatch, ReturnOfOldWriter, is_open};
+use baton_tests::on_both;
 use baton_tests::sandbox::{Account, Dialect, Hosts, Ledger, LedgerOptions, Outcome, until};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
@@ -21,37 +22,22 @@ const OUTAGE: Duration = Duration::from_secs(5);
 /// The same where the writer stays.
 const GAP: Duration = Duration::from_secs(1);
 
-/// A test of each dialect for a scenario.
-macro_rules! scenario {
-    ($name:ident, $mysql:ident, $mariadb:ident) => {
-        #[tokio::test]
-        async fn $mysql() -> Result<()> {
-            $name(Dialect::MySql).await
-        }
-
-        #[tokio::test]
-        async fn $mariadb() -> Result<()> {
-            $name(Dialect::MariaDb).await
-        }
-    };
-}
-
-scenario!(primary_dies, mysql_primary_dies, mariadb_primary_dies);
-scenario!(replica_dies, mysql_replica_dies, mariadb_replica_dies);
-scenario!(
+on_both!(primary_dies, mysql_primary_dies, mariadb_primary_dies);
+on_both!(replica_dies, mysql_replica_dies, mariadb_replica_dies);
+on_both!(
     leader_and_primary_die_together,
     mysql_leader_and_primary_die_together,
     mariadb_leader_and_primary_die_together
 );
-scenario!(
+on_both!(
     leader_dies_with_the_primary,
     mysql_leader_dies_with_the_primary,
     mariadb_leader_dies_with_the_primary
 );
-scenario!(primary_is_cut_off, mysql_primary_is_cut_off, mariadb_primary_is_cut_off);
-scenario!(fencing_closes_for_all, mysql_fencing_closes_for_all, mariadb_fencing_closes_for_all);
-scenario!(fencing_under_load, mysql_fencing_under_load, mariadb_fencing_under_load);
-scenario!(
+on_both!(primary_is_cut_off, mysql_primary_is_cut_off, mariadb_primary_is_cut_off);
+on_both!(fencing_closes_for_all, mysql_fencing_closes_for_all, mariadb_fencing_closes_for_all);
+on_both!(fencing_under_load, mysql_fencing_under_load, mariadb_fencing_under_load);
+on_both!(
     adoption_and_release_refuse_no_write,
     mysql_adoption_and_release_refuse_no_write,
     mariadb_adoption_and_release_refuse_no_write

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use baton_tests::on_both;
 use baton_tests::sandbox::{
     Dialect, Hosts, Ledger, LedgerOptions, Sandbox, SandboxOptions, Server, replication, until,
 };
@@ -19,15 +20,11 @@ use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(10);
 
-#[tokio::test]
-async fn mysql_replicates_and_suffers_faults() -> Result<()> {
-    replicates_and_suffers_faults(Dialect::MySql).await
-}
-
-#[tokio::test]
-async fn mariadb_replicates_and_suffers_faults() -> Result<()> {
-    replicates_and_suffers_faults(Dialect::MariaDb).await
-}
+on_both!(
+    replicates_and_suffers_faults,
+    mysql_replicates_and_suffers_faults,
+    mariadb_replicates_and_suffers_faults
+);
 
 async fn replicates_and_suffers_faults(dialect: Dialect) -> Result<()> {
     let sandbox = Sandbox::new(SandboxOptions::new(dialect)).await?;

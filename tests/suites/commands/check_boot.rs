@@ -7,6 +7,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use baton_node::guard::boot::{Dialect as Family, Environment, ServerArguments, ServerVersion, Setting};
 use baton_node::guard::boot::{effective, read_sources};
+use baton_tests::on_both;
 use baton_tests::sandbox::{Dialect, Sandbox, SandboxOptions, server_program, within};
 use tokio::process::Command;
 
@@ -44,15 +45,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("event_scheduler", &[]),
 ];
 
-#[tokio::test]
-async fn reads_as_mysql_does() -> Result<()> {
-    reads_as_the_server_does(Dialect::MySql).await
-}
-
-#[tokio::test]
-async fn reads_as_mariadb_does() -> Result<()> {
-    reads_as_the_server_does(Dialect::MariaDb).await
-}
+on_both!(reads_as_the_server_does, reads_as_mysql_does, reads_as_mariadb_does);
 
 async fn reads_as_the_server_does(dialect: Dialect) -> Result<()> {
     let sandbox = Sandbox::new(SandboxOptions::new(dialect)).await?;

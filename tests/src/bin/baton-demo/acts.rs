@@ -1,5 +1,7 @@
 //! What is shown, act by act.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -282,18 +284,25 @@ impl Play {
     }
 
     /// For `--keep`.
-    pub(crate) fn how_to_look_around(&mut self) {
-        let Some(cluster) = &self.cluster else { return };
+    ///
+    /// # Errors
+    /// When the script for looking around cannot be written.
+    pub(crate) fn how_to_look_around(&mut self) -> Result<()> {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        let script = cluster.sandbox().root().join("batonctl");
+        fs::write(&script, cluster.ctl().script())?;
+        fs::set_permissions(&script, Permissions::from_mode(0o755))?;
         self.paper.act("Everything stays up until you press Ctrl-C");
         self.paper.say("In another terminal, as the same user:");
         self.paper.gap();
-        self.paper.block(&format!("batonctl() {{ {} \"$@\"; }}", cluster.ctl().command_line()));
-        self.paper.block("batonctl status");
+        self.paper.block(&format!("{} status", script.display()));
         self.paper.gap();
         self.paper.say("Also history, why, check, failover --force --reason test. The nodes' logs:");
+        self.paper.gap();
         let logs: Vec<String> = cluster.nodes().iter().map(|node| node.log().display().to_string()).collect();
         self.paper.block(&logs.join("\n"));
         self.paper.gap();
+        Ok(())
     }
 }
 

@@ -64,7 +64,7 @@ async fn run(cli: &Cli) -> Result<()> {
         println!("{}", play.told());
     }
     if cli.keep {
-        play.how_to_look_around();
+        play.how_to_look_around()?;
         tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     }
     // Ends everything, and returns when it has ended.
