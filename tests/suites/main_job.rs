@@ -155,7 +155,7 @@ async fn moved_after_an_election(
 ) -> Result<()> {
     let old = &before.writer;
     let after = cluster.moved_from(old).await?;
-    ensure!(after.epoch == before.epoch + 1 && after.term > before.term, "{after:#?} after {before:#?}");
+    ensure!(after.epoch > before.epoch && after.term > before.term, "{after:#?} after {before:#?}");
     writes_go_on(cluster, &ledger).await?;
 
     cluster.power_on(old).await?;

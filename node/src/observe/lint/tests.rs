@@ -78,7 +78,7 @@ fn settings_of_both_dialects() {
             true,
             |s| s.inventory.settings.relay_log_recovery = true,
             "relay_log_recovery",
-            "relay_log_recovery=OFF;",
+            "relay_log_recovery=OFF\n",
         ),
         (
             false,
