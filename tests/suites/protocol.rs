@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use baton_tests::cluster::{Cluster, ClusterOptions, ReturnOfOldWriter};
+use baton_tests::on_both;
 use baton_tests::sandbox::{Dialect, Ledger, LedgerOptions, Outcome, until};
 use rustix::process::Signal;
 
@@ -15,23 +16,8 @@ const SOON: Duration = Duration::from_secs(10);
 /// The longest write outage that a test lets pass, on a machine that does other things beside it.
 const OUTAGE: Duration = Duration::from_secs(10);
 
-/// A test of each dialect for a scenario.
-macro_rules! scenario {
-    ($name:ident, $mysql:ident, $mariadb:ident) => {
-        #[tokio::test]
-        async fn $mysql() -> Result<()> {
-            $name(Dialect::MySql).await
-        }
-
-        #[tokio::test]
-        async fn $mariadb() -> Result<()> {
-            $name(Dialect::MariaDb).await
-        }
-    };
-}
-
-scenario!(server_hangs, mysql_server_hangs, mariadb_server_hangs);
-scenario!(writer_is_starved, mysql_writer_is_starved, mariadb_writer_is_starved);
+on_both!(server_hangs, mysql_server_hangs, mariadb_server_hangs);
+on_both!(writer_is_starved, mysql_writer_is_starved, mariadb_writer_is_starved);
 
 /// The writer's server is stopped (SIGSTOP): connections are still taken by the kernel, and nothing is answered. Another
 /// takes over; when the old one goes on it is closed or killed before it acknowledges anything.

@@ -10,6 +10,9 @@ use crate::guard::clock::Boottime;
 use crate::guard::keeper::*;
 use crate::guard::testing::{Directory, Sleeper};
 
+/// How late a loop in an ordinary thread may be on a machine that does other things beside it.
+const LATE: Duration = Duration::from_millis(250);
+
 #[tokio::test]
 async fn kills_at_the_deadline() {
     let keeper = Loop::start();
@@ -26,11 +29,11 @@ async fn kills_at_the_deadline() {
     let deadline = request.deadline.unwrap();
     assert!(seen >= deadline);
     let late = seen.saturating_since(deadline);
-    assert!(late < Duration::from_millis(20), "{late:?}");
+    assert!(late < LATE, "{late:?}");
 
     let record = wait_for_kill(&client).await;
     assert_eq!((record.epoch, record.pid, record.delivered), (7, request.pid, true));
-    assert!(record.killed_at >= record.deadline && record.lateness() < Duration::from_millis(20));
+    assert!(record.killed_at >= record.deadline && record.lateness() < LATE);
     let status = client.status().await.unwrap();
     assert_eq!((status.holding, status.killed), (None, Some(record.clone())));
     assert_eq!(KillRecord::read(keeper.run_dir()).unwrap(), Some(record));
@@ -61,6 +64,7 @@ async fn extensions_keep_it_alive() {
     client.arm(request).await.unwrap();
     let mut deadline = request.deadline.unwrap();
     for _ in 0..6 {
+        // The keeper goes by the kernel's clock. Six of these are twice the deadline, one is a third of it.
         tokio::time::sleep(Duration::from_millis(100)).await;
         deadline = Boottime::now() + Duration::from_millis(300);
         let status = client.extend(1, request.pid, deadline).await.unwrap();
@@ -105,6 +109,7 @@ async fn a_closed_server_lives() {
     assert_eq!(refusal(client.closed(2, request.pid).await), Refusal::NotHeld);
     assert_eq!(client.closed(3, request.pid).await.unwrap().holding, None);
     client.closed(3, request.pid).await.unwrap();
+    // Past its deadline: that nothing happens can only be seen in time.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(runs(&mut server));
     assert_eq!(client.status().await.unwrap().killed, None);
