@@ -46,7 +46,8 @@ enum Leads {
 
 #[test]
 fn a_hang_takes_a_connection_and_a_write_that_both_do_not_come_through() {
-    let cases: [(&str, Tried, fn(&mut Seen), Leads); 8] = [
+    type Case = (&'static str, Tried, fn(&mut Seen), Leads);
+    let cases: [Case; 8] = [
         ("to everybody", hangs(600), silent_to_all, Leads::To(LostKind::WriterHung)),
         ("seen by its node alone", hangs(1600), |_| (), Leads::Nowhere),
         ("for twice as long", hangs(3000), |_| (), Leads::To(LostKind::WriterHung)),
