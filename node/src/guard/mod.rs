@@ -12,6 +12,7 @@ mod behind;
 pub mod boot;
 pub mod clock;
 mod duty;
+mod forgetting;
 mod guard;
 pub mod keeper;
 mod keeping;
@@ -26,6 +27,7 @@ mod testing;
 mod tests;
 mod voter;
 
+pub use asking::repeated;
 pub use guard::{Guard, GuardHandle, GuardPorts};
 pub use lease::Rounds;
 pub use ports::{
