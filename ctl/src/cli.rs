@@ -23,6 +23,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Configuration file [default: ~/.config/baton/batonctl.toml, /etc/baton/batonctl.toml or /etc/baton/baton.toml]
     #[arg(long, global = true, env = "BATON_CONFIG", hide_env_values = true, value_name = "FILE")]

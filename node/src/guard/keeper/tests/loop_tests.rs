@@ -64,6 +64,7 @@ async fn extensions_keep_it_alive() {
     client.arm(request).await.unwrap();
     let mut deadline = request.deadline.unwrap();
     for _ in 0..6 {
+        // The keeper goes by the kernel's clock. Six of these are twice the deadline, one is a third of it.
         tokio::time::sleep(Duration::from_millis(100)).await;
         deadline = Boottime::now() + Duration::from_millis(300);
         let status = client.extend(1, request.pid, deadline).await.unwrap();
@@ -108,6 +109,7 @@ async fn a_closed_server_lives() {
     assert_eq!(refusal(client.closed(2, request.pid).await), Refusal::NotHeld);
     assert_eq!(client.closed(3, request.pid).await.unwrap().holding, None);
     client.closed(3, request.pid).await.unwrap();
+    // Past its deadline: that nothing happens can only be seen in time.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(runs(&mut server));
     assert_eq!(client.status().await.unwrap().killed, None);
