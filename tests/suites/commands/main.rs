@@ -1,6 +1,7 @@
 //! The smaller commands of `batonctl` on real clusters, and the reload of a node's configuration.
 #![allow(clippy::unwrap_used)]
 
+mod config;
 mod grants;
 mod nodes;
 mod pause;
