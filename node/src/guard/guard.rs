@@ -7,10 +7,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
+use super::adopting::Adopting;
 use super::asking::{self, REPLIES, Reply};
 use super::behind::{Behind, DONE, Done};
 use super::clock::{self, Boottime, Clock};
 use super::duty::{Duty, duty};
+use super::events::EventsSeen;
 use super::lease::Rounds;
 use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Voters};
 use super::process::ServerProcess;
@@ -51,6 +53,8 @@ pub struct GuardPorts {
     pub propose: Arc<dyn Propose>,
     /// Told when something here changed that the leader must know.
     pub nudge: Arc<Notify>,
+    /// Whether the writer's event scheduler is to be on.
+    pub events: bool,
     /// Accounts that may write while the server is closed: Baton's, replication's, and those the policy names.
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
 }
@@ -133,6 +137,8 @@ pub struct Guard {
     /// The newest epoch that was released and whose server waits for no acker any more.
     pub(super) given_back: Epoch,
     pub(super) behind: Behind,
+    pub(super) events: EventsSeen,
+    pub(super) adopting: Adopting,
     done: mpsc::Receiver<Done>,
     duty: Duty,
     pub(super) replies: mpsc::Sender<Reply>,
@@ -185,6 +191,8 @@ impl Guard {
             trouble: None,
             given_back: Epoch(0),
             behind: Behind::new(done_sender),
+            events: EventsSeen::default(),
+            adopting: Adopting::default(),
             done,
             duty: Duty::Observe,
             replies,
@@ -292,7 +300,7 @@ impl Guard {
         if now < self.next_round {
             return;
         }
-        self.next_round = now + asking::interval(state.safety.lease_ttl());
+        self.next_round = now + self.pace();
         // The own log may know of a newer membership than any answer, or of a first one: none is known while a snapshot
         // is being installed.
         let newest = self.newest_membership();
@@ -307,6 +315,14 @@ impl Guard {
         };
         let begun = self.ports.clock.now();
         asking::ask_all(&self.ports.voters, rounds.electorate().voters(), &request, begun, &self.replies);
+    }
+
+    /// The time between two rounds, and between the last one and the close: a fifth of the lease. While the lease held was
+    /// granted for a shorter time than is asked for now (the voters have not applied the longer one yet, and refuse), a
+    /// fifth of that.
+    fn pace(&self) -> Duration {
+        let ttl = self.ports.states.borrow().safety.lease_ttl();
+        asking::interval(self.lease.map_or(ttl, |lease| lease.length.min(ttl)))
     }
 
     /// The next round is due now.
@@ -332,8 +348,7 @@ impl Guard {
 
     /// When the guard starts to close: one renewal's time before the lease ends.
     pub(super) fn close_at(&self) -> Option<Boottime> {
-        let ttl = self.ports.states.borrow().safety.lease_ttl();
-        self.lease.map(|lease| lease.until.saturating_sub(asking::interval(ttl)))
+        self.lease.map(|lease| lease.until.saturating_sub(self.pace()))
     }
 
     /// Whether the running process is the one that was opened under the newest epoch.
@@ -388,7 +403,7 @@ impl Guard {
             closed: record.closed,
             keeper: true,
             waits_since: record.waits_since,
-            trouble: self.trouble.clone(),
+            trouble: self.trouble.clone().or_else(|| self.events.trouble.clone()),
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.view != view {

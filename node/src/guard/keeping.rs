@@ -12,7 +12,7 @@ use crate::sql::{CloseOptions, Permit};
 use crate::state::{Change, ClusterState, Epoch, Phase};
 
 /// How soon a keeper that did not answer is asked again.
-const KEEPER_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const KEEPER_AGAIN: Duration = Duration::from_millis(20);
 
 impl Guard {
     /// Nothing is guarded: a keeper that still holds the server lets it go. Only for an epoch that the state knows to be
@@ -80,6 +80,7 @@ impl Guard {
     /// A closed server: the keeper lets it live, and the source side of semi-sync, which would hang its applier, goes off.
     async fn settle_closed(&mut self) {
         self.trouble = None;
+        self.events_off();
         self.release_keeper().await;
         let waits = self.ports.server.pulse().await.is_ok_and(|p| p.semi_sync.source_enabled);
         if waits && let Err(error) = self.ports.server.stop_waiting(&Permit::unconditional()).await {
@@ -139,6 +140,7 @@ impl Guard {
         self.let_go_if_degraded(state, epoch);
         if self.look_is_due() {
             self.look_later();
+            self.events_on(epoch);
             if state.live_grant().is_some_and(|g| g.opened_ms.is_none()) {
                 self.tell(Change::Opened { epoch }, Some(epoch));
             }
@@ -146,7 +148,7 @@ impl Guard {
     }
 
     /// A restarted daemon takes over the lease that the keeper still holds for the very process that was opened.
-    async fn take_over_from_keeper(&mut self, epoch: Epoch) -> TakeOver {
+    pub(super) async fn take_over_from_keeper(&mut self, epoch: Epoch) -> TakeOver {
         let held = match self.ports.keeper.holding().await {
             Ok(held) => held.filter(|h| h.epoch == epoch && h.process == self.memory.record.process),
             // A living keeper keeps its deadline, and a dead one ends this daemon: nothing is closed for one slow answer.
@@ -157,7 +159,9 @@ impl Guard {
         };
         let Some(until) = held.and_then(|h| h.deadline) else { return TakeOver::Nothing };
         info!(%epoch, "took over the lease from the keeper");
-        self.lease = Some(Lease { epoch, until });
+        let left = until.saturating_since(self.ports.clock.now());
+        let length = left.min(self.ports.states.borrow().safety.lease_ttl());
+        self.lease = Some(Lease { epoch, until, length });
         self.begin_rounds(epoch);
         TakeOver::Lease
     }
@@ -196,7 +200,7 @@ impl Guard {
     /// What the answers give: the keeper learns the new deadline first, then it counts here.
     pub(super) async fn renewed(&mut self) {
         let Some((epoch, rounds)) = &self.rounds else { return };
-        let (epoch, Some(until)) = (*epoch, rounds.until()) else { return };
+        let (epoch, Some((until, length))) = (*epoch, rounds.held()) else { return };
         let record = &self.memory.record;
         let held = self.lease.is_some_and(|l| l.until >= until);
         if record.opened != epoch || record.closed >= epoch || record.refused >= epoch || held {
@@ -205,14 +209,14 @@ impl Guard {
         let Attached::To { process, .. } = &self.server else { return };
         match self.ports.keeper.extend(epoch, process.pid(), until).await {
             Ok(()) => {
-                self.lease = Some(Lease { epoch, until });
+                self.lease = Some(Lease { epoch, until, length });
                 self.trouble = None;
             }
             Err(error) => self.trouble = Some(format!("the keeper did not take the lease: {error}")),
         }
     }
 
-    async fn close_for_want_of_lease(&mut self, epoch: Epoch) {
+    pub(super) async fn close_for_want_of_lease(&mut self, epoch: Epoch) {
         warn!(%epoch, "no majority of the voters has granted more lease; closing the server");
         self.rounds = None;
         if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
@@ -274,7 +278,7 @@ impl Guard {
 }
 
 /// What a keeper has for a restarted daemon.
-enum TakeOver {
+pub(super) enum TakeOver {
     /// A lease.
     Lease,
     /// No answer yet.

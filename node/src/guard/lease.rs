@@ -12,7 +12,8 @@ use crate::state::NodeName;
 #[derive(Clone, Debug)]
 pub struct Rounds {
     electorate: Electorate,
-    granted_until: BTreeMap<NodeName, Boottime>,
+    /// The end of each voter's word, and the length it was given for.
+    granted_until: BTreeMap<NodeName, (Boottime, Duration)>,
 }
 
 impl Rounds {
@@ -35,17 +36,23 @@ impl Rounds {
 
     /// A voter granted the round that was begun at `begun`, a reading of the clock before the first sending.
     pub fn granted(&mut self, voter: NodeName, begun: Boottime, length: Duration) {
-        let until = self.granted_until.entry(voter).or_insert(Boottime::BOOT);
-        *until = (*until).max(begun + length);
+        let until = self.granted_until.entry(voter).or_insert((Boottime::BOOT, length));
+        *until = (*until).max((begun + length, length));
     }
 
     /// Until when a majority of every set keeps its word; `None` before a first majority.
     pub fn until(&self) -> Option<Boottime> {
+        self.held().map(|(until, _)| until)
+    }
+
+    /// [`Self::until`], and the length for which that was granted.
+    pub fn held(&self) -> Option<(Boottime, Duration)> {
         self.electorate.sets.iter().map(|set| self.majority(set)).min()?
     }
 
-    fn majority(&self, set: &[NodeName]) -> Option<Boottime> {
-        let mut ends: Vec<Boottime> = set.iter().filter_map(|v| self.granted_until.get(v).copied()).collect();
+    fn majority(&self, set: &[NodeName]) -> Option<(Boottime, Duration)> {
+        let mut ends: Vec<(Boottime, Duration)> =
+            set.iter().filter_map(|v| self.granted_until.get(v).copied()).collect();
         ends.sort_unstable();
         // With the ends rising, the last `majority` of them all reach at least this one.
         let majority = set.len() / 2 + 1;

@@ -144,7 +144,7 @@ impl Voter {
 
     /// The end of what it remembers; of what it may have granted before it was started; and of what the voters of an
     /// earlier membership may have granted before it applied the present one. Of those it knows nothing: a voter that has
-    /// just joined has never granted anything itself, and counts the length that they grant.
+    /// just joined has never granted anything itself, and counts the longest length that they may have granted.
     fn left(&self, judged: Judged<'_>, epoch: Epoch) -> ExpiryAnswer {
         let (now, safety) = (self.clock.now(), &judged.state.safety);
         let memory = self.memory();
@@ -153,7 +153,7 @@ impl Voter {
         if memory.granted_before {
             end = end.max(memory.started + safety.stretched(own));
         }
-        end = end.max(judged.membership_since + safety.stretched(own.max(safety.lease_ttl())));
+        end = end.max(judged.membership_since + safety.stretched(own.max(judged.state.longest_lease())));
         let left = end.saturating_since(now);
         if left.is_zero() { ExpiryAnswer::Expired } else { ExpiryAnswer::Left(left) }
     }

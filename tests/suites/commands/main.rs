@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod check_boot;
+mod config;
 mod grants;
 mod nodes;
 mod pause;

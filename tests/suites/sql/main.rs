@@ -12,13 +12,15 @@ use baton_tests::on_both;
 use closing::closes_and_opens;
 use cut::receiver_stops_without_its_source;
 use moving::moves_the_writer;
-use restarting::restarts_with_a_relay_log;
+use restarting::{ends_with_a_waiting_commit, restarts_with_a_relay_log};
 
 on_both!(closes_and_opens, mysql_closes_and_opens, mariadb_closes_and_opens);
 
 on_both!(moves_the_writer, mysql_moves_the_writer, mariadb_moves_the_writer);
 
 on_both!(restarts_with_a_relay_log, mysql_restarts_with_a_relay_log, mariadb_restarts_with_a_relay_log);
+
+on_both!(ends_with_a_waiting_commit, mysql_ends_with_a_waiting_commit, mariadb_ends_with_a_waiting_commit);
 
 on_both!(
     receiver_stops_without_its_source,

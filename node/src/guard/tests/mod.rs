@@ -2,6 +2,8 @@
 //! Its time is the runtime's, which is paused: a `sleep` is how a test lets the world go on, and takes no time.
 #![allow(clippy::unwrap_used)]
 
+mod adopting;
+mod events;
 mod guarding;
 mod leases;
 mod voting;

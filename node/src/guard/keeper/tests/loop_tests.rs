@@ -196,9 +196,11 @@ async fn runs_the_hard_fence_after_the_kill() {
         "echo $BATON_EPOCH $BATON_SERVER_PID > {0}/new && mv {0}/new {0}/done",
         proof.path().display()
     );
-    let keeper = Loop::with_fence(Some(vec!["sh".into(), "-c".into(), script]));
+    // What it was started with is replaced by what the group agreed on.
+    let keeper = Loop::with_fence(Some(vec!["false".into()]));
     let server = Sleeper::start();
     let client = keeper.client().await;
+    client.set_hard_fence(Some(vec!["sh".into(), "-c".into(), script])).await.unwrap();
     let request = request_for(&server, 6, Duration::from_millis(50));
     client.arm(request).await.unwrap();
     wait_for_kill(&client).await;
