@@ -44,6 +44,7 @@ fn every_key_of_the_table_reaches_the_types() {
                 }
                 (Preset::Value(value), _) => format!("\"{value}\""),
                 (_, Kind::Listen) => "\"127.0.0.1:7411\"".to_owned(),
+                (_, Kind::Command) => "[\"/bin/true\"]".to_owned(),
                 _ => "\"shop\"".to_owned(),
             };
             text.push_str(&format!("{} = {value}\n", key.name()));
