@@ -44,6 +44,8 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Program and arguments.
+    Command,
     /// `"sigkill"`, or program and arguments.
     HardFence,
 }
@@ -69,6 +71,7 @@ impl Kind {
             Self::Choice(words) => {
                 words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
             }
+            Self::Command => "[\"/program\", \"argument\"]".to_owned(),
             Self::HardFence => "\"sigkill\" or [\"/program\", \"argument\"]".to_owned(),
         }
     }
@@ -90,8 +93,10 @@ impl Kind {
             (Self::Duration { .. }, Value::Integer(number)) => {
                 Err(format!("{number} has no unit; write \"{number}ms\" or \"{number}s\""))
             }
-            (Self::HardFence, Value::Array(words)) => check_command(words),
-            (Self::Boolean | Self::Integer { .. } | Self::Ratio { .. }, _) => Err(self.wrong_type(value)),
+            (Self::Command | Self::HardFence, Value::Array(words)) => check_command(words),
+            (Self::Command | Self::Boolean | Self::Integer { .. } | Self::Ratio { .. }, _) => {
+                Err(self.wrong_type(value))
+            }
             (_, Value::String(text)) => self.check_text(text),
             _ => Err(self.wrong_type(value)),
         }
@@ -136,6 +141,7 @@ impl Kind {
             Self::Boolean => Value::Boolean(text.parse().map_err(|_| not_one())?),
             Self::Integer { .. } => Value::Integer(text.parse().map_err(|_| not_one())?),
             Self::Ratio { .. } => Value::Float(text.parse().map_err(|_| not_one())?),
+            Self::Command => words(text),
             Self::HardFence if text.starts_with('/') => words(text),
             _ => Value::String(text.to_owned()),
         };

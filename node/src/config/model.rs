@@ -122,6 +122,43 @@ pub struct FailoverConfig {
     pub on_ackers_lost: OnAckersLost,
     /// What ends a server whose lease ran out.
     pub hard_fence: HardFence,
+    /// Program and arguments that cut a host off its power; `{node}` is filled in when it is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_fence: Option<Vec<String>>,
+    /// Whether an automatic failover may move the writer to another zone.
+    pub other_zone: OtherZone,
+    /// How long a writer that somebody closed by hand is left alone.
+    #[serde(with = "duration")]
+    pub closed_by_hand_for: Duration,
+    /// What becomes of it then.
+    pub on_closed_by_hand: OnClosedByHand,
+    /// How many automatic failovers may follow each other quickly; 0 for any number.
+    pub flap_limit: u32,
+    /// After so long a completed failover counts half.
+    #[serde(with = "duration")]
+    pub flap_half_life: Duration,
+}
+
+/// Whether an automatic failover may cross zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherZone {
+    /// It may.
+    Allow,
+    /// Only an operator moves the writer to another zone.
+    Forbid,
+}
+
+/// What becomes of a writer that somebody closed by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnClosedByHand {
+    /// It is opened again.
+    Reopen,
+    /// Another takes over.
+    Move,
+    /// It stays closed.
+    Leave,
 }
 
 /// When no candidate is known to have every acknowledged write.
@@ -250,6 +287,9 @@ pub struct SafetySettings {
     pub on_ackers_lost: OnAckersLost,
     /// See [`HardFence`]; `{node}` is not yet filled in.
     pub hard_fence: HardFence,
+    /// See [`FailoverConfig::power_fence`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_fence: Option<Vec<String>>,
 }
 
 impl Config {
@@ -271,6 +311,7 @@ impl Config {
             on_loss: failover.on_loss,
             on_ackers_lost: failover.on_ackers_lost,
             hard_fence: failover.hard_fence.clone(),
+            power_fence: failover.power_fence.clone(),
         }
     }
 

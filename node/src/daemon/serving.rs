@@ -17,7 +17,7 @@ use tracing::warn;
 use super::start::{Beside, Shared};
 use crate::decide::seen::Report;
 use crate::identity::Identity;
-use crate::observe::{Prober, see};
+use crate::observe::{Prober, TrialHandle, see};
 use crate::operate::Actor;
 use crate::peers::MESSAGE_LIMIT;
 use crate::route::Counters;
@@ -47,7 +47,13 @@ pub(super) struct Serving<'a> {
 pub(super) fn own_view(shared: &Shared, prober: &Arc<Prober>, beside: Option<&Beside>) -> OwnView {
     let own = beside.map(|b| b.own.clone());
     let (prober, states, file) = (Arc::clone(prober), shared.states.clone(), shared.file.subscribe());
-    Arc::new(move || see(own.as_ref(), &prober, config_differs(&file.borrow(), &states.borrow())))
+    let trial = beside.map(|b| b.trial.clone());
+    Arc::new(move || {
+        let mut report = see(own.as_ref(), &prober, config_differs(&file.borrow(), &states.borrow()));
+        report.tried = trial.as_ref().map(TrialHandle::now);
+        report.wall_ms = Timestamp::now().as_millisecond();
+        report
+    })
 }
 
 impl Serving<'_> {

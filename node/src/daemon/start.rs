@@ -29,10 +29,11 @@ use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
 use crate::guard::{Applied, Guard, GuardPorts, Voter};
 use crate::identity::{Identity, IdentityError};
-use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table};
-use crate::operate::actor::ReceiverStop;
+use crate::observe::{
+    OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Reporter, ReporterSetup, Table, TrialHandle, TrialSetup,
+};
 use crate::operate::attend::Remote;
-use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer};
+use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, ReceiverStop};
 use crate::peers::{Dialer, Peers};
 use crate::route::{Router, RouterError, RouterOptions, Routes};
 use crate::serve::settings::live;
@@ -145,6 +146,7 @@ pub(super) struct Shared {
 pub(super) struct Beside {
     pub(super) server: Arc<dyn ManagedServer>,
     pub(super) own: OwnHandle,
+    pub(super) trial: TrialHandle,
     pub(super) actor: Arc<Actor>,
     pub(super) stop: Arc<ReceiverStop>,
     /// Told why the server does not follow the writer.
@@ -339,14 +341,23 @@ impl Daemon {
             news: Arc::clone(&shared.news),
         });
         self.tasks.spawn(watch.run());
-        let stop = Arc::new(ReceiverStop::default());
-        let actor = Arc::new(Actor::new(
-            Arc::clone(&server),
-            handle.clone(),
-            shared.states.clone(),
-            Arc::clone(&stop),
-        ));
-        Ok(Beside { server, own, actor, stop, follows })
+        let (holds, states) = (handle.clone(), shared.states.clone());
+        let (trying, trial) = OwnTrial::new(TrialSetup {
+            server: Arc::clone(&server),
+            own: own.clone(),
+            may_write: Arc::new(move || {
+                let state = states.borrow();
+                let ttl = state.safety.lease_ttl();
+                let renewed = holds.seen().lease.is_some_and(|(_, left)| left * 2 > ttl);
+                renewed && state.durability.is_lossless()
+            }),
+        });
+        self.tasks.spawn(trying.run());
+        let notes = Arc::new(StoreNotes(shared.group.notes()));
+        let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
+        let actor = Actor::new(Arc::clone(&server), handle.clone(), shared.states.clone(), Arc::clone(&stop));
+        let actor = Arc::new(actor.with_sources(shared.servers.source_at()));
+        Ok(Beside { server, own, trial, actor, stop, follows })
     }
 
     /// Probes, and reports to whoever leads.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::acker_watch::Granting;
-use super::actor::ReceiverStop;
+use super::promise::ReceiverStop;
 use crate::gtid::GtidSet;
 use crate::sql::{ManagedServer, Permit, Pulse, Replication, Source};
 use crate::state::{ClusterState, Epoch, Grant, NodeName, Phase};

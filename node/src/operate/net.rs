@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::action::{Acted, Action, Hands, Order};
 use super::actor::Actor;
 use super::attend::Remote;
+use super::power;
 use crate::consensus::Group;
 use crate::guard::{Electorate, ExpiryAnswer, LeaseAnswer, LeaseRequest, Voter, Voters};
 use crate::peers::{Link, Peers};
@@ -179,5 +180,15 @@ impl Hands for Net {
             if gaps.is_empty() { Ok("read back, its sessions gone".into()) } else { Err(gaps.join("; ")) }
         }
         .boxed()
+    }
+
+    fn power_fence(
+        &self,
+        command: Vec<String>,
+        node: NodeName,
+        epoch: Epoch,
+        bound: Duration,
+    ) -> BoxFuture<'_, Result<String, String>> {
+        async move { power::fence(&command, &node, epoch, bound).await }.boxed()
     }
 }

@@ -10,11 +10,13 @@ use tonic::Status;
 
 use super::Control;
 use super::refusal::{by_state, refused};
-use crate::config::{Config, HardFence as Fence, NodeConfig, OnAckersLost, OnLoss as Loss};
+use crate::config::{
+    Config, HardFence as Fence, NodeConfig, OnAckersLost, OnClosedByHand as ByHand, OnLoss as Loss, OtherZone,
+};
 use crate::decide::seen::Observations;
 use crate::state::{
-    Change, ClusterState, Command, CommandId, HardFence, Live, Member, NodeName, OnLoss, Placement, Safety,
-    WithoutAckers,
+    Change, ClusterState, Command, CommandId, HardFence, Live, Member, NodeName, OnClosedByHand, OnLoss,
+    Placement, Safety, WithoutAckers,
 };
 
 /// The file's values, as they seed the replicated state at formation.
@@ -37,6 +39,7 @@ pub fn safety(config: &Config) -> Safety {
             Fence::Signal(_) => HardFence::Sigkill,
             Fence::Command(words) => HardFence::Command(words),
         },
+        power_fence: settings.power_fence.unwrap_or_default(),
         live: live(config),
     }
 }
@@ -48,6 +51,15 @@ pub fn live(config: &Config) -> Live {
         automatic: config.failover.automatic,
         unreachable_after_ms: ms(config.failover.unreachable_after),
         catch_up_ms: ms(config.failover.catch_up_for),
+        other_zone: config.failover.other_zone == OtherZone::Allow,
+        closed_by_hand_ms: ms(config.failover.closed_by_hand_for),
+        on_closed_by_hand: match config.failover.on_closed_by_hand {
+            ByHand::Reopen => OnClosedByHand::Reopen,
+            ByHand::Move => OnClosedByHand::Move,
+            ByHand::Leave => OnClosedByHand::Leave,
+        },
+        flap_limit: config.failover.flap_limit,
+        flap_half_life_ms: ms(config.failover.flap_half_life),
     }
 }
 
@@ -67,7 +79,7 @@ pub fn config_differs(config: &Config, state: &ClusterState) -> Vec<String> {
 }
 
 /// Each setting by its key, as the file would write it.
-fn written(safety: &Safety) -> [(&'static str, String); 7] {
+fn written(safety: &Safety) -> [(&'static str, String); 8] {
     let quoted = |text: &str| format!("\"{text}\"");
     let ms = |ms: u64| quoted(&crate::config::show_duration(std::time::Duration::from_millis(ms)));
     let on_loss = match safety.on_loss {
@@ -83,6 +95,10 @@ fn written(safety: &Safety) -> [(&'static str, String); 7] {
         // Strings in TOML as in JSON.
         HardFence::Command(words) => serde_json::json!(words).to_string(),
     };
+    let power = match safety.power_fence.as_slice() {
+        [] => "not set".to_owned(),
+        words => serde_json::json!(words).to_string(),
+    };
     [
         ("failover.lease_ttl", ms(safety.lease_ttl_ms)),
         // To the millionth, as the group keeps it.
@@ -92,6 +108,7 @@ fn written(safety: &Safety) -> [(&'static str, String); 7] {
         ("failover.on_loss", quoted(on_loss)),
         ("failover.on_ackers_lost", quoted(without)),
         ("failover.hard_fence", fence),
+        ("failover.power_fence", power),
     ]
 }
 
@@ -240,7 +257,8 @@ mod tests {
     fn every_setting_that_is_replicated_is_compared() {
         let state = seeded("");
         let other = "lease_ttl = \"3s\"\ndrift = 0.002\nwait_count = 2\ndegrade_after = \"4s\"\n\
-                     on_loss = \"promote\"\non_ackers_lost = \"block\"\nhard_fence = [\"/sbin/fence\", \"{node}\"]\n";
+                     on_loss = \"promote\"\non_ackers_lost = \"block\"\nhard_fence = [\"/sbin/fence\", \"{node}\"]\n\
+                     power_fence = [\"/sbin/power\", \"{node}\"]\n";
         let replicated: Vec<&str> = crate::config::KEYS
             .iter()
             .filter(|key| key.scope == crate::config::Scope::Replicated)

@@ -173,6 +173,15 @@ pub trait ManagedServer: Send + Sync {
     /// One cheap round trip on a connection that is kept open.
     fn ping(&self) -> SqlFuture<'_, ()>;
 
+    /// Connects anew, as a client would, and ends that connection. A server that cannot be connected to is asked on the
+    /// connection there is.
+    ///
+    /// # Errors
+    /// [`SqlError::TooManyConnections`] among those of a connection.
+    fn connect_anew(&self) -> SqlFuture<'_, ()> {
+        self.ping()
+    }
+
     /// The state that changes all the time, in one round trip.
     fn pulse(&self) -> SqlFuture<'_, Pulse>;
 

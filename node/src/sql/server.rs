@@ -48,6 +48,10 @@ impl ManagedServer for SqlServer {
         Box::pin(async move { self.watch.take("ping", self.limits.query).await?.run("DO 0").await })
     }
 
+    fn connect_anew(&self) -> SqlFuture<'_, ()> {
+        Box::pin(self.watch.connect_anew(self.limits.connect))
+    }
+
     fn pulse(&self) -> SqlFuture<'_, Pulse> {
         Box::pin(async move { pulse::take(&mut *self.watch.take("pulse", self.limits.query).await?).await })
     }

@@ -237,7 +237,14 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
     }
     // Either an operation that has granted this epoch and lost its candidate, or one of this epoch that an operator's
     // word takes over.
+    let mut last_seen = begin.last_seen.clone();
     if let Some(unfinished) = state.operation.take() {
+        // Of the same epoch: what was seen when the first one began counts on.
+        let before = unfinished.last_seen.clone().filter(|_| unfinished.from == begin.epoch);
+        last_seen = match (before, last_seen) {
+            (Some(before), Some(now)) => Some(before.union(&now).unwrap_or(now)),
+            (before, now) => before.or(now),
+        };
         keep(state, at, unfinished, Ending::Superseded);
     }
     state.revoked_through = begin.epoch;
@@ -246,6 +253,7 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
         evidence: begin.evidence.clone(),
         forced: begin.forced.clone(),
         wanted: begin.wanted.clone(),
+        last_seen,
         ..new_operation(&begin.operation, OperationKind::Failover, begin.epoch, at, begin.diagnosis.clone())
     });
     state.note(at, &format!("failover of epoch {} begun", begin.epoch), begin.diagnosis.clone());
@@ -329,6 +337,7 @@ fn new_operation(
         evidence: Vec::new(),
         forced: None,
         wanted: None,
+        last_seen: None,
         proof: None,
         loss: None,
         to: None,

@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use cluster::{Cluster, HardFence, Live, Member, OnLoss, Phase, Placement, Safety, WithoutAckers};
+pub use cluster::{
+    Cluster, HardFence, Live, Member, OnClosedByHand, OnLoss, Phase, Placement, Safety, WithoutAckers,
+};
 pub use command::{Change, Command, Outcome};
 pub use durability::{DegradeReason, Durability};
 pub use grant::{Grant, NextGrant};

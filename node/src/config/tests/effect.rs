@@ -26,6 +26,7 @@ fn defaults_are_filled_in_and_the_node_too() {
             on_loss: OnLoss::Wait,
             on_ackers_lost: OnAckersLost::Degrade,
             hard_fence: HardFence::Signal(FenceSignal::Sigkill),
+            power_fence: None,
         }
     );
 }
@@ -43,6 +44,7 @@ fn every_key_of_the_table_reaches_the_types() {
                 }
                 (Preset::Value(value), _) => format!("\"{value}\""),
                 (_, Kind::Listen) => "\"127.0.0.1:7411\"".to_owned(),
+                (_, Kind::Command) => "[\"/bin/true\"]".to_owned(),
                 _ => "\"shop\"".to_owned(),
             };
             text.push_str(&format!("{} = {value}\n", key.name()));
@@ -135,16 +137,22 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     connect_timeout           = "500ms"                                                                             # default
 
     [failover]
-    automatic         = true                       # default
-    lease_ttl         = "2s"                       # file, line 20
-    drift             = 0.001                      # default
-    unreachable_after = "1500ms"                   # default
-    catch_up_for      = "30s"                      # default
-    degrade_after     = "2s"                       # default
-    wait_count        = 1                          # default
-    on_loss           = "wait"                     # default
-    on_ackers_lost    = "degrade"                  # default
-    hard_fence        = ["/sbin/fence", "{node}"]  # file, line 21
+    automatic          = true                       # default
+    lease_ttl          = "2s"                       # file, line 20
+    drift              = 0.001                      # default
+    unreachable_after  = "1500ms"                   # default
+    catch_up_for       = "30s"                      # default
+    degrade_after      = "2s"                       # default
+    wait_count         = 1                          # default
+    on_loss            = "wait"                     # default
+    on_ackers_lost     = "degrade"                  # default
+    hard_fence         = ["/sbin/fence", "{node}"]  # file, line 21
+    other_zone         = "allow"                    # default
+    closed_by_hand_for = "30s"                      # default
+    on_closed_by_hand  = "reopen"                   # default
+    flap_limit         = 5                          # default
+    flap_half_life     = "10m"                      # default
+    # power_fence is not set
 
     [raft]
     heartbeat    = "100ms"  # default

@@ -4,7 +4,10 @@
 mod choose;
 mod choose_properties;
 mod diagnose;
+mod holding;
 mod plan;
+mod starved;
+mod tried;
 mod troubles;
 mod upkeep;
 
@@ -91,6 +94,7 @@ fn failover(diagnosis: &str) -> Operation {
         evidence: vec![],
         forced: None,
         wanted: None,
+        last_seen: None,
         proof: None,
         loss: None,
         to: None,
@@ -105,7 +109,14 @@ fn forced() -> Option<Forced> {
 
 /// A server that has applied all it received, its receiver stopped.
 fn has(node: &str, set: GtidSet) -> Answer {
-    Answer { node: name(node), received: set.clone(), executed: set, still: true, delayed: false }
+    Answer {
+        node: name(node),
+        received: set.clone(),
+        executed: set,
+        still: true,
+        delayed: false,
+        stuck: false,
+    }
 }
 
 fn about(node: &str, dialect: Dialect) -> About {

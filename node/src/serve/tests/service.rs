@@ -28,7 +28,9 @@ use crate::decide::diagnose::Lasting;
 use crate::decide::sample::{NOW_MS, Seen, name, observed};
 use crate::peers::{Dialer, Peers};
 use crate::serve::{Callers, Control};
-use crate::state::{Change, Cluster, ClusterState, Command, CommandId, Epoch, NodeName, Safety};
+use crate::state::{
+    Begin, Change, Cluster, ClusterState, Command, CommandId, Epoch, NodeName, Operation, Safety,
+};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -299,6 +301,39 @@ async fn only_a_lost_writer_is_replaced_without_force() {
     assert_eq!(begun.forced.unwrap().by, "ann (node app1)");
     let again = node.client.failover(ask(true, "db2")).await.unwrap_err();
     assert!(again.message().contains("is under way"), "{again}");
+    asked.abort();
+    nodes.remove(0).end().await;
+}
+
+/// An automatic failover that finds no proof, or no candidate, waits for a word; the next order would not bring it one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_takes_over_a_failover_that_is_held_up() {
+    let mut nodes = group(&["app1"]).await;
+    let node = &mut nodes[0];
+    let (operation, by) = (node.control.operation_id(), String::new());
+    commit(node, Change::Adopt { operation, node: name("db1"), by }).await;
+    let begin = Begin {
+        operation: node.control.operation_id(),
+        epoch: Epoch(1),
+        diagnosis: "WriterCrashed".into(),
+        evidence: vec!["gone".into()],
+        forced: None,
+        wanted: None,
+        last_seen: None,
+    };
+    commit(node, Change::Begin(begin.clone())).await;
+    let ask = |force| FailoverRequest { force, by: "ann".into(), ..FailoverRequest::default() };
+    let refused = node.client.failover(ask(false)).await.unwrap_err();
+    assert!(refused.message().contains("is under way"), "{refused}");
+
+    let mut client = node.client.clone();
+    let asked = tokio::spawn(async move { client.failover(ask(true)).await });
+    let mut states = node.control.group.states();
+    let taken = |o: &Option<Operation>| o.as_ref().is_some_and(|o| o.id != begin.operation);
+    let after =
+        states.wait_for(|a| taken(&a.state.operation)).await.unwrap().state.operation.clone().unwrap();
+    assert_eq!((after.diagnosis.as_str(), after.from), ("WriterCrashed", Epoch(1)));
+    assert!(after.forced.is_some() && after.evidence[0] == "gone", "{after:?}");
     asked.abort();
     nodes.remove(0).end().await;
 }

@@ -68,6 +68,7 @@ fn begin(op: &str, epoch: u64) -> Change {
         evidence: vec![],
         forced: None,
         wanted: None,
+        last_seen: None,
     })
 }
 
