@@ -26,7 +26,7 @@ use crate::consensus::{Group, GroupOptions, OpenError, Pace};
 use crate::decide::diagnose::Lasting;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{ClientError, SpawnOptions, connect_or_spawn};
-use crate::guard::{Applied, Guard, GuardPorts, Voter};
+use crate::guard::{Applied, Guard, GuardHandle, GuardPorts, HandedOver, Voter};
 use crate::identity::{Identity, IdentityError};
 use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table};
 use crate::operate::actor::ReceiverStop;
@@ -39,6 +39,8 @@ use crate::state::{ClusterState, Live, NodeName};
 
 /// How long the parts may take to end on a stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How long the voters may take to grant a lease for the next process: less than an ordinary one.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a node cannot start. Nothing was changed.
 #[derive(Debug, Error)]
@@ -96,6 +98,8 @@ pub struct Daemon {
     stop: CancellationToken,
     live: watch::Sender<Live>,
     group: Group,
+    /// Of a data node.
+    guard: Option<GuardHandle>,
     /// Resolves with the reason when a part has ended that the node cannot do without.
     fatal: mpsc::Receiver<String>,
     _claim: Claim,
@@ -174,6 +178,7 @@ impl Daemon {
             stop: CancellationToken::new(),
             live: shared.live.clone(),
             group: shared.group.clone(),
+            guard: None,
             fatal,
             _claim: claim,
             tasks: tokio::task::JoinSet::new(),
@@ -306,6 +311,7 @@ impl Daemon {
             let why = guard.run().await;
             let _stopping = over.send(why.to_owned()).await;
         });
+        self.guard = Some(handle.clone());
         let seen = handle.clone();
         let (watch, own) = OwnWatch::new(OwnSetup {
             server: Arc::clone(&server),
@@ -434,6 +440,9 @@ impl Daemon {
             () = stop => None,
             why = self.fatal.recv() => why,
         };
+        if let (None, Some(guard)) = (&why, &self.guard) {
+            hand_over(guard).await;
+        }
         self.stop.cancel();
         if tokio::time::timeout(STOP_WITHIN, self.group.shutdown()).await.is_err() {
             warn!("the group's store did not close in time");
@@ -450,6 +459,18 @@ impl Daemon {
     /// The group, for tests.
     pub fn group(&self) -> &Group {
         &self.group
+    }
+}
+
+/// A planned restart refuses no write: the keeper holds the server open until the next process is there.
+async fn hand_over(guard: &GuardHandle) {
+    match guard.hand_over(HAND_OVER_WITHIN).await {
+        Ok(HandedOver::Nothing) => {}
+        Ok(HandedOver::Paused) => info!("paused: the server stays open until the next start"),
+        Ok(HandedOver::For(left)) => {
+            info!(seconds = left.as_secs(), "handed the lease over: the server stays open for so long");
+        }
+        Err(why) => warn!(why, "no lease to hand over: the server ends with the present one"),
     }
 }
 

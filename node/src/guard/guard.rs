@@ -11,6 +11,7 @@ use super::asking::{self, REPLIES, Reply};
 use super::behind::{Behind, DONE, Done};
 use super::clock::{self, Boottime, Clock};
 use super::duty::{Duty, duty};
+use super::longer::{Asks, HandOver, HandedOver};
 use super::lease::Rounds;
 use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Voters};
 use super::process::ServerProcess;
@@ -67,6 +68,7 @@ pub struct GuardHandle {
 pub(super) enum Request {
     Fence(Epoch, oneshot::Sender<Fenced>),
     MakeWait(Epoch, u64, oneshot::Sender<Result<(), String>>),
+    HandOver(oneshot::Sender<Result<HandedOver, String>>),
 }
 
 #[derive(Default)]
@@ -87,6 +89,21 @@ impl GuardHandle {
         let now = self.clock.now();
         let lease = seen.lease.filter(|l| l.until > now).map(|l| (l.epoch, l.until.saturating_since(now)));
         GuardSeen { lease, ..seen.view.clone() }
+    }
+
+    /// Has the keeper hold a lease that lasts until the next process of this daemon is there. The guard ends then: the
+    /// caller stops the process. Bounded by `bound`.
+    ///
+    /// # Errors
+    /// Why no longer lease was granted.
+    pub async fn hand_over(&self, bound: Duration) -> Result<HandedOver, String> {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::HandOver(reply)).await.map_err(|_| "the guard has ended")?;
+            answer.await.map_err(|_| "the guard has ended")
+        };
+        let late = |_| format!("no majority of the voters has granted it within {} ms", bound.as_millis());
+        tokio::time::timeout(bound, ask).await.map_err(late)??
     }
 
     /// Ends `epoch` here: the server closed or gone, and never opened under it again. Bounded by `bound`.
@@ -128,6 +145,14 @@ pub struct Guard {
     pub(super) memory: Memory,
     pub(super) server: Attached,
     pub(super) rounds: Option<(Epoch, Rounds)>,
+    /// Answers to rounds from before this count for nothing.
+    pub(super) rounds_since: Boottime,
+    pub(super) asks: Asks,
+    /// The keeper's deadline may be later than that of an ordinary lease, or none.
+    pub(super) long: bool,
+    pub(super) handing_over: Option<HandOver>,
+    /// The next process holds the lease from here on.
+    pub(super) handed_over: bool,
     pub(super) lease: Option<Lease>,
     pub(super) trouble: Option<String>,
     /// The newest epoch that was released and whose server waits for no acker any more.
@@ -140,7 +165,7 @@ pub struct Guard {
     requests: mpsc::Receiver<Request>,
     pub(super) process: watch::Sender<Process>,
     seen: Arc<Mutex<Seen>>,
-    next_round: Instant,
+    pub(super) next_round: Instant,
     next_look: Instant,
 }
 
@@ -181,6 +206,11 @@ impl Guard {
             memory,
             server: Attached::None,
             rounds: None,
+            rounds_since: Boottime::BOOT,
+            asks: Asks::default(),
+            long: false,
+            handing_over: None,
+            handed_over: false,
             lease: None,
             trouble: None,
             given_back: Epoch(0),
@@ -198,7 +228,7 @@ impl Guard {
         Ok((guard, handle))
     }
 
-    /// Guards until the keeper dies or the states end. The caller then ends the process.
+    /// Guards until the keeper dies, the states end or the lease is handed over. The caller then ends the process.
     ///
     /// Nothing here waits for a server, the network or the group while the guard holds a lease: a wait longer than the
     /// lease would end with the keeper killing a healthy writer. What may take long is done behind ([`Behind`]).
@@ -208,6 +238,9 @@ impl Guard {
             self.look_for_server();
             self.do_duty().await;
             self.publish();
+            if self.handed_over {
+                return "the lease has been handed over";
+            }
             let wake = self.wake_at();
             tokio::select! {
                 changed = self.ports.states.changed() => if changed.is_err() {
@@ -283,30 +316,8 @@ impl Guard {
                 let _asker_gone = reply.send(fenced);
             }
             Request::MakeWait(epoch, since, reply) => self.make_wait(epoch, since, reply).await,
+            Request::HandOver(reply) => self.begin_hand_over(reply),
         }
-    }
-
-    /// Sends a round of requests when one is due.
-    pub(super) fn ask_when_due(&mut self, state: &ClusterState, epoch: Epoch) {
-        let now = Instant::now();
-        if now < self.next_round {
-            return;
-        }
-        self.next_round = now + asking::interval(state.safety.lease_ttl());
-        // The own log may know of a newer membership than any answer, or of a first one: none is known while a snapshot
-        // is being installed.
-        let newest = self.newest_membership();
-        let Some((_, rounds)) = &mut self.rounds else { return };
-        rounds.adopt(newest);
-        let request = super::ports::LeaseRequest {
-            epoch,
-            membership: rounds.electorate().index,
-            length: state.safety.lease_ttl(),
-            keeper_armed: true,
-            hand_over: false,
-        };
-        let begun = self.ports.clock.now();
-        asking::ask_all(&self.ports.voters, rounds.electorate().voters(), &request, begun, &self.replies);
     }
 
     /// The next round is due now.
@@ -349,6 +360,10 @@ impl Guard {
         let lease = self.lease.take();
         if lease.is_none() && matches!(self.duty, Duty::Observe | Duty::TakeOver(_)) {
             error!("the keeper has died; nothing was under a lease");
+            return;
+        }
+        if lease.is_some_and(|lease| lease.until == Boottime::NEVER) {
+            error!("the keeper has died; in a pause the server stays open");
             return;
         }
         error!("the keeper has died; closing the server");

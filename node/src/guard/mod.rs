@@ -16,6 +16,7 @@ mod guard;
 pub mod keeper;
 mod keeping;
 mod lease;
+mod longer;
 mod opening;
 mod ports;
 pub mod process;
@@ -28,6 +29,7 @@ mod voter;
 
 pub use guard::{Guard, GuardHandle, GuardPorts};
 pub use lease::Rounds;
+pub use longer::HandedOver;
 pub use ports::{
     Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, Notes, Opener,
     Propose, Voters,

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-pub use cluster::{Cluster, HardFence, Live, Member, OnLoss, Phase, Safety, WithoutAckers};
+pub use cluster::{Cluster, HardFence, Live, Member, OPEN_ENDED, OnLoss, Phase, Safety, WithoutAckers};
 pub use command::{Change, Command, Outcome};
 pub use durability::{DegradeReason, Durability};
 pub use grant::{Grant, NextGrant};

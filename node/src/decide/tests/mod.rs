@@ -64,7 +64,7 @@ fn cluster(nodes: &str) -> ClusterState {
         state.members.insert(name(node), Member { server, ..Member::default() });
     }
     state.grant =
-        Some(Grant { epoch: Epoch(1), node: name("db1"), since_ms: 0, unleased: false, opened_ms: Some(1) });
+        Some(Grant { epoch: Epoch(1), node: name("db1"), since_ms: 0, unleased: false, opened_ms: Some(1), paused_at: None });
     state.ackers = state.data_nodes().map(|(n, _)| n.clone()).filter(|n| *n != name("db1")).collect();
     state.durability = Durability::Lossless { since_ms: 1 };
     state

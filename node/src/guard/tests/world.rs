@@ -18,7 +18,7 @@ use crate::sql::{
     Account, CloseOptions, ClosedProof, Inventory, ManagedServer, Permit, Privileges, Pulse, SemiSync,
     Source, SqlError, SqlFuture, Switch,
 };
-use crate::state::{Change, ClusterState, Durability, Epoch, Grant, NodeName, Outcome, Phase};
+use crate::state::{Change, ClusterState, Durability, Epoch, Grant, NodeName, OPEN_ENDED, Outcome, Phase};
 
 /// The lease of the default settings.
 pub(super) const TTL: Duration = Duration::from_millis(1500);
@@ -40,6 +40,10 @@ pub(super) struct Facts {
     pub(super) keeper_silent: bool,
     /// Voters that grant; the others do not answer.
     pub(super) granting: BTreeSet<NodeName>,
+    /// No voter has applied the pause.
+    pub(super) refuse_open_end: bool,
+    /// Every request, as it reached a voter.
+    pub(super) asked: Vec<LeaseRequest>,
     pub(super) group_silent: bool,
     pub(super) proposed: Vec<Change>,
     /// What happened, in order, in one word each.
@@ -69,7 +73,7 @@ pub(super) fn granted(epoch: u64) -> ClusterState {
     state.phase = Phase::Managed;
     let me = NodeName::from("a");
     state.grant =
-        Some(Grant { epoch: Epoch(epoch), node: me, since_ms: 0, unleased: false, opened_ms: None });
+        Some(Grant { epoch: Epoch(epoch), node: me, since_ms: 0, unleased: false, opened_ms: None, paused_at: None });
     state.durability = Durability::Lossless { since_ms: 0 };
     state
 }
@@ -193,8 +197,14 @@ impl Voters for Ports {
     ) -> BoxFuture<'static, Option<LeaseAnswer>> {
         let this = self.clone();
         async move {
-            assert!(request.keeper_armed && this.facts().held.is_some(), "asked before the keeper is armed");
-            if this.facts().granting.contains(&voter) {
+            assert!(
+                !request.keeper_armed || this.facts().held.is_some(),
+                "asked before the keeper is armed"
+            );
+            let request_is_open_ended = request.length == OPEN_ENDED;
+            this.facts().asked.push(request);
+            let refuse = request_is_open_ended && this.facts().refuse_open_end;
+            if !refuse && this.facts().granting.contains(&voter) {
                 return Some(LeaseAnswer::Granted);
             }
             sleep(Duration::from_secs(1)).await;
@@ -291,6 +301,15 @@ impl KeeperPort for Ports {
             let held = facts.held.as_mut().filter(|h| h.epoch == epoch && h.process.0 == pid);
             held.ok_or("not held")?.deadline = Some(deadline);
             facts.events.push("extended");
+            Ok(())
+        }
+        .boxed()
+    }
+    fn disarm(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            let mut facts = self.facts();
+            facts.held.take_if(|h| h.epoch == epoch && h.process.0 == pid);
+            facts.events.push("disarmed");
             Ok(())
         }
         .boxed()
