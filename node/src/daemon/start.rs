@@ -21,6 +21,7 @@ use super::routes;
 use super::servers::Servers;
 use super::serving::{OwnView, Serving, own_view};
 use super::settings::{formation, live};
+use super::watchdog::{self, Turns, Watched};
 use crate::config::{Config, Loaded, digest};
 use crate::consensus::{Group, GroupOptions, OpenError, Pace};
 use crate::decide::diagnose::Lasting;
@@ -39,6 +40,8 @@ use crate::state::{ClusterState, Live, NodeName};
 
 /// How long the parts may take to end on a stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Closing a server has its own, shorter bounds.
+const STEP_DOWN_WITHIN: Duration = Duration::from_secs(10);
 /// How long the voters may take to grant a lease for the next process: less than an ordinary one.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
 
@@ -104,6 +107,20 @@ pub struct Daemon {
     fatal: mpsc::Receiver<String>,
     _claim: Claim,
     tasks: tokio::task::JoinSet<()>,
+}
+
+/// Ends the writer's epoch on this node on demand.
+pub struct Steps(Option<GuardHandle>);
+
+impl Steps {
+    /// Closes the server beside this node, if it is the writer: the node is to be stopped for good.
+    pub async fn down(&self) {
+        let Some(guard) = &self.0 else { return };
+        match guard.step_down(STEP_DOWN_WITHIN).await {
+            Ok(()) => info!("the server is closed: this node is to be stopped"),
+            Err(why) => warn!(why, "the server could not be closed; the keeper ends it with its lease"),
+        }
+    }
 }
 
 /// Takes over what a new file may change at run time.
@@ -189,7 +206,13 @@ impl Daemon {
             None => None,
         };
         let own = own_view(&shared, &prober, beside.as_ref());
-        daemon.observe(&shared, &prober, Arc::clone(&own));
+        let reports = Turns::default();
+        let mut loops = vec![reports.watched("reports")];
+        if let Some(guard) = daemon.guard.clone() {
+            loops.push(Watched { name: "guard", turned: Arc::new(move || guard.turned()) });
+        }
+        daemon.tasks.spawn(watchdog::run(loops));
+        daemon.observe(&shared, &prober, Arc::clone(&own), reports);
         let net = Net {
             me: me.clone(),
             group: shared.group.clone(),
@@ -333,7 +356,7 @@ impl Daemon {
     }
 
     /// Probes, and reports to whoever leads.
-    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: OwnView) {
+    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: OwnView, turns: Turns) {
         let (mut states, probing) = (shared.states.clone(), Arc::clone(prober));
         self.tasks.spawn(async move {
             loop {
@@ -350,7 +373,10 @@ impl Daemon {
         });
         let nudge = Arc::new(Notify::new());
         let reporter = Reporter::new(ReporterSetup {
-            see: own,
+            see: Arc::new(move || {
+                turns.turn();
+                own()
+            }),
             sink: Arc::new(ToLeader {
                 me: shared.me.clone(),
                 group: shared.group.clone(),
@@ -454,6 +480,11 @@ impl Daemon {
     /// Takes over, while the node runs, what a new file may change.
     pub fn reloader(&self) -> Reloader {
         Reloader(self.live.clone())
+    }
+
+    /// Ends the writer's epoch here.
+    pub fn steps(&self) -> Steps {
+        Steps(self.guard.clone())
     }
 
     /// The group, for tests.

@@ -11,8 +11,8 @@ use super::asking::{self, REPLIES, Reply};
 use super::behind::{Behind, DONE, Done};
 use super::clock::{self, Boottime, Clock};
 use super::duty::{Duty, duty};
-use super::longer::{Asks, HandOver, HandedOver};
 use super::lease::Rounds;
+use super::longer::{Asks, HandOver, HandedOver};
 use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Voters};
 use super::process::ServerProcess;
 use super::record::Memory;
@@ -69,12 +69,14 @@ pub(super) enum Request {
     Fence(Epoch, oneshot::Sender<Fenced>),
     MakeWait(Epoch, u64, oneshot::Sender<Result<(), String>>),
     HandOver(oneshot::Sender<Result<HandedOver, String>>),
+    StepDown(oneshot::Sender<Result<(), String>>),
 }
 
-#[derive(Default)]
 struct Seen {
     view: GuardSeen,
     lease: Option<Lease>,
+    /// When the loop last turned.
+    turned: Boottime,
 }
 
 impl GuardHandle {
@@ -89,6 +91,25 @@ impl GuardHandle {
         let now = self.clock.now();
         let lease = seen.lease.filter(|l| l.until > now).map(|l| (l.epoch, l.until.saturating_since(now)));
         GuardSeen { lease, ..seen.view.clone() }
+    }
+
+    /// When the guard's loop last turned.
+    pub fn turned(&self) -> Boottime {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).turned
+    }
+
+    /// Closes the writer for good: its epoch ends here, and the leader looks for the next writer. Nothing where this
+    /// server is not under a lease. Bounded by `bound`.
+    ///
+    /// # Errors
+    /// Why it is not closed; the keeper then ends it with its lease.
+    pub async fn step_down(&self, bound: Duration) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::StepDown(reply)).await.map_err(|_| "the guard has ended")?;
+            answer.await.map_err(|_| "the guard has ended")
+        };
+        tokio::time::timeout(bound, ask).await.map_err(|_| "the guard is busy")??
     }
 
     /// Has the keeper hold a lease that lasts until the next process of this daemon is there. The guard ends then: the
@@ -193,7 +214,8 @@ impl Guard {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let (done_sender, done) = mpsc::channel(DONE);
         let (process, process_seen) = watch::channel(Process::Unknown);
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen =
+            Arc::new(Mutex::new(Seen { view: GuardSeen::default(), lease: None, turned: ports.clock.now() }));
         let handle = GuardHandle {
             requests: sender,
             process: process_seen,
@@ -317,6 +339,13 @@ impl Guard {
             }
             Request::MakeWait(epoch, since, reply) => self.make_wait(epoch, since, reply).await,
             Request::HandOver(reply) => self.begin_hand_over(reply),
+            Request::StepDown(reply) => {
+                let stepped_down = match self.lease {
+                    Some(lease) => self.give_up(lease.epoch, "the node is stopped for good").await,
+                    None => Ok(()),
+                };
+                let _asker_gone = reply.send(stepped_down);
+            }
         }
     }
 
@@ -409,6 +438,6 @@ impl Guard {
         if seen.view != view {
             self.ports.nudge.notify_one();
         }
-        *seen = Seen { view, lease: self.lease };
+        *seen = Seen { view, lease: self.lease, turned: self.ports.clock.now() };
     }
 }

@@ -210,15 +210,20 @@ impl Guard {
     async fn close_for_want_of_lease(&mut self, epoch: Epoch) {
         warn!(%epoch, "no majority of the voters has granted more lease; closing the server");
         self.give_up_hand_over("no majority of the voters grants a lease");
+        if let Err(why) = self.give_up(epoch, "the lease ends").await {
+            warn!(why, "the server could not be closed; the keeper kills it when the lease ends");
+        }
+    }
+
+    /// Ends an epoch here: its lease is renewed no more, and the server is closed.
+    pub(super) async fn give_up(&mut self, epoch: Epoch, why: &str) -> Result<(), String> {
         self.rounds = None;
         if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
             self.trouble = Some(error);
         }
-        match self.close("the lease ends").await {
-            Ok(()) => info!(%epoch, "closed"),
-            Err(why) => warn!(why, "the server could not be closed; the keeper kills it when the lease ends"),
-        }
+        let closed = self.close(why).await;
         self.lease = None;
+        closed
     }
 
     /// Closes, reads back, kills the sessions; then the keeper lets the server live.

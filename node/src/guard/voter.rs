@@ -110,7 +110,8 @@ impl Voter {
                 answer = self.memory().remember(self.clock.now(), state, electorate, request);
             }
         });
-        let answer = if judged.is_none() { refused("a snapshot is being installed".to_owned()) } else { answer };
+        let answer =
+            if judged.is_none() { refused("a snapshot is being installed".to_owned()) } else { answer };
         if answer == LeaseAnswer::Granted && request.settled {
             // One that stays longer than needed on the disk makes nothing unsafe, and the next request tries again.
             let _stays = self.forget_what_was_longer(request).await;

@@ -161,8 +161,14 @@ fn adopt(
     let from = state.epoch();
     let epoch = from.max(state.revoked_through).next();
     state.phase = Phase::Managed;
-    state.grant =
-        Some(Grant { epoch, node: node.clone(), since_ms: at, unleased: true, opened_ms: Some(at), paused_at: None });
+    state.grant = Some(Grant {
+        epoch,
+        node: node.clone(),
+        since_ms: at,
+        unleased: true,
+        opened_ms: Some(at),
+        paused_at: None,
+    });
     state.ackers.clear();
     state.durability = Durability::Unknown;
     let operation = Operation {

@@ -273,3 +273,14 @@ async fn in_a_pause_the_server_outlives_its_keeper() {
     guard.await.unwrap();
     assert!(world.facts().open);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_stopped_for_good_closes_and_says_that_its_epoch_is_over() {
+    let world = World::of(granted(1), ALL);
+    let (handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    handle.step_down(LONG).await.unwrap();
+    assert!(!world.facts().open && world.facts().held.is_none());
+    sleep(LONG).await;
+    assert_eq!((handle.seen().closed, world.facts().opened), (Epoch(1), 1));
+}

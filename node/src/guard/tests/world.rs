@@ -72,8 +72,14 @@ pub(super) fn granted(epoch: u64) -> ClusterState {
     let mut state = ClusterState::default();
     state.phase = Phase::Managed;
     let me = NodeName::from("a");
-    state.grant =
-        Some(Grant { epoch: Epoch(epoch), node: me, since_ms: 0, unleased: false, opened_ms: None, paused_at: None });
+    state.grant = Some(Grant {
+        epoch: Epoch(epoch),
+        node: me,
+        since_ms: 0,
+        unleased: false,
+        opened_ms: None,
+        paused_at: None,
+    });
     state.durability = Durability::Lossless { since_ms: 0 };
     state
 }
@@ -197,10 +203,7 @@ impl Voters for Ports {
     ) -> BoxFuture<'static, Option<LeaseAnswer>> {
         let this = self.clone();
         async move {
-            assert!(
-                !request.keeper_armed || this.facts().held.is_some(),
-                "asked before the keeper is armed"
-            );
+            assert!(!request.keeper_armed || this.facts().held.is_some(), "asked before the keeper is armed");
             let request_is_open_ended = request.length == OPEN_ENDED;
             this.facts().asked.push(request);
             let refuse = request_is_open_ended && this.facts().refuse_open_end;

@@ -51,11 +51,8 @@ fn no_leader(view: &View<'_>, formation: Option<&str>) -> String {
     if let Some(formation) = formation {
         return format!("no group yet: {formation}");
     }
-    let (all, answer) = view.voters();
-    let end = if answer * 2 > all {
-        "one is being elected"
-    } else {
-        "nothing is promoted until a majority is back"
-    };
-    format!("no leader: {answer} of {all} voters answer; {end}")
+    quorum(view).unwrap_or_else(|| {
+        let (all, answer) = view.voters();
+        format!("no leader: {answer} of {all} voters answer; one is being elected")
+    })
 }
