@@ -21,6 +21,8 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// systemd answers at once, or is not the one that stops the node.
 const SYSTEMD_WITHIN: Duration = Duration::from_secs(2);
+/// Writing back what is in memory takes its time. Whatever bound the unit has comes first.
+const ORDERLY_WITHIN: Duration = Duration::from_secs(600);
 /// Closing a server before it is stopped, its connection included. New writes queue meanwhile.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -97,7 +99,7 @@ fn names_restart(jobs: &str, unit: &str) -> bool {
 /// commit that waits for an acker, and SIGKILLs it when that does not finish. Says what was done.
 ///
 /// # Errors
-/// When the process cannot be killed either.
+/// When the process cannot be signalled, or a closed one does not end.
 pub async fn stop_server(loaded: &Loaded, pid: i32) -> Result<String, String> {
     let process = match ServerProcess::find(pid) {
         Ok(process) => process,
@@ -108,7 +110,20 @@ pub async fn stop_server(loaded: &Loaded, pid: i32) -> Result<String, String> {
         Err(_) => Err(format!("no answer within {} s", CLOSE_WITHIN.as_secs())),
     };
     match closed {
-        Ok(()) => Ok("the server is closed: an orderly stop is safe".into()),
+        Ok(()) => {
+            process.terminate().map_err(|error| error.to_string())?;
+            let until = Instant::now() + ORDERLY_WITHIN;
+            while !process.has_exited() {
+                if Instant::now() >= until {
+                    return Err(format!(
+                        "closed, but it has not ended within {} s",
+                        ORDERLY_WITHIN.as_secs()
+                    ));
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+            Ok("the server was closed, and stopped in an orderly way".into())
+        }
         Err(why) => {
             process.kill().map_err(|error| error.to_string())?;
             Ok(format!("the server could not be closed ({why}); it was sent SIGKILL, not an orderly stop"))
