@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use tokio::sync::mpsc;
 
 use super::ports::{LeaseAnswer, LeaseRequest, Voters};
@@ -39,14 +39,19 @@ pub(super) fn ask_all(
     }
 }
 
-/// A stall inside one TCP stream is no evidence: an unanswered request is repeated on the second connection.
 async fn ask(voters: &Arc<dyn Voters>, voter: &NodeName, request: &LeaseRequest) -> Option<LeaseAnswer> {
-    let mut first = voters.ask(voter.clone(), request.clone(), 0);
+    repeated(|lane| voters.ask(voter.clone(), request.clone(), lane)).await
+}
+
+/// A stall inside one TCP stream is no evidence: a question (asked of lane 0 first) that is unanswered after
+/// [`RENEWAL_REPEAT_AFTER`] is repeated on lane 1, and the first answer counts. One that failed is repeated at once.
+pub async fn repeated<T>(question: impl Fn(usize) -> BoxFuture<'static, Option<T>>) -> Option<T> {
+    let mut first = question(0);
     let in_time = tokio::time::timeout(RENEWAL_REPEAT_AFTER, &mut first).await;
     if let Ok(Some(answer)) = in_time {
         return Some(answer);
     }
-    let second = voters.ask(voter.clone(), request.clone(), 1);
+    let second = question(1);
     if in_time.is_ok() {
         return second.await;
     }
@@ -59,4 +64,45 @@ async fn ask(voters: &Arc<dyn Voters>, voter: &NodeName, request: &LeaseRequest)
 /// How often a round is sent.
 pub(super) fn interval(lease_ttl: Duration) -> Duration {
     lease_ttl / crate::config::RENEWALS_PER_LEASE
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// What each lane answers, and after how many milliseconds; and when the answer was there.
+    async fn asked(lanes: [(u64, Option<&'static str>); 2]) -> (Option<&'static str>, u128) {
+        let begun = Instant::now();
+        let question = |lane: usize| {
+            let (after_ms, answer) = lanes[lane];
+            async move {
+                sleep(Duration::from_millis(after_ms)).await;
+                answer
+            }
+            .boxed()
+        };
+        (repeated(question).await, begun.elapsed().as_millis())
+    }
+
+    /// On the path of a question, longer than anybody waits.
+    const STALLED: u64 = 60_000;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_is_repeated_on_the_second_connection_and_the_first_answer_counts() {
+        let cases = [
+            ([(10, Some("first")), (0, Some("second"))], (Some("first"), 10)),
+            ([(STALLED, Some("first")), (10, Some("second"))], (Some("second"), 160)),
+            ([(10, None), (10, Some("second"))], (Some("second"), 20)),
+            ([(200, Some("first")), (STALLED, None)], (Some("first"), 200)),
+            ([(200, Some("first")), (10, None)], (Some("first"), 200)),
+            ([(200, None), (100, Some("second"))], (Some("second"), 250)),
+            ([(10, None), (10, None)], (None, 20)),
+        ];
+        for (lanes, expected) in cases {
+            assert_eq!(asked(lanes).await, expected, "{lanes:?}");
+        }
+    }
 }

@@ -27,6 +27,7 @@ mod testing;
 mod tests;
 mod voter;
 
+pub use asking::repeated;
 pub use guard::{Guard, GuardHandle, GuardPorts};
 pub use lease::Rounds;
 pub use longer::HandedOver;

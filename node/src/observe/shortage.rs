@@ -13,6 +13,8 @@ use crate::state::{ClusterState, Epoch};
 #[derive(Debug, Default)]
 pub(super) struct Shortage {
     epoch: Epoch,
+    /// What the group promised when it was last looked at.
+    lossless: bool,
     /// Fewer ackers are connected than a commit waits for.
     few_since: Option<Instant>,
     /// Commits wait, and this is all the writer has had since. A server counts an acker whose host was cut off as
@@ -36,9 +38,13 @@ impl Shortage {
             *self = Self::default();
             return None;
         };
-        if self.epoch != grant.epoch {
+        // A promise made anew has just seen a commit acknowledged. The writer's latest pulse may be older than that, and
+        // what it goes on showing for a moment would end the promise at once.
+        let lossless = state.durability.is_lossless();
+        if self.epoch != grant.epoch || (lossless && !self.lossless) {
             *self = Self { epoch: grant.epoch, ..Self::default() };
         }
+        self.lossless = lossless;
         self.take(pulse, now.checked_sub(age).unwrap_or(now), state.safety.wait_count);
         let since = [self.few_since, self.stuck_since.as_ref().map(|(since, _)| *since)];
         since.into_iter().flatten().min().map(|since| now.saturating_duration_since(since))
@@ -61,7 +67,7 @@ mod tests {
     use super::super::pulse::{Receiving, convert};
     use super::*;
     use crate::decide::seen::{GuardSeen, OwnServer, Process, Report};
-    use crate::state::{Grant, NodeName};
+    use crate::state::{DegradeReason, Durability, Grant, NodeName};
 
     const STEP: Duration = Duration::from_millis(200);
     const AGE: Duration = Duration::from_millis(100);
@@ -140,6 +146,22 @@ mod tests {
         assert_eq!(case.look().await, Some(500), "the longer one counts");
         (case.pulse.ackers, case.pulse.waiting) = (1, 0);
         assert_eq!(case.look().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_promise_made_anew_is_not_ended_by_what_was_before_it() {
+        let mut case = case();
+        case.commits(5);
+        case.pulse.waiting = 3;
+        assert_eq!(case.look().await, Some(100));
+        let reason = DegradeReason::AckersUnreachable;
+        let since_ms = 0;
+        case.state.durability =
+            Durability::Degraded { since_ms, reason, upto: None, may_let_go: true, index: 7 };
+        assert_eq!(case.look().await, Some(300), "degraded, it goes on counting");
+        case.state.durability = Durability::Lossless { since_ms };
+        assert_eq!(case.look().await, Some(100), "counted from the pulse in hand");
+        assert_eq!(case.look().await, Some(300));
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::action::Hands;
 use crate::consensus::Group;
+use crate::guard::repeated;
 use crate::state::{ClusterState, Epoch, NodeName};
 
 /// Rounds per lease: as often as the writer's guard asks.
@@ -124,8 +125,11 @@ impl AckerWatch {
             .voter_names()
             .into_iter()
             .map(|voter| {
-                let question = self.hands.still_grants(voter.clone(), epoch);
-                async move { (voter, question.await) }
+                let hands = &*self.hands;
+                async move {
+                    let still = still_grants(hands, &voter, epoch).await;
+                    (voter, still)
+                }
             })
             .collect();
         let all = async {
@@ -139,6 +143,11 @@ impl AckerWatch {
         let _late_ones_are_asked_again = tokio::time::timeout(bound, all).await;
         tell(granting, judged(said));
     }
+}
+
+/// Asked as the guard asks for its lease: a stall inside one TCP stream stops no receiver.
+async fn still_grants(hands: &dyn Hands, voter: &NodeName, epoch: Epoch) -> Option<bool> {
+    repeated(|lane| hands.still_grants(voter.clone(), epoch, lane)).await
 }
 
 fn tell(granting: &watch::Sender<Granting>, now: Granting) {
@@ -161,7 +170,12 @@ async fn another(states: &mut watch::Receiver<Arc<ClusterState>>, epoch: Option<
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use futures::future::{BoxFuture, pending};
+
     use super::*;
+    use crate::guard::ExpiryAnswer;
+    use crate::operate::action::{Acted, Action, Order};
 
     const TTL: Duration = Duration::from_millis(1500);
 
@@ -188,5 +202,31 @@ mod tests {
         assert_eq!(judge(&said, start + TTL), Granting::Refused(Epoch(3)), "a's answer is too old now");
         said.yes.insert("a".into(), start + TTL);
         assert_eq!(judge(&said, start + TTL), Granting::Granted(Epoch(3)));
+    }
+
+    /// The first connection to every voter is stalled.
+    struct Stalled;
+
+    impl Hands for Stalled {
+        fn act(&self, _: NodeName, _: Order, _: Action, _: Duration) -> BoxFuture<'_, Option<Acted>> {
+            pending().boxed()
+        }
+        fn expired(&self, _: NodeName, _: Epoch, _: Duration) -> BoxFuture<'_, Option<ExpiryAnswer>> {
+            pending().boxed()
+        }
+        fn still_grants(&self, _: NodeName, _: Epoch, lane: usize) -> BoxFuture<'static, Option<bool>> {
+            async move { if lane == 0 { pending().await } else { Some(true) } }.boxed()
+        }
+        fn close_over_sql(&self, _: NodeName, _: Duration) -> BoxFuture<'_, Result<String, String>> {
+            pending().boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_connection_is_answered_for_by_the_other_within_the_round() {
+        let round = TTL / ROUNDS_PER_LEASE;
+        let voter = NodeName::from("a");
+        let said = tokio::time::timeout(round, still_grants(&Stalled, &voter, Epoch(3))).await;
+        assert_eq!(said, Ok(Some(true)));
     }
 }

@@ -68,8 +68,8 @@ pub trait Hands: Send + Sync {
     ) -> BoxFuture<'_, Option<Acted>>;
     /// Asks a voter whether its grants of `epoch` have run out; it answers when they have, or after `wait`.
     fn expired(&self, voter: NodeName, epoch: Epoch, wait: Duration) -> BoxFuture<'_, Option<ExpiryAnswer>>;
-    /// Asks a voter whether it still grants `epoch`.
-    fn still_grants(&self, voter: NodeName, epoch: Epoch) -> BoxFuture<'static, Option<bool>>;
+    /// Asks a voter whether it still grants `epoch`. `lane` chooses one of two connections, as for lease requests.
+    fn still_grants(&self, voter: NodeName, epoch: Epoch, lane: usize) -> BoxFuture<'static, Option<bool>>;
     /// Closes a server directly over SQL, the one thing that may go past its own node. The detail, or why not.
     fn close_over_sql(&self, node: NodeName, bound: Duration) -> BoxFuture<'_, Result<String, String>>;
 }

@@ -76,8 +76,7 @@ impl Voters for Net {
             if voter == this.me {
                 return Some(this.voter.grant(&this.me, &request).await);
             }
-            let link = this.link(&voter)?;
-            let mut client = if lane == 0 { link.second } else { link.first };
+            let mut client = this.link(&voter)?.lane(lane);
             let message = GrantRequest {
                 sender: Some(this.group.sender()),
                 epoch: request.epoch.0,
@@ -154,13 +153,13 @@ impl Hands for Net {
         .boxed()
     }
 
-    fn still_grants(&self, voter: NodeName, epoch: Epoch) -> BoxFuture<'static, Option<bool>> {
+    fn still_grants(&self, voter: NodeName, epoch: Epoch, lane: usize) -> BoxFuture<'static, Option<bool>> {
         let this = self.clone();
         async move {
             if voter == this.me {
                 return Some(this.voter.still_grants(epoch));
             }
-            let mut client = this.link(&voter)?.second;
+            let mut client = this.link(&voter)?.lane(lane);
             let message = StillRequest { sender: Some(this.group.sender()), epoch: epoch.0 };
             let reply = timeout(LEASE_WITHIN, client.still(message)).await.ok()?.ok()?;
             Some(reply.into_inner().granting)

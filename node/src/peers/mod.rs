@@ -80,6 +80,13 @@ pub struct Link {
     address: String,
 }
 
+impl Link {
+    /// The connection for what is asked of voters: lane 0 is the one with less to wait behind, any other the repeat's.
+    pub fn lane(self, lane: usize) -> PeerClient<Channel> {
+        if lane == 0 { self.second } else { self.first }
+    }
+}
+
 /// All peers, by name.
 pub struct Peers {
     dialer: Dialer,

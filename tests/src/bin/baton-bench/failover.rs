@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use baton_proto::control::StatusReply;
-use baton_tests::cluster::{Cluster, ClusterOptions};
+use baton_tests::cluster::{Cluster, ClusterOptions, executed};
 use baton_tests::sandbox::{Dialect, Ledger, LedgerOptions, Server, until};
 use jiff::Timestamp;
 use mysql_async::Conn;
@@ -23,37 +23,47 @@ const RANDOM_WITHIN_MS: u64 = 1000;
 /// Where the writer stays, this long after the fault is looked at: longer than a lease and `degrade_after` together.
 const LOOK: Duration = Duration::from_secs(6);
 
+/// How long a replica whose host was away may take to apply what it missed, on a disk that three servers share.
+const CAUGHT_UP: Duration = Duration::from_secs(120);
+
+/// How it is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) runs: u32,
+    pub(crate) unpaced: bool,
+    /// The next fault does not wait until a replica whose host was away has what it missed.
+    pub(crate) at_once: bool,
+}
+
 /// What the runs gave.
 #[derive(Debug, Default)]
 struct Measured {
     outages_ms: Vec<f64>,
+    caught_up_ms: Vec<f64>,
     lags_ms: Vec<f64>,
     sessions_cut: Vec<f64>,
     lost: usize,
 }
 
 /// Measures one fault on one kind of server.
-pub(crate) async fn measure(
-    rows: &mut Rows,
-    dialect: Dialect,
-    fault: Fault,
-    runs: u32,
-    unpaced: bool,
-) -> Result<()> {
-    let name = format!("{} {}{}", dialect.name(), fault.word(), if unpaced { ", unpaced" } else { "" });
+pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, fault: Fault, how: How) -> Result<()> {
+    let unpaced = if how.unpaced { ", unpaced" } else { "" };
+    let at_once = if how.at_once { ", at once" } else { "" };
+    let name = format!("{} {}{unpaced}{at_once}", dialect.name(), fault.word());
     let mut measured = Measured::default();
-    let result = all_runs(&mut measured, &name, dialect, fault, runs, unpaced).await;
-    let Measured { outages_ms, lags_ms, sessions_cut, lost } = measured;
+    let result = all_runs(&mut measured, &name, dialect, fault, how).await;
+    let Measured { outages_ms, caught_up_ms, lags_ms, sessions_cut, lost } = measured;
     let what = match fault {
         Fault::Reopen => "open after it accepts connections",
         _ if fault.moves_the_writer() => "writes out",
         _ => "write gap",
     };
     rows.add(format!("{name}: {what}"), outages_ms, "ms", lost);
-    if unpaced {
+    if how.unpaced {
         rows.add(format!("{name}: lag of the next writer"), lags_ms, "ms", lost);
     }
     rows.add(format!("{name}: sessions cut"), sessions_cut, "sessions", lost);
+    rows.add(format!("{name}: caught up after its host was back"), caught_up_ms, "ms", lost);
     result
 }
 
@@ -62,11 +72,10 @@ async fn all_runs(
     name: &str,
     dialect: Dialect,
     fault: Fault,
-    runs: u32,
-    unpaced: bool,
+    how: How,
 ) -> Result<()> {
     let mut kept = None;
-    for run in 1..=runs {
+    for run in 1..=how.runs {
         let mut cluster = match kept.take() {
             Some(cluster) => cluster,
             None => Cluster::managed(ClusterOptions::new(dialect).layout(fault.layout())).await?,
@@ -77,27 +86,22 @@ async fn all_runs(
                 measured.lost += lost;
                 true
             }),
-            _ => one_run(measured, &mut cluster, fault, unpaced).await,
+            _ => one_run(measured, &mut cluster, fault, how).await,
         };
         let usable =
             ran.map_err(|error| cluster.explained(error)).with_context(|| format!("{name}, run {run}"))?;
         let last = measured.outages_ms.last().copied().unwrap_or_default();
-        eprintln!("{name} {run}/{runs}: {last:.0} ms, {} lost so far", measured.lost);
+        eprintln!("{name} {run}/{}: {last:.0} ms, {} lost so far", how.runs, measured.lost);
         kept = usable.then_some(cluster);
     }
     Ok(())
 }
 
-async fn one_run(
-    measured: &mut Measured,
-    cluster: &mut Cluster,
-    fault: Fault,
-    unpaced: bool,
-) -> Result<bool> {
-    let status = ready(cluster, fault).await?;
+async fn one_run(measured: &mut Measured, cluster: &mut Cluster, fault: Fault, how: How) -> Result<bool> {
+    let status = ready(cluster, fault, how).await?;
     let victim = fault.victim(cluster, &status)?;
     let options = LedgerOptions {
-        pace: LedgerOptions::default().pace.filter(|_| !unpaced),
+        pace: LedgerOptions::default().pace.filter(|_| !how.unpaced),
         ..LedgerOptions::default()
     };
     let sessions = options.sessions;
@@ -106,7 +110,7 @@ async fn one_run(
     let mut lags = Lags::prepare(cluster, &status.writer).await?;
     sleep(WARM_UP + Duration::from_millis(rand::random_range(0..RANDOM_WITHIN_MS))).await;
 
-    let before = if unpaced { lags.read().await? } else { Vec::new() };
+    let before = if how.unpaced { lags.read().await? } else { Vec::new() };
     let struck = Instant::now();
     fault.strike(cluster, victim).await?;
     let after = if fault.moves_the_writer() {
@@ -128,13 +132,23 @@ async fn one_run(
     let found = ledger.found(cluster.server(&after.writer)?).await?;
     measured.lost += found.lost.len();
     ensure!(found.refused.is_empty() && found.doubled == 0, "refused or doubled rows: {found:?}");
-    fault.mend(cluster, victim).await
+    let back = Instant::now();
+    let usable = fault.mend(cluster, victim).await?;
+    if usable && !how.at_once && fault.is_a_cut() && cluster.server(victim).is_ok() {
+        all_caught_up(cluster, &after.writer).await?;
+        measured.caught_up_ms.push(back.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(usable)
 }
 
-/// All is well, and the leader does not sit on the writer's host, as in normal times.
-async fn ready(cluster: &Cluster, fault: Fault) -> Result<StatusReply> {
+/// All is well, every replica has what the writer has, and the leader does not sit on the writer's host, as in normal
+/// times.
+async fn ready(cluster: &Cluster, fault: Fault, how: How) -> Result<StatusReply> {
     let status = cluster.settled().await?;
     all_acknowledge(cluster, &status.writer).await?;
+    if !how.at_once {
+        all_caught_up(cluster, &status.writer).await?;
+    }
     if fault != Fault::Leader || status.leader != status.writer {
         return Ok(status);
     }
@@ -162,6 +176,20 @@ async fn all_acknowledge(cluster: &Cluster, writer: &str) -> Result<()> {
         Ok(Some(()))
     };
     until("every replica to acknowledge", SOON, connected).await
+}
+
+/// Every replica has applied what the writer has: while it still receives what it missed, it acknowledges nothing new.
+async fn all_caught_up(cluster: &Cluster, writer: &str) -> Result<()> {
+    let look = async || {
+        let upto = executed(cluster.server(writer)?).await?;
+        for name in cluster.data_nodes().filter(|name| *name != writer) {
+            if !executed(cluster.server(name)?).await?.contains(&upto)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    };
+    until("every replica to catch up", CAUGHT_UP, look).await
 }
 
 pub(crate) async fn goes_on(ledger: &Ledger) -> Result<()> {

@@ -52,6 +52,11 @@ impl Fault {
         matches!(self, Self::Kill | Self::Cut)
     }
 
+    /// Whether a host is cut off.
+    pub(crate) fn is_a_cut(self) -> bool {
+        !self.kills()
+    }
+
     fn kills(self) -> bool {
         matches!(self, Self::Kill | Self::ReplicaKill | Self::Reopen)
     }

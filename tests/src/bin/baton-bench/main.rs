@@ -12,6 +12,7 @@ use anyhow::Result;
 use baton_tests::sandbox::Dialect;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use failover::How;
 use fault::Fault;
 use rows::Rows;
 
@@ -36,6 +37,9 @@ enum What {
         /// Sessions write as fast as answers come, instead of a row every 20 ms
         #[arg(long)]
         unpaced: bool,
+        /// The next fault does not wait until a replica whose host was away has what it missed
+        #[arg(long)]
+        at_once: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -81,10 +85,11 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut rows = Rows::default();
     let (result, json) = match &cli.what {
-        What::Failover { runs, fault, unpaced, common } => {
+        What::Failover { runs, fault, unpaced, at_once, common } => {
+            let how = How { runs: *runs, unpaced: *unpaced, at_once: *at_once };
             let mut result = Ok(());
             for dialect in common.dialects() {
-                result = result.and(failover::measure(&mut rows, *dialect, *fault, *runs, *unpaced).await);
+                result = result.and(failover::measure(&mut rows, *dialect, *fault, how).await);
             }
             (result, common.json)
         }
