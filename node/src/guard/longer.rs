@@ -101,18 +101,27 @@ impl Guard {
         if asks == self.asks {
             return;
         }
-        if self.is_open_ended() && asks == Asks::Ordinary {
+        if self.asks == Asks::OpenEnd {
+            self.leave_open_end(epoch).await;
+        } else {
+            self.asks = asks;
+            self.ask_now();
+        }
+    }
+
+    /// Answers without an end that are still on their way count for nothing from here on.
+    async fn leave_open_end(&mut self, epoch: Epoch) {
+        let long = self.long || self.is_open_ended();
+        if self.is_open_ended() {
             let Attached::To { process, .. } = &self.server else { return };
             let identity = (process.pid(), process.start_time_ticks());
             if let Err(error) = self.ports.keeper.arm(epoch, identity, None).await {
                 self.trouble = Some(format!("the pause is over, but the keeper does not hold: {error}"));
                 return;
             }
-            self.begin_rounds(epoch);
-            self.long = true;
         }
-        self.asks = asks;
-        self.ask_now();
+        self.begin_rounds(epoch);
+        self.long = long;
     }
 
     /// What the answers give: the keeper learns it first, then it counts here.

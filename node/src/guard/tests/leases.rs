@@ -284,3 +284,16 @@ async fn a_node_that_is_stopped_for_good_closes_and_says_that_its_epoch_is_over(
     sleep(LONG).await;
     assert_eq!((handle.seen().closed, world.facts().opened), (Epoch(1), 1));
 }
+
+/// A pause that was ended at once: what the voters granted for it is still on its way.
+#[tokio::test(start_paused = true)]
+async fn an_open_end_that_is_granted_too_late_costs_no_lease() {
+    let world = World::of(granted(1), ALL);
+    let (_handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    world.facts().open_end_takes = TTL / 4;
+    pause(&world);
+    sleep(TTL / 5).await;
+    world.state(|s| s.pause = None);
+    is_held(&world).await;
+}

@@ -42,6 +42,8 @@ pub(super) struct Facts {
     pub(super) granting: BTreeSet<NodeName>,
     /// No voter has applied the pause.
     pub(super) refuse_open_end: bool,
+    /// How long the answers to requests without an end are on their way.
+    pub(super) open_end_takes: Duration,
     /// Every request, as it reached a voter.
     pub(super) asked: Vec<LeaseRequest>,
     pub(super) group_silent: bool,
@@ -207,6 +209,10 @@ impl Voters for Ports {
             let request_is_open_ended = request.length == OPEN_ENDED;
             this.facts().asked.push(request);
             let refuse = request_is_open_ended && this.facts().refuse_open_end;
+            let takes = this.facts().open_end_takes;
+            if request_is_open_ended {
+                sleep(takes).await;
+            }
             if !refuse && this.facts().granting.contains(&voter) {
                 return Some(LeaseAnswer::Granted);
             }
