@@ -1,11 +1,12 @@
 //! The handle on the group: opened once per daemon, cloned into every room that needs it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use baton_proto::peer::Sender;
 use openraft::RaftMetrics;
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::formation::FormationStatus;
@@ -63,6 +64,8 @@ struct Inner {
     starting: Mutex<()>,
     changing: Arc<Mutex<()>>,
     leadership: watch::Sender<Leadership>,
+    /// When a leader was last heard and followed.
+    heard: std::sync::Mutex<Option<Instant>>,
     formation: watch::Sender<FormationStatus>,
     stopped: watch::Sender<Option<String>>,
     stopping: CancellationToken,
@@ -99,6 +102,7 @@ impl Group {
             starting: Mutex::default(),
             changing: Arc::default(),
             leadership: watch::Sender::new(Leadership::default()),
+            heard: std::sync::Mutex::default(),
             formation: watch::Sender::new(FormationStatus::Starting),
             stopped: watch::Sender::new(None),
             stopping: CancellationToken::new(),
@@ -252,6 +256,17 @@ impl Group {
             *current = leadership;
             changed
         });
+    }
+
+    /// A leader's message came, and this node follows that leader.
+    pub(super) fn hears_leader(&self) {
+        *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether such a message came within the last `span`.
+    pub(super) fn heard_within(&self, span: Duration) -> bool {
+        let heard = *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_some_and(|at| at.elapsed() <= span)
     }
 
     pub(super) fn stop_because(&self, reason: String) {

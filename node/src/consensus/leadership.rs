@@ -38,7 +38,11 @@ pub struct NotLeader {
 /// A number that only rises from one leadership to the next and names one leader: the protocol's term and the
 /// leader's id in it. The term alone does not: two nodes can lead in one term, the one with the higher id last.
 pub(super) fn leader_term(term: u64, raft_id: u64) -> u64 {
-    (term << 32) | (raft_id & u64::from(u32::MAX))
+    (term << 32) | leader_id(raft_id)
+}
+
+fn leader_id(number: u64) -> u64 {
+    number & u64::from(u32::MAX)
 }
 
 impl Leadership {
@@ -100,6 +104,22 @@ impl Group {
         raft.trigger().transfer_leader(target).await.map_err(|e| not(e.to_string()))
     }
 
+    /// The member that leads under the number of a leadership, see [`Leadership::term`]; `None` for somebody whom this
+    /// node does not know as a member.
+    pub fn leader_under(&self, term: u64) -> Option<NodeName> {
+        let membership = self.membership();
+        let mut members = membership.members.iter();
+        members.find(|(id, _)| leader_id(**id) == leader_id(term)).map(|(_, member)| member.name.clone())
+    }
+
+    /// Who leads, without a leader of whom nothing was heard within the longest election timeout: a follower that is
+    /// cut off otherwise names the last one it followed.
+    pub fn leadership_heard_of(&self) -> Leadership {
+        let known = self.leadership().borrow().clone();
+        let heard = self.heard_within(self.options().pace.election_max);
+        Leadership { leader: known.leader.filter(|_| known.mine || heard), ..known }
+    }
+
     /// How long ago a majority of the voters was last known to follow this node; `None` unless it leads.
     pub fn quorum_seen(&self) -> Option<Duration> {
         let metrics = self.raft()?.metrics();
@@ -159,8 +179,15 @@ impl Group {
 }
 
 fn quorum_seen(metrics: &RaftMetrics<TypeConfig>) -> Option<Duration> {
-    let seen = metrics.last_quorum_acked.as_ref().filter(|_| metrics.state == ServerState::Leader)?;
-    Some(seen.elapsed())
+    if metrics.state != ServerState::Leader {
+        return None;
+    }
+    // openraft takes the time of the others' answers. The only voter gets none and is a majority at all times.
+    let alone = BTreeSet::from([metrics.id]);
+    if metrics.membership_config.get_joint_config().iter().all(|voters| *voters == alone) {
+        return Some(Duration::ZERO);
+    }
+    Some(metrics.last_quorum_acked.as_ref()?.elapsed())
 }
 
 fn half_done(metrics: &RaftMetrics<TypeConfig>) -> bool {

@@ -6,7 +6,7 @@ use baton_proto::peer::{
     GreetReply, InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, Sender,
 };
 use openraft::errors::Fatal;
-use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -127,7 +127,11 @@ impl Group {
         match Kind::parse(&request.kind)? {
             Kind::AppendEntries => {
                 let rpc: AppendEntriesRequest<TypeConfig> = self.open_letter(&json)?;
-                reply(&raft.append_entries(rpc).await.map_err(|e| Refused::Stopped(e.to_string()))?)
+                let answer = raft.append_entries(rpc).await.map_err(|e| Refused::Stopped(e.to_string()))?;
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    self.hears_leader();
+                }
+                reply(&answer)
             }
             Kind::Vote => {
                 let rpc: VoteRequest<TypeConfig> = self.open_letter(&json)?;

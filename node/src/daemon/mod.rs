@@ -1,6 +1,7 @@
 //! Puts the rooms together: what `baton-node run` is.
 
 mod claim;
+mod names;
 mod ports;
 mod reports;
 mod routes;

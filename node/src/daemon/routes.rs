@@ -1,46 +1,42 @@
 //! What the embedded router follows, out of the replicated state and what was seen.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::observe::Prober;
+use super::names::{Names, Resolve};
+use crate::decide::seen::Probe;
 use crate::route::Routes;
 use crate::state::{ClusterState, NodeName, Phase};
 
-/// How long a name may take to resolve.
-const RESOLVE: Duration = Duration::from_secs(2);
-/// Without a change of the state, readers are looked at this often.
+/// Without a change of the state, readers are looked at this often, and names that did not resolve are tried again.
 const TICK: Duration = Duration::from_millis(500);
 /// A reader that has not answered this node for so long is left out.
 const SILENT: Duration = Duration::from_secs(2);
 
-/// Follows the state for ever.
+/// What this node's probes of the servers saw, now.
+pub(super) type Probed = Arc<dyn Fn() -> BTreeMap<NodeName, Probe> + Send + Sync>;
+
+/// Follows the state for ever. A name that does not resolve holds up nobody but its own server.
 pub(super) async fn follow(
     mut states: watch::Receiver<Arc<ClusterState>>,
-    prober: Arc<Prober>,
+    probed: Probed,
+    resolve: Resolve,
     routes: watch::Sender<Routes>,
 ) {
-    let mut resolved: BTreeMap<String, SocketAddr> = BTreeMap::new();
+    let mut names = Names::new(resolve);
     loop {
         let state = states.borrow_and_update().clone();
-        let wanted = wanted(&state, &prober);
-        for address in wanted.writer.iter().chain(&wanted.readers) {
-            if !resolved.contains_key(address)
-                && let Some(found) = resolve(address).await
-            {
-                resolved.insert(address.clone(), found);
-            }
-        }
+        // All servers', not only of those that are routed to now: the next writer's is then known beforehand.
+        names.look_up(state.data_nodes().filter_map(|(_, member)| member.server.as_deref()));
+        let wanted = wanted(&state, &probed());
         let next = Routes {
             epoch: wanted.epoch,
-            writer: wanted.writer.and_then(|a| resolved.get(&a).copied()),
-            readers: wanted.readers.iter().filter_map(|a| resolved.get(a).copied()).collect(),
+            writer: wanted.writer.and_then(|name| names.get(&name)),
+            readers: wanted.readers.iter().filter_map(|name| names.get(name)).collect(),
         };
         routes.send_if_modified(|now| {
             if *now == next {
@@ -52,6 +48,7 @@ pub(super) async fn follow(
         });
         tokio::select! {
             changed = states.changed() => if changed.is_err() { return },
+            () = names.found() => {}
             () = sleep(TICK) => {}
         }
     }
@@ -63,10 +60,9 @@ struct Wanted {
     readers: Vec<String>,
 }
 
-fn wanted(state: &ClusterState, prober: &Prober) -> Wanted {
+fn wanted(state: &ClusterState, seen: &BTreeMap<NodeName, Probe>) -> Wanted {
     let address = |node: &NodeName| state.members.get(node).and_then(|m| m.server.clone());
     let grant = state.live_grant().filter(|g| g.opened_ms.is_some());
-    let seen = prober.now();
     let reads = |node: &NodeName| {
         let answers =
             seen.get(node).is_some_and(|p| p.ever && p.silent_for <= SILENT && p.open == Some(false));
@@ -76,16 +72,13 @@ fn wanted(state: &ClusterState, prober: &Prober) -> Wanted {
     let writer = match state.phase {
         Phase::Managed => grant.and_then(|g| address(&g.node)),
         // Before adoption the one open server is the writer, as its people run it.
-        Phase::Observing => only_open(state, &seen).and_then(|n| address(&n)),
+        Phase::Observing => only_open(state, seen).and_then(|n| address(&n)),
     };
     let epoch = if state.phase == Phase::Managed { state.epoch().0 } else { 0 };
     Wanted { epoch, writer, readers }
 }
 
-fn only_open(
-    state: &ClusterState,
-    seen: &BTreeMap<NodeName, crate::decide::seen::Probe>,
-) -> Option<NodeName> {
+fn only_open(state: &ClusterState, seen: &BTreeMap<NodeName, Probe>) -> Option<NodeName> {
     let mut open = state
         .data_nodes()
         .map(|(n, _)| n)
@@ -94,6 +87,86 @@ fn only_open(
     if open.next().is_some() { None } else { first }
 }
 
-async fn resolve(address: &str) -> Option<SocketAddr> {
-    timeout(RESOLVE, lookup_host(address)).await.ok()?.ok()?.next()
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::SocketAddr;
+
+    use futures::FutureExt;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::state::{Epoch, Grant, Member};
+
+    fn member(server: &str) -> Member {
+        Member { server: Some(server.into()), ..Member::default() }
+    }
+
+    /// `db1` has the write role; `db2` and `db3` answer and are closed.
+    fn state(resolving: [&str; 3]) -> ClusterState {
+        let mut state = ClusterState::default();
+        state.phase = Phase::Managed;
+        for (node, name) in ["db1", "db2", "db3"].into_iter().zip(resolving) {
+            state.members.insert(node.into(), member(name));
+        }
+        state.grant = Some(Grant {
+            epoch: Epoch(4),
+            node: "db1".into(),
+            since_ms: 0,
+            unleased: false,
+            opened_ms: Some(1),
+            paused_at: None,
+        });
+        state
+    }
+
+    fn probed() -> Probed {
+        let probe = |open| Probe { ever: true, open: Some(open), ..Probe::default() };
+        let seen: BTreeMap<NodeName, Probe> =
+            [("db1", true), ("db2", false), ("db3", false)].map(|(n, o)| (n.into(), probe(o))).into();
+        Arc::new(move || seen.clone())
+    }
+
+    /// Every name resolves at once, but for `lost`, about which no name server answers.
+    fn resolve() -> Resolve {
+        Arc::new(|name| {
+            async move {
+                if name == "lost:3306" {
+                    std::future::pending::<()>().await;
+                }
+                name.replace("db", "10.0.0.").parse().ok()
+            }
+            .boxed()
+        })
+    }
+
+    async fn first_routes(resolving: [&str; 3], enough: impl FnMut(&Routes) -> bool) -> Routes {
+        let (_states, following) = watch::channel(Arc::new(state(resolving)));
+        let (sender, mut routes) = watch::channel(Routes::default());
+        let following = tokio::spawn(follow(following, probed(), resolve(), sender));
+        let routes = timeout(Duration::from_secs(1), routes.wait_for(enough)).await.unwrap().unwrap().clone();
+        following.abort();
+        routes
+    }
+
+    fn at(address: &str) -> SocketAddr {
+        address.parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_that_never_resolve_hold_up_neither_the_writer_nor_each_other() {
+        let names = ["db1:3306", "lost:3306", "db3:3306"];
+        let routes = first_routes(names, |r| r.writer.is_some() && !r.readers.is_empty()).await;
+        assert_eq!(
+            routes,
+            Routes { epoch: 4, writer: Some(at("10.0.0.1:3306")), readers: vec![at("10.0.0.3:3306")] }
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_without_an_address_is_no_writer_while_readers_are_served() {
+        let routes = first_routes(["lost:3306", "db2:3306", "db3:3306"], |r| r.readers.len() == 2).await;
+        assert_eq!((routes.epoch, routes.writer), (4, None));
+    }
 }

@@ -107,10 +107,11 @@ impl Serving<'_> {
     /// Health and metrics.
     pub(super) fn http(&self, tasks: &mut JoinSet<()>, listener: TcpListener, counters: Option<Counters>) {
         let (group, me, own) = (self.shared.group.clone(), self.shared.me.clone(), Arc::clone(&self.own));
-        let (states, leadership, formation) = (group.states(), group.leadership(), group.formation());
+        let (states, formation) = (group.states(), group.formation());
         let read = Arc::new(move || {
             let router = counters.as_ref().map(Counters::stats);
-            Sample::of(&me, &states.borrow(), &leadership.borrow(), &formation.borrow(), &own(), router)
+            let leadership = group.leadership_heard_of();
+            Sample::of(&me, &states.borrow(), &leadership, &formation.borrow(), &own(), router)
         });
         let metrics = Arc::new(Metrics::new(&self.shared.config.cluster.name, self.shared.me.as_str(), read));
         let stop = self.stop.clone();

@@ -17,11 +17,11 @@ use tracing::{info, warn};
 use super::claim::Claim;
 use super::ports::{GroupApplied, Keeper, Socket, StoreNotes, states_only};
 use super::reports::ToLeader;
-use super::routes;
 use super::servers::Servers;
 use super::serving::{OwnView, Serving, own_view};
 use super::settings::{formation, live};
 use super::watchdog::{self, Turns, Watched};
+use super::{names, routes};
 use crate::config::{Config, Loaded, digest};
 use crate::consensus::{Group, GroupOptions, OpenError, Pace};
 use crate::decide::diagnose::Lasting;
@@ -433,7 +433,9 @@ impl Daemon {
 
     fn route(&mut self, shared: &Shared, router: Router, prober: &Arc<Prober>) {
         let (sender, routes) = watch::channel(Routes::default());
-        self.tasks.spawn(routes::follow(shared.states.clone(), Arc::clone(prober), sender));
+        let prober = Arc::clone(prober);
+        let probed = Arc::new(move || prober.now());
+        self.tasks.spawn(routes::follow(shared.states.clone(), probed, names::by_this_host(), sender));
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             router.serve(routes, stop).await;

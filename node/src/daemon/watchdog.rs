@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 use tracing::{error, warn};
 
 use crate::guard::clock::Boottime;
@@ -38,10 +38,7 @@ impl Turns {
 /// and then nothing is told any more: systemd ends the process and starts it again.
 pub(super) async fn run(loops: Vec<Watched>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
-    let mut ticks = interval(period / TELLS_PER_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
         if let Some(name) = stuck(&loops, Boottime::now(), period) {
             error!(name, seconds = period.as_secs(), "a loop stands still; systemd is told nothing any more");
             return;
@@ -49,6 +46,7 @@ pub(super) async fn run(loops: Vec<Watched>) {
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
             warn!(%error, "systemd could not be told");
         }
+        sleep(period / TELLS_PER_PERIOD).await;
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) enum Done {
     Told(Result<(), String>),
     /// The server was to be reported open, and is closed.
     NotOpen(Epoch),
+    /// The server's source was forgotten, or not.
+    Forgot(Result<(), SqlError>),
     /// The server was told to go on without ackers, by the entry of this index.
     LetGo(u64, Result<(), SqlError>),
     /// The server was made to wait: the connection comes back.
@@ -44,6 +46,7 @@ pub(super) struct Behind {
     attaching: bool,
     attach_at: Instant,
     telling: bool,
+    pub(super) forgetting: bool,
     pub(super) letting_go: bool,
     /// The newest entry that the server was let go by, in this process.
     pub(super) let_go: u64,
@@ -60,6 +63,7 @@ impl Behind {
             attaching: false,
             attach_at: Instant::now(),
             telling: false,
+            forgetting: false,
             letting_go: false,
             let_go: 0,
             let_go_unsure_until: None,
@@ -133,6 +137,7 @@ impl Guard {
                     self.trouble = Some(why);
                 }
             }
+            Done::Forgot(forgot) => self.forgot(forgot),
             Done::LetGo(index, let_go) => self.was_let_go(index, let_go),
             Done::Waits(opener, result, reply) => {
                 if let Attached::To { process, opener: away @ None } = &mut self.server

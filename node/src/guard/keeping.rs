@@ -11,7 +11,7 @@ use super::lease::Rounds;
 use super::longer::Asks;
 use super::ports::{Electorate, Fenced, Lease, LeaseAnswer};
 use crate::sql::{CloseOptions, Permit};
-use crate::state::{Change, ClusterState, Epoch, Phase};
+use crate::state::{Change, ClusterState, Epoch, OPEN_ENDED, Phase};
 
 /// How soon a keeper that did not answer is asked again.
 const KEEPER_AGAIN: Duration = Duration::from_millis(20);
@@ -193,6 +193,9 @@ impl Guard {
     pub(super) fn count(&mut self, reply: Reply) {
         let Some((epoch, rounds)) = &mut self.rounds else { return };
         if reply.request.epoch != *epoch || reply.request.round < self.rounds_since {
+            return;
+        }
+        if reply.request.length == OPEN_ENDED && self.asks != Asks::OpenEnd {
             return;
         }
         match reply.answer {

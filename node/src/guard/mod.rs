@@ -12,6 +12,7 @@ mod behind;
 pub mod boot;
 pub mod clock;
 mod duty;
+mod forgetting;
 mod guard;
 pub mod keeper;
 mod keeping;

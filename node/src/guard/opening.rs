@@ -19,7 +19,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 /// How soon the voters are asked again while no majority has granted a first lease.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How soon what has failed is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(50);
+pub(super) const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// For so long a let-go that failed may still take effect: its statement is killed within this.
 const LET_GO_UNSURE: Duration = Duration::from_secs(3);
 
@@ -28,7 +28,8 @@ impl Guard {
     /// it is tried once.
     pub(super) async fn open_under(&mut self, state: &ClusterState, epoch: Epoch) {
         match self.try_to_open(state, epoch).await {
-            Ok(()) => {
+            Ok(false) => self.look_later(),
+            Ok(true) => {
                 info!(%epoch, "open");
                 self.trouble = None;
                 self.tell(Change::Opened { epoch }, None);
@@ -44,7 +45,8 @@ impl Guard {
         }
     }
 
-    async fn try_to_open(&mut self, state: &ClusterState, epoch: Epoch) -> Result<(), String> {
+    /// Whether it is open. If not, something is under way whose end wakes the loop.
+    async fn try_to_open(&mut self, state: &ClusterState, epoch: Epoch) -> Result<bool, String> {
         // Closed first: for a server that is still open under an earlier epoch, arming would take its deadline away.
         let pulse = self.closed().await?;
         self.arm(epoch).await?;
@@ -53,7 +55,9 @@ impl Guard {
         }
         // The voters answer while the server is made ready.
         self.ask_when_due(state, epoch);
-        self.forget_source(epoch, &pulse).await?;
+        if !self.has_no_source(epoch, &pulse)? {
+            return Ok(false);
+        }
         let until = self.majority(state, epoch).await?;
         let permit =
             self.permit(epoch, until.saturating_sub(super::asking::interval(state.safety.lease_ttl())));
@@ -79,7 +83,7 @@ impl Guard {
             self.memory.change(|r| r.closed = epoch).await?;
             return Err(format!("opening failed: {error}; closed again: {closed:?}"));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The keeper learns the deadline first; the permit is asked once more when the server is open.
@@ -96,7 +100,7 @@ impl Guard {
     }
 
     /// Withdrawn when the epoch is over, or another's, or when `until` has come.
-    fn permit(&self, epoch: Epoch, until: Boottime) -> Permit {
+    pub(super) fn permit(&self, epoch: Epoch, until: Boottime) -> Permit {
         let (me, states) = (self.ports.me.clone(), self.ports.states.clone());
         let clock = Arc::clone(&self.ports.clock);
         Permit::new(move || {
@@ -143,18 +147,6 @@ impl Guard {
         }
         self.close("open before its epoch").await?;
         self.ports.server.pulse().await.map_err(|e| e.to_string())
-    }
-
-    /// Everything received applied, no source.
-    async fn forget_source(&mut self, epoch: Epoch, pulse: &Pulse) -> Result<(), String> {
-        if pulse.replication.is_none() {
-            return Ok(());
-        }
-        if !pulse.all_applied() {
-            return Err("not everything received has been applied".into());
-        }
-        let permit = self.permit(epoch, Boottime::from_nanos(u64::MAX));
-        self.ports.server.forget_source(&permit).await.map_err(|e| e.to_string())
     }
 
     async fn majority(&mut self, state: &ClusterState, epoch: Epoch) -> Result<Boottime, String> {

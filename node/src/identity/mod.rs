@@ -7,7 +7,7 @@ mod check;
 mod load;
 mod peer;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use check::{EXPIRY_WARNING, IdentityError};
 pub use load::Identity;

@@ -17,17 +17,17 @@ use tonic::transport::{ClientTlsConfig, Endpoint, Server};
 use super::*;
 use crate::config::TlsConfig;
 
-/// A cluster's certificates, removed when dropped.
-struct Folder(PathBuf);
+/// Certificates of a cluster of db1 and db2, removed when dropped.
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str, cluster: &str, made: Timestamp) -> Self {
+    pub(crate) fn new(name: &str, cluster: &str, made: Timestamp) -> Self {
         let folder = Self(std::env::temp_dir().join(format!("baton-identity-{name}-{}", std::process::id())));
         make_all(cluster, &["db1".to_owned(), "db2".to_owned()], "admin", &folder.0, false, made).unwrap();
         folder
     }
 
-    fn tls(&self, stem: &str) -> TlsConfig {
+    pub(crate) fn tls(&self, stem: &str) -> TlsConfig {
         TlsConfig {
             ca: self.0.join("ca.pem"),
             cert: self.0.join(format!("{stem}.pem")),

@@ -93,7 +93,7 @@ pub(super) fn writer() -> Pulse {
 }
 
 /// A closed replica.
-pub(super) fn replica_of(host: &str, port: u16) -> Pulse {
+pub(crate) fn replica_of(host: &str, port: u16) -> Pulse {
     let channel = Replication {
         source_host: host.to_owned(),
         source_port: port,

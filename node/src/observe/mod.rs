@@ -5,7 +5,7 @@
 mod about;
 mod digest;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod lint;
 pub mod own;
 pub mod probe;

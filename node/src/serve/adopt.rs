@@ -15,7 +15,7 @@ use crate::decide::finding::{Finding, Level};
 use crate::state::{Change, ClusterState, NodeName, OperationId, Phase};
 
 /// Every node has reported something newer by then.
-const NEWS_WITHIN: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(2) };
+const NEWS_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Bound on the guard's first lease.
 const FIRST_LEASE: Duration = Duration::from_secs(20);

@@ -66,6 +66,17 @@ impl PeerService {
         Ok(caller)
     }
 
+    /// Orders are the leader's alone, and their term says which node that is.
+    fn leads_under(&self, caller: &NodeName, term: u64) -> Result<(), Status> {
+        match self.group.leader_under(term) {
+            Some(leader) if leader == *caller => Ok(()),
+            Some(leader) => Err(Status::permission_denied(format!(
+                "the order is of {leader}'s term, and {caller} gave it"
+            ))),
+            None => Err(Status::permission_denied("the order's term is of no member that this node knows")),
+        }
+    }
+
     /// A new writer's guard and its replicas ask as soon as they have applied the grant, which may be a moment before
     /// this node has. A refusal would cost them a whole round, and the clients a longer outage.
     async fn has_applied(&self, epoch: Epoch) {
@@ -158,7 +169,8 @@ impl Peer for PeerService {
     }
 
     async fn act(&self, request: Request<ActRequest>) -> Result<Response<ActReply>, Status> {
-        self.member(&request, request.get_ref().sender.as_ref())?;
+        let caller = self.member(&request, request.get_ref().sender.as_ref())?;
+        self.leads_under(&caller, request.get_ref().term)?;
         let request = request.into_inner();
         let action: Action = serde_json::from_slice(&request.json).map_err(malformed)?;
         let order = Order { term: request.term, epoch: Epoch(request.epoch), operation: request.operation };

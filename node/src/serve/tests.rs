@@ -1,7 +1,8 @@
-//! Answers as tables and golden pages, and the service on a group of one and of three.
+//! Answers as tables and golden pages, and the services on a group of one and of three.
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod peer;
 mod service;
 mod web;
 

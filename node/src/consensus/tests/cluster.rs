@@ -195,8 +195,14 @@ impl Drop for Node {
 
 /// Starts them and waits until they have formed a group and applied its first command.
 pub(super) async fn start_all(hosts: &[Host]) -> Vec<Node> {
+    start_all_at(Pace::default(), hosts).await
+}
+
+/// The same at another pace.
+pub(super) async fn start_all_at(pace: Pace, hosts: &[Host]) -> Vec<Node> {
     let all: Vec<&Host> = hosts.iter().collect();
-    let nodes = futures::future::join_all(hosts.iter().map(|host| host.start(&all))).await;
+    let starting = hosts.iter().map(|host| host.start_with(GroupOptions { pace, ..host.options(&all) }));
+    let nodes = futures::future::join_all(starting).await;
     let formed = |node: &Node| *node.group.formation().borrow() == FormationStatus::Formed;
     until("formed", || nodes.iter().all(formed)).await;
     // Those that were invited are formed before the group is; the first node knows how far it has come.

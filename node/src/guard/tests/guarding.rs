@@ -124,6 +124,33 @@ async fn an_opening_that_never_happened_is_not_reported_and_not_repeated() {
     assert_eq!(world.facts().opened, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn opens_only_once_the_source_is_forgotten() {
+    let world = World::of(granted(1), ALL);
+    world.facts().follows = true;
+    world.facts().forgetting_takes = TTL * 4;
+    let (_handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    let events = world.facts().events.clone();
+    let forgetting: Vec<_> = events.iter().filter(|e| ["forgets", "forgot", "open"].contains(e)).collect();
+    assert_eq!(forgetting, [&"forgets", &"forgot", &"open"], "once, and before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_does_not_wait_for_the_source_to_be_forgotten() {
+    let world = World::of(granted(1), ALL);
+    world.facts().follows = true;
+    world.facts().forgetting_takes = LONG;
+    let (handle, _guard) = world.guard().await;
+    world.until("forgetting", |f| f.events.contains(&"forgets")).await;
+    let asked = tokio::time::Instant::now();
+    let fenced = handle.fence(Epoch(1), LONG).await;
+    assert!(matches!(fenced, Fenced::Closed { .. }), "{fenced:?}");
+    assert!(asked.elapsed() < Duration::from_millis(50), "{:?}", asked.elapsed());
+    sleep(LONG * 2).await;
+    assert_eq!(world.facts().opened, 0, "its end opens nothing");
+}
+
 fn degraded(index: u64, may_let_go: bool) -> Durability {
     let reason = DegradeReason::NoAcker;
     Durability::Degraded { since_ms: 0, reason, upto: None, may_let_go, index }

@@ -14,6 +14,7 @@ use super::super::clock::{Boottime, Clock};
 use super::super::testing::Sleeper;
 use super::super::*;
 use crate::gtid::{Dialect, GtidSet};
+use crate::observe::fake::replica_of;
 use crate::sql::{
     Account, CloseOptions, ClosedProof, Inventory, ManagedServer, Permit, Privileges, Pulse, SemiSync,
     Source, SqlError, SqlFuture, Switch,
@@ -34,6 +35,9 @@ pub(super) struct Facts {
     pub(super) waits: bool,
     pub(super) let_go: u32,
     pub(super) let_go_takes: Duration,
+    /// It follows another server, until that is forgotten.
+    pub(super) follows: bool,
+    pub(super) forgetting_takes: Duration,
     pub(super) pin_broken: bool,
     pub(super) attach_hangs: bool,
     pub(super) held: Option<KeeperHolds>,
@@ -372,7 +376,7 @@ impl ManagedServer for Ports {
                 offline_mode: false,
                 executed: empty.clone(),
                 received: empty,
-                replication: None,
+                replication: replica_of("b", 3306).replication.filter(|_| facts.follows),
                 semi_sync: SemiSync { source_enabled: facts.waits, ..SemiSync::default() },
                 uptime: Duration::from_secs(1),
                 threads_connected: 1,
@@ -438,8 +442,17 @@ impl ManagedServer for Ports {
     fn start_replication<'a>(&'a self, _: &'a Permit) -> SqlFuture<'a, ()> {
         never()
     }
-    fn forget_source<'a>(&'a self, _: &'a Permit) -> SqlFuture<'a, ()> {
-        never()
+    fn forget_source<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            permit.check("forget")?;
+            self.facts().events.push("forgets");
+            let takes = self.facts().forgetting_takes;
+            sleep(takes).await;
+            let mut facts = self.facts();
+            facts.follows = false;
+            facts.events.push("forgot");
+            Ok(())
+        })
     }
     fn follow<'a>(&'a self, _: &'a Source, _: &'a Permit) -> SqlFuture<'a, ()> {
         never()

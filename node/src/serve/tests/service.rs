@@ -72,9 +72,9 @@ impl Peer for Consensus {
 }
 
 /// A node of the sample's cluster without a server; everything else is real.
-struct Node {
+pub(super) struct Node {
     name: NodeName,
-    control: Control,
+    pub(super) control: Control,
     client: ControlClient<Channel>,
     seen: Arc<Mutex<Seen>>,
     /// Told when it looks and has no report at all.
@@ -91,7 +91,7 @@ impl Drop for Node {
 }
 
 impl Node {
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.ending.cancel();
         self.control.group.shutdown().await;
     }
@@ -166,7 +166,7 @@ async fn start(listener: TcpListener, me: &str, nodes: &[(NodeName, String)]) ->
 }
 
 /// Nodes of one group that has a leader; the leader first.
-async fn group(names: &[&str]) -> Vec<Node> {
+pub(super) async fn group(names: &[&str]) -> Vec<Node> {
     let mut listeners = Vec::new();
     let mut configured = Vec::new();
     for node in names {

@@ -10,6 +10,9 @@ use crate::guard::clock::Boottime;
 use crate::guard::keeper::*;
 use crate::guard::testing::{Directory, Sleeper};
 
+/// How late a loop in an ordinary thread may be on a machine that does other things beside it.
+const LATE: Duration = Duration::from_millis(250);
+
 #[tokio::test]
 async fn kills_at_the_deadline() {
     let keeper = Loop::start();
@@ -26,11 +29,11 @@ async fn kills_at_the_deadline() {
     let deadline = request.deadline.unwrap();
     assert!(seen >= deadline);
     let late = seen.saturating_since(deadline);
-    assert!(late < Duration::from_millis(20), "{late:?}");
+    assert!(late < LATE, "{late:?}");
 
     let record = wait_for_kill(&client).await;
     assert_eq!((record.epoch, record.pid, record.delivered), (7, request.pid, true));
-    assert!(record.killed_at >= record.deadline && record.lateness() < Duration::from_millis(20));
+    assert!(record.killed_at >= record.deadline && record.lateness() < LATE);
     let status = client.status().await.unwrap();
     assert_eq!((status.holding, status.killed), (None, Some(record.clone())));
     assert_eq!(KillRecord::read(keeper.run_dir()).unwrap(), Some(record));
