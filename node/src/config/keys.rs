@@ -52,7 +52,6 @@ const HOUR_MS: u64 = 3_600_000;
 /// Every key outside `[[node]]`, in the order in which they are shown.
 pub static KEYS: &[Key] = &[
     key("cluster.name", Kind::Name, Required, Restart, "The cluster's name, part of every certificate."),
-    key("cluster.id", Kind::Name, Unset, Restart, "Tells two clusters of one name apart."),
     key(
         "server.user",
         Kind::Text,
@@ -89,18 +88,12 @@ pub static KEYS: &[Key] = &[
         "The server's socket: it tells the server's pid, which the keeper needs. Debian's place for MySQL and MariaDB.",
     ),
     key(
-        "server.unit",
-        Kind::Text,
-        Unset,
+        "server.events",
+        Kind::Boolean,
+        Value("false"),
         Restart,
-        "The systemd unit that runs the server; unset where none does.",
-    ),
-    key(
-        "server.start_command",
-        Kind::Command,
-        Unset,
-        Restart,
-        "Starts the server, program and arguments; unset where systemd restarts it.",
+        "Whether the event scheduler follows the writer: the guard switches it on after an opening, and off on a closed \
+         server. Off, because who has no events needs none; with events it must be set, as every server starts without.",
     ),
     key(
         "server.accepted_accounts",

@@ -44,8 +44,6 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Program and arguments.
-    Command,
     /// `"sigkill"`, or program and arguments.
     HardFence,
 }
@@ -71,7 +69,6 @@ impl Kind {
             Self::Choice(words) => {
                 words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
             }
-            Self::Command => "[\"/program\", \"argument\"]".to_owned(),
             Self::HardFence => "\"sigkill\" or [\"/program\", \"argument\"]".to_owned(),
         }
     }
@@ -93,10 +90,8 @@ impl Kind {
             (Self::Duration { .. }, Value::Integer(number)) => {
                 Err(format!("{number} has no unit; write \"{number}ms\" or \"{number}s\""))
             }
-            (Self::Command | Self::HardFence, Value::Array(words)) => check_command(words),
-            (Self::Command | Self::Boolean | Self::Integer { .. } | Self::Ratio { .. }, _) => {
-                Err(self.wrong_type(value))
-            }
+            (Self::HardFence, Value::Array(words)) => check_command(words),
+            (Self::Boolean | Self::Integer { .. } | Self::Ratio { .. }, _) => Err(self.wrong_type(value)),
             (_, Value::String(text)) => self.check_text(text),
             _ => Err(self.wrong_type(value)),
         }
@@ -141,7 +136,6 @@ impl Kind {
             Self::Boolean => Value::Boolean(text.parse().map_err(|_| not_one())?),
             Self::Integer { .. } => Value::Integer(text.parse().map_err(|_| not_one())?),
             Self::Ratio { .. } => Value::Float(text.parse().map_err(|_| not_one())?),
-            Self::Command => words(text),
             Self::HardFence if text.starts_with('/') => words(text),
             _ => Value::String(text.to_owned()),
         };

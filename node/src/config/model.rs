@@ -43,9 +43,6 @@ pub struct Config {
 pub struct ClusterConfig {
     /// Appears in certificates, logs and metrics: `[a-z0-9-]{1,32}`.
     pub name: String,
-    /// Tells two clusters of one name apart.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
 }
 
 /// One `[[node]]`
@@ -88,12 +85,8 @@ pub struct ServerConfig {
     pub replication_password_file: PathBuf,
     /// The socket of the server beside this node.
     pub socket: PathBuf,
-    /// The systemd unit that runs the server, if one does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// Starts the server: program and arguments, run without a shell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_command: Option<Vec<String>>,
+    /// Whether the event scheduler runs on the writer.
+    pub events: bool,
     /// Accounts that may write while their server is closed, `user@host` with commas between.
     pub accepted_accounts: String,
     /// Bound on one connection attempt.
@@ -296,12 +289,6 @@ impl Config {
         for path in paths {
             *path = PathBuf::from(fill(&path.to_string_lossy(), node));
         }
-        if let Some(unit) = &mut self.server.unit {
-            *unit = fill(unit, node);
-        }
-        for word in self.server.start_command.iter_mut().flatten() {
-            *word = fill(word, node);
-        }
     }
 }
 
@@ -311,9 +298,15 @@ impl HardFence {
     pub fn command(&self, node: &str) -> Option<Vec<String>> {
         match self {
             Self::Signal(_) => None,
-            Self::Command(words) => Some(words.iter().map(|word| fill(word, node)).collect()),
+            Self::Command(words) => Some(fence_command(words, node)),
         }
     }
+}
+
+/// A hard fence's words for one node.
+#[must_use]
+pub fn fence_command(words: &[String], node: &str) -> Vec<String> {
+    words.iter().map(|word| fill(word, node)).collect()
 }
 
 fn fill(text: &str, node: &str) -> String {

@@ -14,7 +14,6 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tracing::warn;
 
-use super::settings::config_differs;
 use super::start::{Beside, Shared};
 use crate::decide::seen::Report;
 use crate::identity::Identity;
@@ -25,6 +24,7 @@ use crate::route::Counters;
 use crate::serve::http;
 use crate::serve::metrics::{Metrics, Sample};
 use crate::serve::peer::PeerService;
+use crate::serve::settings::config_differs;
 use crate::serve::{Callers, Control};
 
 /// A caller whose host vanished without a word is found out after both of these.
@@ -46,8 +46,8 @@ pub(super) struct Serving<'a> {
 
 pub(super) fn own_view(shared: &Shared, prober: &Arc<Prober>, beside: Option<&Beside>) -> OwnView {
     let own = beside.map(|b| b.own.clone());
-    let (prober, states, config) = (Arc::clone(prober), shared.states.clone(), Arc::clone(&shared.config));
-    Arc::new(move || see(own.as_ref(), &prober, config_differs(&config, &states.borrow())))
+    let (prober, states, file) = (Arc::clone(prober), shared.states.clone(), shared.file.subscribe());
+    Arc::new(move || see(own.as_ref(), &prober, config_differs(&file.borrow(), &states.borrow())))
 }
 
 impl Serving<'_> {

@@ -19,14 +19,15 @@ use super::ports::{GroupApplied, Keeper, Socket, StoreNotes, states_only};
 use super::reports::ToLeader;
 use super::servers::Servers;
 use super::serving::{OwnView, Serving, own_view};
-use super::settings::{formation, live};
+use super::settings::formation;
 use super::watchdog::{self, Turns, Watched};
 use super::{names, routes};
-use crate::config::{Config, Loaded, digest};
+use crate::config::{Config, Loaded, digest, fence_command};
 use crate::consensus::{Group, GroupOptions, OpenError, Pace};
 use crate::decide::diagnose::Lasting;
+use crate::decide::seen::GuardSeen;
 use crate::guard::clock::RealClock;
-use crate::guard::keeper::{ClientError, SpawnOptions, connect_or_spawn};
+use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
 use crate::guard::{Applied, Guard, GuardHandle, GuardPorts, HandedOver, Voter};
 use crate::identity::{Identity, IdentityError};
 use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table};
@@ -35,8 +36,9 @@ use crate::operate::attend::Remote;
 use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer};
 use crate::peers::{Dialer, Peers};
 use crate::route::{Router, RouterError, RouterOptions, Routes};
+use crate::serve::settings::live;
 use crate::sql::{Address, ManagedServer, SqlServer};
-use crate::state::{ClusterState, Live, NodeName};
+use crate::state::{ClusterState, HardFence, Live, NodeName};
 
 /// How long the parts may take to end on a stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -44,6 +46,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 const STEP_DOWN_WITHIN: Duration = Duration::from_secs(10);
 /// How long the voters may take to grant a lease for the next process: less than an ordinary one.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How soon a keeper that did not take something is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a node cannot start. Nothing was changed.
 #[derive(Debug, Error)]
@@ -99,7 +104,7 @@ pub enum StartError {
 /// A running node.
 pub struct Daemon {
     stop: CancellationToken,
-    live: watch::Sender<Live>,
+    reloader: Reloader,
     group: Group,
     /// Of a data node.
     guard: Option<GuardHandle>,
@@ -124,12 +129,17 @@ impl Steps {
 }
 
 /// Takes over what a new file may change at run time.
-pub struct Reloader(watch::Sender<Live>);
+#[derive(Clone)]
+pub struct Reloader {
+    live: watch::Sender<Live>,
+    file: watch::Sender<Arc<Config>>,
+}
 
 impl Reloader {
-    /// From now on these values count; on the leader they become the group's.
+    /// From now on these values count; on the leader they become the group's. Replicated ones are compared with the group's.
     pub fn reload(&self, config: &Config) {
-        self.0.send_replace(live(config));
+        self.live.send_replace(live(config));
+        self.file.send_replace(Arc::new(config.clone()));
     }
 }
 
@@ -147,6 +157,8 @@ pub(super) struct Shared {
     pub(super) proposer: Proposer,
     pub(super) news: Arc<Notify>,
     pub(super) live: watch::Sender<Live>,
+    /// The file as it was read last.
+    pub(super) file: watch::Sender<Arc<Config>>,
     pub(super) lasting: watch::Sender<Lasting>,
 }
 
@@ -156,6 +168,8 @@ pub(super) struct Beside {
     pub(super) own: OwnHandle,
     pub(super) actor: Arc<Actor>,
     pub(super) stop: Arc<ReceiverStop>,
+    /// Told why the server does not follow the writer.
+    pub(super) follows: watch::Sender<Option<String>>,
 }
 
 impl Daemon {
@@ -193,7 +207,7 @@ impl Daemon {
         let (fatal_sender, fatal) = mpsc::channel(4);
         let mut daemon = Self {
             stop: CancellationToken::new(),
-            live: shared.live.clone(),
+            reloader: Reloader { live: shared.live.clone(), file: shared.file.clone() },
             group: shared.group.clone(),
             guard: None,
             fatal,
@@ -283,6 +297,7 @@ impl Daemon {
             proposer: Proposer::new(group.clone(), me.clone(), draw_id, now),
             news: Arc::default(),
             live: watch::Sender::new(live(config)),
+            file: watch::Sender::new(Arc::clone(config)),
             lasting: watch::Sender::new(Lasting::default()),
             config: Arc::clone(config),
             group,
@@ -294,7 +309,7 @@ impl Daemon {
         &mut self,
         shared: &Shared,
         loaded: &Loaded,
-        keeper: crate::guard::keeper::Client,
+        client: Client,
         fatal: &mpsc::Sender<String>,
     ) -> Result<Beside, StartError> {
         let config = &shared.config;
@@ -321,14 +336,16 @@ impl Daemon {
                 address: loaded.me.server.as_ref().map(ToString::to_string).unwrap_or_default(),
             }),
             server: Arc::clone(&server),
-            keeper: Arc::new(Keeper(keeper)),
+            keeper: Arc::new(Keeper(client.clone())),
             states: shared.states.clone(),
             propose: Arc::new(shared.proposer.clone()),
             nudge: Arc::clone(&nudge),
             accepts: shared.servers.accepts(),
+            events: config.server.events,
         })
         .await
         .map_err(StartError::Other)?;
+        self.tasks.spawn(tell_hard_fence(shared.states.clone(), client, shared.me.clone()));
         let over = fatal.clone();
         self.tasks.spawn(async move {
             let why = guard.run().await;
@@ -336,10 +353,16 @@ impl Daemon {
         });
         self.guard = Some(handle.clone());
         let seen = handle.clone();
+        let (follows, follow_trouble) = watch::channel(None::<String>);
+        let guard_seen = move || {
+            let view = seen.seen();
+            let trouble = view.trouble.clone().or_else(|| follow_trouble.borrow().clone());
+            GuardSeen { trouble, ..view }
+        };
         let (watch, own) = OwnWatch::new(OwnSetup {
             server: Arc::clone(&server),
             process: handle.process(),
-            guard: Arc::new(move || seen.seen()),
+            guard: Arc::new(guard_seen),
             accepts: shared.servers.accepts(),
             nudge,
             news: Arc::clone(&shared.news),
@@ -352,7 +375,7 @@ impl Daemon {
             shared.states.clone(),
             Arc::clone(&stop),
         ));
-        Ok(Beside { server, own, actor, stop })
+        Ok(Beside { server, own, actor, stop, follows })
     }
 
     /// Probes, and reports to whoever leads.
@@ -427,6 +450,7 @@ impl Daemon {
             granted: still,
             stop: Arc::clone(&beside.stop),
             tuned: None,
+            trouble: beside.follows.clone(),
         };
         self.tasks.spawn(attend.run());
     }
@@ -481,7 +505,7 @@ impl Daemon {
 
     /// Takes over, while the node runs, what a new file may change.
     pub fn reloader(&self) -> Reloader {
-        Reloader(self.live.clone())
+        self.reloader.clone()
     }
 
     /// Ends the writer's epoch here.
@@ -552,6 +576,34 @@ fn keeper_of(config: &Config, me: &NodeName, program: &Path) -> SpawnOptions {
         options.arguments.extend(command.into_iter().map(Into::into));
     }
     options
+}
+
+fn command(fence: &HardFence, me: &NodeName) -> Option<Vec<String>> {
+    match fence {
+        HardFence::Sigkill => None,
+        HardFence::Command(words) => Some(fence_command(words, me.as_str())),
+    }
+}
+
+/// The keeper was started with the file's hard fence; what counts is the group's. Told again until it has taken it.
+async fn tell_hard_fence(mut states: watch::Receiver<Arc<ClusterState>>, keeper: Client, me: NodeName) {
+    let mut told = None;
+    loop {
+        let wanted = states.borrow_and_update().clone();
+        let wanted = wanted.cluster.is_some().then(|| command(&wanted.safety.hard_fence, &me));
+        if wanted.is_some() && wanted != told {
+            match keeper.set_hard_fence(wanted.clone().flatten()).await {
+                Ok(_) => told = wanted,
+                Err(error) => warn!(%error, "the keeper has not taken the hard fence"),
+            }
+            if tokio::time::timeout(TELL_AGAIN, states.changed()).await.is_ok_and(|changed| changed.is_err())
+            {
+                return;
+            }
+        } else if states.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Binds the store to this machine. A container without one counts as the machine it is on.

@@ -173,7 +173,7 @@ pub fn lagging(behind: Option<Duration>) -> Option<Duration> {
 pub fn out_in_words(reason: &OutReason) -> String {
     match reason {
         OutReason::Quarantine { extra } => {
-            format!("quarantined, {} transactions that the writer lacks", extra.count())
+            format!("quarantined, {} that the writer lacks", extra.amount())
         }
         OutReason::Maintenance => "maintenance".to_owned(),
     }

@@ -151,7 +151,7 @@ pub struct GuardSeen {
     pub closed: Epoch,
     /// Index of the newest entry of durability when it last made the server wait for its ackers.
     pub waits_since: u64,
-    /// Why it cannot take a lease, if so.
+    /// Why it cannot take a lease, or its server does not follow the writer, if so.
     pub trouble: Option<String>,
 }
 

@@ -6,8 +6,22 @@ use super::diagnosis::{Trouble, Writer};
 use super::seen::{Channel, Heard, Observations, OwnServer, Probe, Pulse};
 use crate::state::{ClusterState, Durability, NodeName, Phase};
 
-/// Error 1045 and its like: the account is not accepted, which looks like a dead source.
-const REJECTED: [u32; 4] = [1044, 1045, 1130, 1698];
+/// Errors of an account that is not accepted, or may not replicate: to the replica the source looks dead. Denied, by
+/// database, password, host, plugin or privilege; expired; locked, on MySQL and on MariaDB.
+const REJECTED: [u32; 10] = [1044, 1045, 1130, 1227, 1698, 1820, 1862, 3118, 4151, 4166];
+/// The receiver was refused after it had logged in; the source's own error stands in the text. MySQL, MariaDB.
+const COMMAND_FAILED: [u32; 2] = [13120, 1597];
+
+/// Why the source rejects the replication account, where it does.
+pub(super) fn rejected(channel: &Channel) -> Option<&str> {
+    let (errno, text) = channel.io_error.as_ref()?;
+    // "… failed: Access denied for user … (Errno: 1045)"
+    let inner = text
+        .rsplit_once("Errno: ")
+        .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok());
+    let inner = inner.filter(|_| COMMAND_FAILED.contains(errno));
+    (REJECTED.contains(errno) || inner.is_some_and(|n| REJECTED.contains(&n))).then_some(text)
+}
 
 pub(super) fn collect(state: &ClusterState, seen: &Observations, writer: &Writer, into: &mut Vec<Trouble>) {
     open_servers(state, seen, writer, into);
@@ -126,10 +140,13 @@ fn of_replica(state: &ClusterState, node: &NodeName, pulse: &Pulse, into: &mut V
 
 fn of_channel(node: &NodeName, channel: &Channel, into: &mut Vec<Trouble>) {
     let error = channel.sql_error.as_ref().or(channel.io_error.as_ref());
-    match error {
-        Some((errno, _)) if REJECTED.contains(errno) => {
-            into.push(Trouble::ReplicationUserRejected(node.clone()));
+    if rejected(channel).is_some() {
+        into.push(Trouble::ReplicationUserRejected(node.clone()));
+        if channel.sql_running {
+            return;
         }
+    }
+    match error {
         Some((errno, text)) if !channel.sql_running || !channel.io_running => {
             into.push(Trouble::ReplicaStopped(node.clone(), format!("error {errno}: {text}")));
         }

@@ -7,10 +7,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
+use super::adopting::Adopting;
 use super::asking::{self, REPLIES, Reply};
 use super::behind::{Behind, DONE, Done};
 use super::clock::{self, Boottime, Clock};
 use super::duty::{Duty, duty};
+use super::events::EventsSeen;
 use super::lease::Rounds;
 use super::longer::{Asks, HandOver, HandedOver};
 use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Voters};
@@ -52,6 +54,8 @@ pub struct GuardPorts {
     pub propose: Arc<dyn Propose>,
     /// Told when something here changed that the leader must know.
     pub nudge: Arc<Notify>,
+    /// Whether the writer's event scheduler is to be on.
+    pub events: bool,
     /// Accounts that may write while the server is closed: Baton's, replication's, and those the policy names.
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
 }
@@ -179,6 +183,8 @@ pub struct Guard {
     /// The newest epoch that was released and whose server waits for no acker any more.
     pub(super) given_back: Epoch,
     pub(super) behind: Behind,
+    pub(super) events: EventsSeen,
+    pub(super) adopting: Adopting,
     done: mpsc::Receiver<Done>,
     duty: Duty,
     pub(super) replies: mpsc::Sender<Reply>,
@@ -237,6 +243,8 @@ impl Guard {
             trouble: None,
             given_back: Epoch(0),
             behind: Behind::new(done_sender),
+            events: EventsSeen::default(),
+            adopting: Adopting::default(),
             done,
             duty: Duty::Observe,
             replies,
@@ -341,12 +349,20 @@ impl Guard {
             Request::HandOver(reply) => self.begin_hand_over(reply),
             Request::StepDown(reply) => {
                 let stepped_down = match self.lease {
-                    Some(lease) => self.give_up(lease.epoch, "the node is stopped for good").await,
+                    Some(lease) => self.end_epoch(lease.epoch, "the node is stopped for good").await,
                     None => Ok(()),
                 };
                 let _asker_gone = reply.send(stepped_down);
             }
         }
+    }
+
+    /// The time between two rounds, and between the last one and the close: a fifth of the lease. While the lease held was
+    /// granted for a shorter time than is asked for now (the voters have not applied the longer one yet, and refuse), a
+    /// fifth of that.
+    pub(super) fn pace(&self) -> Duration {
+        let ttl = self.ports.states.borrow().safety.lease_ttl();
+        asking::interval(self.lease.map_or(ttl, |lease| lease.length.min(ttl)))
     }
 
     /// The next round is due now.
@@ -372,8 +388,7 @@ impl Guard {
 
     /// When the guard starts to close: one renewal's time before the lease ends.
     pub(super) fn close_at(&self) -> Option<Boottime> {
-        let ttl = self.ports.states.borrow().safety.lease_ttl();
-        self.lease.map(|lease| lease.until.saturating_sub(asking::interval(ttl)))
+        self.lease.map(|lease| lease.until.saturating_sub(self.pace()))
     }
 
     /// Whether the running process is the one that was opened under the newest epoch.
@@ -432,7 +447,7 @@ impl Guard {
             closed: record.closed,
             keeper: true,
             waits_since: record.waits_since,
-            trouble: self.trouble.clone(),
+            trouble: self.trouble.clone().or_else(|| self.events.trouble.clone()),
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.view != view {

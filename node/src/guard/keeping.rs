@@ -14,7 +14,7 @@ use crate::sql::{CloseOptions, Permit};
 use crate::state::{Change, ClusterState, Epoch, OPEN_ENDED, Phase};
 
 /// How soon a keeper that did not answer is asked again.
-const KEEPER_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const KEEPER_AGAIN: Duration = Duration::from_millis(20);
 
 impl Guard {
     /// Nothing is guarded: a keeper that still holds the server lets it go. Only for an epoch that the state knows to be
@@ -82,6 +82,7 @@ impl Guard {
     /// A closed server: the keeper lets it live, and the source side of semi-sync, which would hang its applier, goes off.
     async fn settle_closed(&mut self) {
         self.trouble = None;
+        self.events_off();
         self.release_keeper().await;
         let waits = self.ports.server.pulse().await.is_ok_and(|p| p.semi_sync.source_enabled);
         if waits && let Err(error) = self.ports.server.stop_waiting(&Permit::unconditional()).await {
@@ -143,6 +144,7 @@ impl Guard {
         self.let_go_if_degraded(state, epoch);
         if self.look_is_due() {
             self.look_later();
+            self.events_on(epoch);
             if state.live_grant().is_some_and(|g| g.opened_ms.is_none()) {
                 self.tell(Change::Opened { epoch }, Some(epoch));
             }
@@ -150,7 +152,7 @@ impl Guard {
     }
 
     /// A restarted daemon takes over the lease that the keeper still holds for the very process that was opened.
-    async fn take_over_from_keeper(&mut self, epoch: Epoch) -> TakeOver {
+    pub(super) async fn take_over_from_keeper(&mut self, epoch: Epoch) -> TakeOver {
         let held = match self.ports.keeper.holding().await {
             Ok(held) => held.filter(|h| h.epoch == epoch && h.process == self.memory.record.process),
             // A living keeper keeps its deadline, and a dead one ends this daemon: nothing is closed for one slow answer.
@@ -166,8 +168,10 @@ impl Guard {
             None => return TakeOver::Nothing,
         };
         info!(%epoch, open_ended = until == Boottime::NEVER, "took over the lease");
+        let left = until.saturating_since(self.ports.clock.now());
+        let length = left.min(self.ports.states.borrow().safety.lease_ttl());
         self.begin_rounds(epoch);
-        self.lease = Some(Lease { epoch, until });
+        self.lease = Some(Lease { epoch, until, length });
         // A planned restart or a pause may have made it longer than an ordinary one.
         self.long = true;
         self.asks = if until == Boottime::NEVER { Asks::OpenEnd } else { Asks::Ordinary };
@@ -210,16 +214,16 @@ impl Guard {
         }
     }
 
-    async fn close_for_want_of_lease(&mut self, epoch: Epoch) {
+    pub(super) async fn close_for_want_of_lease(&mut self, epoch: Epoch) {
         warn!(%epoch, "no majority of the voters has granted more lease; closing the server");
         self.give_up_hand_over("no majority of the voters grants a lease");
-        if let Err(why) = self.give_up(epoch, "the lease ends").await {
+        if let Err(why) = self.end_epoch(epoch, "the lease ends").await {
             warn!(why, "the server could not be closed; the keeper kills it when the lease ends");
         }
     }
 
     /// Ends an epoch here: its lease is renewed no more, and the server is closed.
-    pub(super) async fn give_up(&mut self, epoch: Epoch, why: &str) -> Result<(), String> {
+    pub(super) async fn end_epoch(&mut self, epoch: Epoch, why: &str) -> Result<(), String> {
         self.rounds = None;
         if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
             self.trouble = Some(error);
@@ -278,7 +282,7 @@ impl Guard {
 }
 
 /// What a keeper has for a restarted daemon.
-enum TakeOver {
+pub(super) enum TakeOver {
     /// A lease.
     Lease,
     /// No answer yet.

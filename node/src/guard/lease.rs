@@ -1,6 +1,7 @@
 //! What a guard holds, from the voters' answers. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::clock::Boottime;
 use super::ports::{Electorate, LeaseRequest};
@@ -11,7 +12,8 @@ use crate::state::{NodeName, OPEN_ENDED};
 #[derive(Clone, Debug)]
 pub struct Rounds {
     electorate: Electorate,
-    granted_until: BTreeMap<NodeName, Boottime>,
+    /// The end of each voter's word, and the length it was given for.
+    granted_until: BTreeMap<NodeName, (Boottime, Duration)>,
 }
 
 impl Rounds {
@@ -35,17 +37,23 @@ impl Rounds {
     /// A voter granted a request: from its round on, for its length. One without an end is [`Boottime::NEVER`].
     pub fn granted(&mut self, voter: NodeName, request: &LeaseRequest) {
         let end = if request.length == OPEN_ENDED { Boottime::NEVER } else { request.round + request.length };
-        let until = self.granted_until.entry(voter).or_insert(Boottime::BOOT);
-        *until = (*until).max(end);
+        let until = self.granted_until.entry(voter).or_insert((Boottime::BOOT, request.length));
+        *until = (*until).max((end, request.length));
     }
 
     /// Until when a majority of every set keeps its word; `None` before a first majority.
     pub fn until(&self) -> Option<Boottime> {
+        self.held().map(|(until, _)| until)
+    }
+
+    /// [`Self::until`], and the length for which that was granted.
+    pub fn held(&self) -> Option<(Boottime, Duration)> {
         self.electorate.sets.iter().map(|set| self.majority(set)).min()?
     }
 
-    fn majority(&self, set: &[NodeName]) -> Option<Boottime> {
-        let mut ends: Vec<Boottime> = set.iter().filter_map(|v| self.granted_until.get(v).copied()).collect();
+    fn majority(&self, set: &[NodeName]) -> Option<(Boottime, Duration)> {
+        let mut ends: Vec<(Boottime, Duration)> =
+            set.iter().filter_map(|v| self.granted_until.get(v).copied()).collect();
         ends.sort_unstable();
         // With the ends rising, the last `majority` of them all reach at least this one.
         let majority = set.len() / 2 + 1;
@@ -56,8 +64,6 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use std::time::Duration;
 
     use super::*;
     use crate::state::Epoch;

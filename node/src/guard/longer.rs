@@ -51,21 +51,24 @@ impl Guard {
         if now < self.next_round {
             return;
         }
-        self.next_round = now + asking::interval(state.safety.lease_ttl());
+        self.next_round = now + self.pace();
         // The own log may know of a newer membership than any answer, or of a first one: none is known while a snapshot
         // is being installed.
         let newest = self.newest_membership();
         let open_ended = self.is_open_ended();
+        let (round, ttl) = (self.ports.clock.now(), state.safety.lease_ttl());
+        // A lease from before the length was made shorter is not an ordinary one either.
+        let is_ordinary = !self.long && self.lease.is_none_or(|lease| lease.until <= round + ttl);
         let Some((_, rounds)) = &mut self.rounds else { return };
         rounds.adopt(newest);
         let ordinary = LeaseRequest {
             epoch,
             membership: rounds.electorate().index,
-            length: state.safety.lease_ttl(),
+            length: ttl,
             keeper_armed: true,
             hand_over: false,
-            settled: self.asks == Asks::Ordinary && !self.long,
-            round: self.ports.clock.now(),
+            settled: self.asks == Asks::Ordinary && is_ordinary,
+            round,
         };
         let longer = match self.asks {
             Asks::Ordinary => None,
@@ -127,7 +130,7 @@ impl Guard {
     /// What the answers give: the keeper learns it first, then it counts here.
     pub(super) async fn renewed(&mut self) {
         let Some((epoch, rounds)) = &self.rounds else { return };
-        let (epoch, Some(until)) = (*epoch, rounds.until()) else { return };
+        let (epoch, Some((until, length))) = (*epoch, rounds.held()) else { return };
         let record = &self.memory.record;
         if record.opened != epoch || record.closed >= epoch || record.refused >= epoch {
             return;
@@ -152,7 +155,7 @@ impl Guard {
         };
         match taken {
             Ok(()) => {
-                self.lease = Some(Lease { epoch, until });
+                self.lease = Some(Lease { epoch, until, length });
                 self.trouble = None;
             }
             Err(error) => self.trouble = Some(format!("the keeper did not take the lease: {error}")),

@@ -113,6 +113,8 @@ pub struct Lease {
     pub epoch: Epoch,
     /// Until when, by this host's clock.
     pub until: Boottime,
+    /// The length it was granted for; `lease_ttl` may have changed since.
+    pub length: Duration,
 }
 
 /// The keeper, from the daemon's side.
@@ -149,8 +151,20 @@ pub struct KeeperHolds {
 
 /// Proposes changes to the group.
 pub trait Propose: Send + Sync {
-    /// Bounded. An error means that the change may or may not have been committed.
-    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, String>>;
+    /// Bounded.
+    ///
+    /// # Errors
+    /// [`NotCommitted`] says whether it may have been committed all the same.
+    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, NotCommitted>>;
+}
+
+/// Why a change is not known to be committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotCommitted {
+    /// In words.
+    pub why: String,
+    /// It is not in the log and never will be. Otherwise it may have been committed, or be committed later.
+    pub never: bool,
 }
 
 /// What a guard answers to a request to end an epoch.

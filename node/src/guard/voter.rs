@@ -218,7 +218,8 @@ impl Voter {
         if settled.is_some_and(|membership| membership >= newest) {
             end = end.max(judged.membership_since + safety.stretched(safety.lease_ttl()));
         } else {
-            end = end.max(judged.membership_since + safety.stretched(safety.longest_grant(true)));
+            let longest = safety.longest_grant(true).max(judged.state.longest_lease());
+            end = end.max(judged.membership_since + safety.stretched(longest));
             let paused = judged.state.grant.as_ref().filter(|g| g.epoch == epoch).and_then(|g| g.paused_at);
             if paused.is_some_and(|index| index < newest) {
                 // Voters that have left may have granted it an open end.

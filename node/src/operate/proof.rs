@@ -116,7 +116,8 @@ fn found_open(term: &Term<'_>, writer: &NodeName) -> bool {
 /// A writer whose node does not answer while its server does is closed over SQL, after its lease: its keeper may still be
 /// there to do it.
 async fn closed_over_sql(term: &Term<'_>, writer: NodeName) -> Proof {
-    let ttl = term.state().safety.lease_ttl();
+    // Its guard may not know of a shorter one.
+    let ttl = term.state().longest_lease();
     sleep(ttl * 2).await;
     loop {
         if found_open(term, &writer)

@@ -90,7 +90,7 @@ impl Control {
 
 fn moved(operation: &Operation) -> Done {
     let (epoch, node) = operation.to.clone().unwrap_or_default();
-    let mut details = vec![format!("writes were out {} ms", outage_ms(operation, 0))];
+    let mut details = vec![format!("open after {} ms", outage_ms(operation, 0))];
     details.extend(operation.loss.as_ref().map(ToString::to_string));
     details.extend(operation.proof.as_ref().map(|proof| format!("proof: {proof}")));
     Done { message: format!("{node} is the writer of epoch {epoch}"), details }

@@ -62,10 +62,7 @@ fn summary_of(operation: &Operation, now_ms: i64) -> String {
     let outage = outage_ms(operation, now_ms);
     match (&operation.to, operation.opened_ms) {
         (Some((epoch, node)), Some(_)) if outage > 0 => {
-            format!(
-                "epoch {}{from} ended, epoch {epoch} is {node}'s; writes were out {outage} ms",
-                operation.from
-            )
+            format!("epoch {}{from} ended, epoch {epoch} is {node}'s, open after {outage} ms", operation.from)
         }
         (Some((epoch, node)), _) => {
             format!("epoch {}{from} ended, epoch {epoch} is {node}'s", operation.from)

@@ -1,6 +1,7 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
 use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_ackers, take_out};
+use super::apply_settings;
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
@@ -19,11 +20,18 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             }
             state.cluster = Some(cluster.clone());
             state.members = members.clone();
+            state.longest_lease_ms = safety.lease_ttl_ms;
             state.safety = safety.clone();
+            state.safety_index = index;
             Ok(())
         }
         Change::Live(live) => {
             state.safety.live = *live;
+            Ok(())
+        }
+        Change::Configure { seen, safety, placements, by, what } => {
+            apply_settings::configure(state, index, *seen, safety, placements)?;
+            state.note(at, "settings", format!("{by}: {what}"));
             Ok(())
         }
         Change::SetMember { node, member } => set_member(state, node, member),

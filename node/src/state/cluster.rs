@@ -28,6 +28,15 @@ pub struct Member {
     pub excluded: bool,
 }
 
+/// Where a node stands and how much it is preferred: what the file says of a member beside its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// See [`Member::zone`].
+    pub zone: Option<String>,
+    /// See [`Member::priority`].
+    pub priority: i32,
+}
+
 /// Watching only, or in charge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {

@@ -126,7 +126,7 @@ impl fmt::Display for Loss {
                 write!(f, "nothing lost, proven by {}", names.join(", "))
             }
             Self::NoneSeen => f.write_str("nothing lost of what was last seen"),
-            Self::Ranges(set) => write!(f, "{} transactions lost: {set}", set.count()),
+            Self::Ranges(set) => write!(f, "{} lost: {set}", set.amount()),
             Self::Unknown => f.write_str("loss unknown: the old writer's set was never seen"),
         }
     }

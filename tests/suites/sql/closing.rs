@@ -151,11 +151,15 @@ async fn a_waiting_commit_bounds_the_close(managed: &Managed<'_>) -> Result<()> 
     ensure!(seen.source_enabled && seen.source_active && seen.after_sync && seen.wait_no_replica, "{seen:?}");
     pin.open(&Permit::unconditional(), BOUND).await?;
     let mut client = managed.client().await?;
+    let before = managed.sql.executed().await?;
     let commit = tokio::spawn(async move { client.query_drop(insert(3, 1)).await });
     until("the commit to wait", SOON, async || {
         Ok((managed.sql.pulse().await?.semi_sync.waiting_sessions == 1).then_some(()))
     })
     .await?;
+    // MySQL counts a transaction once it is committed, MariaDB once it is in the binlog.
+    let counts = managed.sql.executed().await? != before;
+    ensure!(counts == (managed.server.dialect() == Dialect::MariaDb), "executed counts what waits: {counts}");
     let refused = managed.sql.stop_waiting(&Permit::unconditional()).await;
     ensure!(matches!(refused, Err(SqlError::Unsafe(_))), "{refused:?}");
     let blocked = managed.sql.close(&CloseOptions::default()).await;

@@ -62,3 +62,39 @@ pub(crate) async fn restarts_with_a_relay_log(dialect: Dialect) -> Result<()> {
     ensure!(after.switch == Switch::Open && after.executed == everything, "{after:?}");
     Ok(())
 }
+
+/// A commit that waits for an acker that is not there: what an orderly stop tells its client, and that the transaction
+/// is there after a crash.
+pub(crate) async fn ends_with_a_waiting_commit(dialect: Dialect) -> Result<()> {
+    let options =
+        SandboxOptions { hosts: 1, servers: 1, kind: Some(Hosts::Loopback), ..SandboxOptions::new(dialect) };
+    let sandbox = Sandbox::new(options).await?;
+    let mut servers = sandbox.servers().await?;
+    for (signal, row) in [(Signal::TERM, 1), (Signal::KILL, 2)] {
+        let (before, commit) = {
+            let server = Managed::new(&servers[0]).await?;
+            let before = server.sql.executed().await?.count();
+            let mut pin = server.pin().await?;
+            pin.make_source_wait(1, &Permit::unconditional(), BOUND).await?;
+            pin.open(&Permit::unconditional(), BOUND).await?;
+            let mut client = server.client().await?;
+            let commit = tokio::spawn(async move { client.query_drop(insert(1, row)).await });
+            until("the commit to wait", SOON, async || {
+                Ok((server.sql.pulse().await?.semi_sync.waiting_sessions == 1).then_some(()))
+            })
+            .await?;
+            (before, commit)
+        };
+        servers[0].kill(signal)?;
+        servers[0].wait_exit(SOON).await?;
+        let told_ok = tokio::time::timeout(SOON, commit).await??.is_ok();
+        let expected = signal == Signal::TERM && dialect == Dialect::MySql;
+        ensure!(told_ok == expected, "{signal:?}: the client was told OK: {told_ok}");
+        servers[0].start().await?;
+        let connector = connector(Address::Socket(servers[0].socket()));
+        let seen = SqlServer::new(&connector).pulse().await?;
+        ensure!(seen.switch.is_closed() && !seen.semi_sync.source_enabled, "{seen:?}");
+        ensure!(seen.executed.count() == before + 1, "{signal:?}: {before} and one more: {}", seen.executed);
+    }
+    Ok(())
+}

@@ -38,7 +38,6 @@ fn every_key_of_the_table_reaches_the_types() {
         text.push_str(&format!("[{section}]\n"));
         for key in KEYS.iter().filter(|key| key.section() == section) {
             let value = match (key.default, key.kind) {
-                (_, Kind::Command) => "[\"/bin/true\"]".to_owned(),
                 (Preset::Value(value), Kind::Boolean | Kind::Integer { .. } | Kind::Ratio { .. }) => {
                     value.to_owned()
                 }
@@ -103,7 +102,6 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
 
     [cluster]
     name = "shop"  # file, line 2
-    # id is not set
 
     [[node]]
     name     = "db1"            # file, line 5
@@ -132,8 +130,7 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     replication_user          = "baton_replication"                                                                 # default
     replication_password_file = "/etc/baton/replication.password"                                                   # default
     socket                    = "/run/mysqld/mysqld.sock"                                                           # default
-    # unit is not set
-    # start_command is not set
+    events                    = false                                                                               # default
     accepted_accounts         = "root@localhost, root@127.0.0.1, root@::1, mysql@localhost, mariadb.sys@localhost"  # default
     connect_timeout           = "500ms"                                                                             # default
 

@@ -297,3 +297,36 @@ async fn an_open_end_that_is_granted_too_late_costs_no_lease() {
     world.state(|s| s.pause = None);
     is_held(&world).await;
 }
+
+/// The guard applies a longer lease before the voters do.
+#[tokio::test(start_paused = true)]
+async fn a_longer_lease_ends_nothing_while_the_voters_do_not_know_of_it_yet() {
+    let world = World::of(granted(1), ALL);
+    let (handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    world.facts().at_most = Some(TTL);
+    world.state(|s| s.safety.lease_ttl_ms = 15_000);
+    sleep(TTL / 2).await;
+    world.facts().at_most = None;
+    is_held(&world).await;
+    assert!(handle.seen().lease.unwrap().1 > TTL, "the longer one holds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_lease_shortens_nothing_that_was_granted() {
+    let mut state = granted(1);
+    state.safety.lease_ttl_ms = 15_000;
+    let world = World::of(state, ALL);
+    let (_handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    let granted = deadline(&world);
+    world.state(|s| s.safety.lease_ttl_ms = 1500);
+    world.facts().granting.clear();
+    sleep(TTL * 2).await;
+    assert_eq!(deadline(&world), granted);
+    assert_eq!(world.openings_and_closings(), (1, 0), "it may stay open until then");
+    world.facts().granting.extend(super::world::names(ALL));
+    sleep(LONG * 2).await;
+    assert_eq!(world.openings_and_closings(), (1, 0));
+    assert!(deadline(&world) <= world.now() + TTL, "and then holds the shorter one");
+}

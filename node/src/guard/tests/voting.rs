@@ -325,3 +325,19 @@ async fn after_a_pause_a_changed_membership_needs_the_guards_word() {
     case.revoke();
     assert_eq!(case.left(), Some(stretched(TTL)));
 }
+
+/// The voters of the membership before granted 15 s just before the lease was shortened.
+#[tokio::test]
+async fn a_voter_of_a_new_membership_counts_the_longest_lease_that_ever_was_in_force() {
+    let case = case().await;
+    {
+        let mut log = case.node.0.lock().unwrap();
+        log.state.longest_lease_ms = 15_000;
+        log.membership_since = case.clock.now();
+    }
+    case.revoke();
+    case.clock.advance(TTL * 2);
+    assert!(case.left().is_some(), "the old membership's lease may still run");
+    case.clock.advance(Duration::from_millis(15_100) - TTL * 2);
+    assert_eq!(case.left(), None);
+}

@@ -50,7 +50,14 @@ pub(super) struct Facts {
     pub(super) open_end_takes: Duration,
     /// Every request, as it reached a voter.
     pub(super) asked: Vec<LeaseRequest>,
+    /// The longest length that voters grant, if they know of one.
+    pub(super) at_most: Option<Duration>,
     pub(super) group_silent: bool,
+    pub(super) leaderless: bool,
+    /// Whether the guard wants events to follow the writer.
+    pub(super) wants_events: bool,
+    pub(super) scheduler_on: bool,
+    pub(super) scheduler_takes: Duration,
     pub(super) proposed: Vec<Change>,
     /// What happened, in order, in one word each.
     pub(super) events: Vec<&'static str>,
@@ -156,6 +163,7 @@ impl Ports {
             propose: all,
             nudge: Arc::new(Notify::new()),
             accepts: Arc::new(|_| true),
+            events: self.facts().wants_events,
         };
         let (guard, handle) = Guard::new(ports).await.unwrap();
         (handle, tokio::spawn(guard.run()))
@@ -211,11 +219,16 @@ impl Voters for Ports {
         async move {
             assert!(!request.keeper_armed || this.facts().held.is_some(), "asked before the keeper is armed");
             let request_is_open_ended = request.length == OPEN_ENDED;
+            let length = request.length;
             this.facts().asked.push(request);
             let refuse = request_is_open_ended && this.facts().refuse_open_end;
             let takes = this.facts().open_end_takes;
             if request_is_open_ended {
                 sleep(takes).await;
+            }
+            let too_long = !request_is_open_ended && this.facts().at_most.is_some_and(|most| length > most);
+            if too_long && this.facts().granting.contains(&voter) {
+                return Some(LeaseAnswer::Refused { reason: "too long".into(), membership: None });
             }
             if !refuse && this.facts().granting.contains(&voter) {
                 return Some(LeaseAnswer::Granted);
@@ -349,12 +362,15 @@ impl KeeperPort for Ports {
 }
 
 impl Propose for Ports {
-    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, String>> {
+    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, NotCommitted>> {
         async move {
             self.facts().proposed.push(change);
+            if self.facts().leaderless {
+                return Err(NotCommitted { why: "no leader".into(), never: true });
+            }
             if self.facts().group_silent {
                 sleep(Duration::from_secs(3)).await;
-                return Err("no majority".into());
+                return Err(NotCommitted { why: "no majority".into(), never: false });
             }
             Ok(Outcome::Applied)
         }
@@ -466,8 +482,14 @@ impl ManagedServer for Ports {
     fn prove_commit(&self, _: Duration) -> SqlFuture<'_, ()> {
         never()
     }
-    fn set_event_scheduler<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {
-        never()
+    fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let takes = self.facts().scheduler_takes;
+            sleep(takes).await;
+            permit.check("event scheduler")?;
+            self.facts().scheduler_on = on;
+            Ok(())
+        })
     }
     fn kill_own_leftovers(&self) -> SqlFuture<'_, u32> {
         never()

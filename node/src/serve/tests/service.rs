@@ -5,8 +5,9 @@ use std::time::Duration;
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::control::control_server::ControlServer;
 use baton_proto::control::{
-    AddNodeRequest, AdoptRequest, CheckRequest, FailoverRequest, HistoryRequest, PauseRequest,
-    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
+    AddNodeRequest, AdoptRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
+    HistoryRequest, PauseRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest,
+    WhyRequest,
 };
 use baton_proto::peer::peer_server::{Peer, PeerServer};
 use baton_proto::peer::{
@@ -385,4 +386,47 @@ async fn nodes_leave_by_the_rules() {
     for node in nodes {
         node.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_applied_once_it_is_right_and_shown_before() {
+    let mut nodes = group(&["app1"]).await;
+    let node = &mut nodes[0];
+    let names: Vec<NodeName> = node.control.state().members.keys().cloned().collect();
+    let members: String = names
+        .iter()
+        .map(|n| format!("[[node]]\nname = \"{n}\"\npeer = \"{n}:7400\"\nserver = \"{n}:3306\"\n"))
+        .collect();
+    let request = |ttl: &str, dry_run| ConfigApplyRequest {
+        file: format!("[cluster]\nname = \"shop\"\n{members}[failover]\nlease_ttl = \"{ttl}\"\n"),
+        path: "new.toml".into(),
+        dry_run,
+        by: "ann".into(),
+    };
+    let before = node.control.state();
+    let wrong = node.client.config_apply(request("10ms", false)).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    assert!(
+        wrong.message().contains("new.toml") && wrong.message().contains("failover.lease_ttl"),
+        "{wrong}"
+    );
+    let plan = node.client.config_apply(request("3s", true)).await.unwrap().into_inner();
+    let ttl = plan.changes.iter().find(|c| c.key == "failover.lease_ttl").unwrap();
+    assert_eq!((ttl.old.as_str(), ttl.new.as_str(), plan.applied), ("\"1500ms\"", "\"3s\"", false));
+    assert_eq!(node.control.state().safety, before.safety, "a dry run changes nothing");
+    let other = ConfigApplyRequest {
+        file: request("3s", false).file.replace("shop", "mart"),
+        ..request("3s", false)
+    };
+    let other = node.client.config_apply(other).await.unwrap_err();
+    assert!(other.message().contains("cluster mart's"), "{other}");
+
+    let done = node.client.config_apply(request("3s", false)).await.unwrap().into_inner();
+    assert!(done.applied);
+    assert_eq!(node.control.state().safety.lease_ttl_ms, 3000);
+    let shown = node.client.config_show(ConfigShowRequest {}).await.unwrap().into_inner();
+    assert!(shown.settings.iter().any(|s| s.key == "failover.lease_ttl" && s.value == "\"3s\""), "{shown:?}");
+    let again = node.client.config_apply(request("3s", false)).await.unwrap().into_inner();
+    assert!(!again.applied && again.changes.is_empty(), "{again:?}");
+    nodes.remove(0).end().await;
 }
