@@ -9,5 +9,8 @@ mod servers;
 mod serving;
 mod settings;
 mod start;
+mod stopping;
+mod watchdog;
 
-pub use start::{Daemon, Reloader, StartError};
+pub use start::{Daemon, Reloader, StartError, Steps};
+pub use stopping::{stop, stop_server};

@@ -20,6 +20,7 @@ use super::reports::ToLeader;
 use super::servers::Servers;
 use super::serving::{OwnView, Serving, own_view};
 use super::settings::formation;
+use super::watchdog::{self, Turns, Watched};
 use super::{names, routes};
 use crate::config::{Config, Loaded, digest, fence_command};
 use crate::consensus::{Group, GroupOptions, OpenError, Pace};
@@ -27,7 +28,7 @@ use crate::decide::diagnose::Lasting;
 use crate::decide::seen::GuardSeen;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
-use crate::guard::{Applied, Guard, GuardPorts, Voter};
+use crate::guard::{Applied, Guard, GuardHandle, GuardPorts, HandedOver, Voter};
 use crate::identity::{Identity, IdentityError};
 use crate::observe::{
     OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Reporter, ReporterSetup, Table, TrialHandle, TrialSetup,
@@ -42,6 +43,10 @@ use crate::state::{ClusterState, HardFence, Live, NodeName};
 
 /// How long the parts may take to end on a stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Closing a server has its own, shorter bounds.
+const STEP_DOWN_WITHIN: Duration = Duration::from_secs(10);
+/// How long the voters may take to grant a lease for the next process: less than an ordinary one.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
 
 /// How soon a keeper that did not take something is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
@@ -102,10 +107,26 @@ pub struct Daemon {
     stop: CancellationToken,
     reloader: Reloader,
     group: Group,
+    /// Of a data node.
+    guard: Option<GuardHandle>,
     /// Resolves with the reason when a part has ended that the node cannot do without.
     fatal: mpsc::Receiver<String>,
     _claim: Claim,
     tasks: tokio::task::JoinSet<()>,
+}
+
+/// Ends the writer's epoch on this node on demand.
+pub struct Steps(Option<GuardHandle>);
+
+impl Steps {
+    /// Closes the server beside this node, if it is the writer: the node is to be stopped for good.
+    pub async fn down(&self) {
+        let Some(guard) = &self.0 else { return };
+        match guard.step_down(STEP_DOWN_WITHIN).await {
+            Ok(()) => info!("the server is closed: this node is to be stopped"),
+            Err(why) => warn!(why, "the server could not be closed; the keeper ends it with its lease"),
+        }
+    }
 }
 
 /// Takes over what a new file may change at run time.
@@ -190,6 +211,7 @@ impl Daemon {
             stop: CancellationToken::new(),
             reloader: Reloader { live: shared.live.clone(), file: shared.file.clone() },
             group: shared.group.clone(),
+            guard: None,
             fatal,
             _claim: claim,
             tasks: tokio::task::JoinSet::new(),
@@ -200,7 +222,13 @@ impl Daemon {
             None => None,
         };
         let own = own_view(&shared, &prober, beside.as_ref());
-        daemon.observe(&shared, &prober, Arc::clone(&own));
+        let reports = Turns::default();
+        let mut loops = vec![reports.watched("reports")];
+        if let Some(guard) = daemon.guard.clone() {
+            loops.push(Watched { name: "guard", turned: Arc::new(move || guard.turned()) });
+        }
+        daemon.tasks.spawn(watchdog::run(loops));
+        daemon.observe(&shared, &prober, Arc::clone(&own), reports);
         let net = Net {
             me: me.clone(),
             group: shared.group.clone(),
@@ -325,6 +353,7 @@ impl Daemon {
             let why = guard.run().await;
             let _stopping = over.send(why.to_owned()).await;
         });
+        self.guard = Some(handle.clone());
         let seen = handle.clone();
         let (follows, follow_trouble) = watch::channel(None::<String>);
         let guard_seen = move || {
@@ -361,7 +390,7 @@ impl Daemon {
     }
 
     /// Probes, and reports to whoever leads.
-    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: OwnView) {
+    fn observe(&mut self, shared: &Shared, prober: &Arc<Prober>, own: OwnView, turns: Turns) {
         let (mut states, probing) = (shared.states.clone(), Arc::clone(prober));
         self.tasks.spawn(async move {
             loop {
@@ -378,7 +407,10 @@ impl Daemon {
         });
         let nudge = Arc::new(Notify::new());
         let reporter = Reporter::new(ReporterSetup {
-            see: own,
+            see: Arc::new(move || {
+                turns.turn();
+                own()
+            }),
             sink: Arc::new(ToLeader {
                 me: shared.me.clone(),
                 group: shared.group.clone(),
@@ -471,6 +503,9 @@ impl Daemon {
             () = stop => None,
             why = self.fatal.recv() => why,
         };
+        if let (None, Some(guard)) = (&why, &self.guard) {
+            hand_over(guard).await;
+        }
         self.stop.cancel();
         if tokio::time::timeout(STOP_WITHIN, self.group.shutdown()).await.is_err() {
             warn!("the group's store did not close in time");
@@ -484,9 +519,26 @@ impl Daemon {
         self.reloader.clone()
     }
 
+    /// Ends the writer's epoch here.
+    pub fn steps(&self) -> Steps {
+        Steps(self.guard.clone())
+    }
+
     /// The group, for tests.
     pub fn group(&self) -> &Group {
         &self.group
+    }
+}
+
+/// A planned restart refuses no write: the keeper holds the server open until the next process is there.
+async fn hand_over(guard: &GuardHandle) {
+    match guard.hand_over(HAND_OVER_WITHIN).await {
+        Ok(HandedOver::Nothing) => {}
+        Ok(HandedOver::Paused) => info!("paused: the server stays open until the next start"),
+        Ok(HandedOver::For(left)) => {
+            info!(seconds = left.as_secs(), "handed the lease over: the server stays open for so long");
+        }
+        Err(why) => warn!(why, "no lease to hand over: the server ends with the present one"),
     }
 }
 

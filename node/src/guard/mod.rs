@@ -20,6 +20,7 @@ mod guard;
 pub mod keeper;
 mod keeping;
 mod lease;
+mod longer;
 mod opening;
 mod ports;
 pub mod process;
@@ -33,6 +34,7 @@ mod voter;
 pub use asking::repeated;
 pub use guard::{Guard, GuardHandle, GuardPorts};
 pub use lease::Rounds;
+pub use longer::HandedOver;
 pub use ports::{
     Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, NotCommitted,
     Notes, Opener, Propose, Voters,

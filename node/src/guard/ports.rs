@@ -22,6 +22,11 @@ pub struct LeaseRequest {
     pub keeper_armed: bool,
     /// A planned restart of the daemon: one longer lease.
     pub hand_over: bool,
+    /// The guard holds nothing longer than an ordinary lease any more, and its keeper kills at the end of that one: what
+    /// a hand-over or a pause was granted may be forgotten.
+    pub settled: bool,
+    /// The guard's clock before the first sending of this round. Orders the requests of one epoch.
+    pub round: Boottime,
 }
 
 /// A voter's answer.
@@ -123,6 +128,8 @@ pub trait KeeperPort: Send + Sync {
     ) -> BoxFuture<'_, Result<(), String>>;
     /// Moves the deadline on.
     fn extend(&self, epoch: Epoch, pid: i32, deadline: Boottime) -> BoxFuture<'_, Result<(), String>>;
+    /// A majority has granted a pause: the server stays open without a deadline.
+    fn disarm(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>>;
     /// The server is closed, read back, its sessions gone.
     fn closed(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>>;
     /// What it holds: epoch, pid, start time and deadline.

@@ -154,6 +154,9 @@ impl Lead {
         if state.cluster.is_some() && state.safety.live != live {
             return self.proposer.must(Change::Live(live)).await;
         }
+        if let Some(over) = state.pause.as_ref().filter(|p| p.until_ms <= self.proposer.now_ms()) {
+            return self.proposer.must(Change::PauseOver { until_ms: over.until_ms }).await;
+        }
         let seen = self.table.snapshot(&state);
         let lasting = since.lasting(&state);
         self.lasting.send_replace(lasting);

@@ -85,6 +85,8 @@ impl Voters for Net {
                 length_ms: u64::try_from(request.length.as_millis()).ok()?,
                 keeper_armed: request.keeper_armed,
                 hand_over: request.hand_over,
+                settled: request.settled,
+                round_ns: request.round.as_nanos(),
             };
             let reply = timeout(LEASE_WITHIN, client.grant(message)).await.ok()?;
             let reply = match reply {

@@ -66,11 +66,19 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             state.note(at, "paused", format!("{}: {}", word.by, word.reason));
             state.pause =
                 Some(Pause { until_ms: *until_ms, by: word.by.clone(), reason: word.reason.clone() });
+            if let Some(grant) = &mut state.grant {
+                grant.paused_at.get_or_insert(index);
+            }
             Ok(())
         }
         Change::Resume { by } => {
             state.pause.take().ok_or(Refusal::NotPaused)?;
             state.note(at, "resumed", by.clone());
+            Ok(())
+        }
+        Change::PauseOver { until_ms } => {
+            state.pause.take_if(|pause| pause.until_ms == *until_ms).ok_or(Refusal::NotPaused)?;
+            state.note(at, "resumed", "the pause has ended".to_owned());
             Ok(())
         }
         Change::Decided { what, why } => {
@@ -161,8 +169,14 @@ fn adopt(
     let from = state.epoch();
     let epoch = from.max(state.revoked_through).next();
     state.phase = Phase::Managed;
-    state.grant =
-        Some(Grant { epoch, node: node.clone(), since_ms: at, unleased: true, opened_ms: Some(at) });
+    state.grant = Some(Grant {
+        epoch,
+        node: node.clone(),
+        since_ms: at,
+        unleased: true,
+        opened_ms: Some(at),
+        paused_at: None,
+    });
     state.ackers.clear();
     state.durability = Durability::Unknown;
     let operation = Operation {
@@ -284,8 +298,15 @@ fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant)
     operation.proof = Some(next.proof.clone());
     operation.loss = Some(next.loss.clone());
     operation.to = Some((epoch, next.node.clone()));
-    state.grant =
-        Some(Grant { epoch, node: next.node.clone(), since_ms: at, unleased: false, opened_ms: None });
+    let paused_at = state.pause.as_ref().map(|_| index);
+    state.grant = Some(Grant {
+        epoch,
+        node: next.node.clone(),
+        since_ms: at,
+        unleased: false,
+        opened_ms: None,
+        paused_at,
+    });
     state.ackers =
         next.ackers.iter().filter(|a| **a != next.node && fit(state, a).is_ok()).cloned().collect();
     state.durability = match &next.durability {

@@ -173,6 +173,9 @@ impl Default for Safety {
 /// The longest lease a voter gives for a planned restart of the writer's daemon.
 const HAND_OVER_MS: u64 = 15_000;
 
+/// The length of a lease that lasts as long as a pause: a hundred years.
+pub const OPEN_ENDED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 impl Safety {
     /// The longest length a voter grants.
     pub fn longest_grant(&self, hand_over: bool) -> Duration {

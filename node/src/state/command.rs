@@ -157,6 +157,11 @@ pub enum Change {
         /// Who.
         by: String,
     },
+    /// A pause has come to its end; nothing when it was ended or made longer meanwhile.
+    PauseOver {
+        /// The end it had.
+        until_ms: UnixMillis,
+    },
     /// Something was decided, or refused.
     Decided {
         /// What.

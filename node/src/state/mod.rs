@@ -22,7 +22,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{
-    Cluster, HardFence, Live, Member, OnClosedByHand, OnLoss, Phase, Placement, Safety, WithoutAckers,
+    Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, Safety,
+    WithoutAckers,
 };
 pub use command::{Change, Command, Outcome};
 pub use durability::{DegradeReason, Durability};

@@ -170,6 +170,22 @@ impl Ctl {
         self.change(&["failover", "--force", "--yes", "--to", to, "--reason", reason]).await
     }
 
+    /// `batonctl pause`.
+    ///
+    /// # Errors
+    /// When Baton refuses.
+    pub async fn pause(&self, length: &str) -> Result<Done> {
+        self.change(&["pause", "--for", length, "--reason", "a pause is tested"]).await
+    }
+
+    /// `batonctl resume`.
+    ///
+    /// # Errors
+    /// When Baton refuses.
+    pub async fn resume(&self) -> Result<Done> {
+        self.change(&["resume"]).await
+    }
+
     async fn change<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
         self.ask(arguments, CHANGE).await
     }

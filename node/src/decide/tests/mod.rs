@@ -66,8 +66,14 @@ fn cluster(nodes: &str) -> ClusterState {
         let server = node.starts_with("db").then(|| format!("{node}:3306"));
         state.members.insert(name(node), Member { server, ..Member::default() });
     }
-    state.grant =
-        Some(Grant { epoch: Epoch(1), node: name("db1"), since_ms: 0, unleased: false, opened_ms: Some(1) });
+    state.grant = Some(Grant {
+        epoch: Epoch(1),
+        node: name("db1"),
+        since_ms: 0,
+        unleased: false,
+        opened_ms: Some(1),
+        paused_at: None,
+    });
     state.ackers = state.data_nodes().map(|(n, _)| n.clone()).filter(|n| *n != name("db1")).collect();
     state.durability = Durability::Lossless { since_ms: 1 };
     state

@@ -43,11 +43,9 @@ fn no_leader(view: &View<'_>, formation: Option<&str>) -> String {
     if let Some(formation) = formation {
         return format!("no group yet: {formation}");
     }
-    let (all, answer) = view.voters();
-    let end = if answer * 2 > all {
-        "one is being elected"
-    } else {
-        "nothing is promoted until a majority is back"
-    };
-    format!("no leader: {answer} of {all} voters answer; {end}")
+    let (of, answer) = view.voters();
+    if of > 0 && answer * 2 <= of {
+        return named(&Trouble::QuorumLost { answer, of });
+    }
+    format!("no leader: {answer} of {of} voters answer; one is being elected")
 }

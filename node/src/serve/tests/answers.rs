@@ -178,7 +178,7 @@ fn without_a_leader_it_says_so_and_is_never_healthy() {
     assert_eq!(reply.leader, "");
     assert_eq!(
         reply.warnings,
-        ["no leader: 1 of 3 voters answer; nothing is promoted until a majority is back"]
+        ["QuorumLost: 1 of 3 voters answer; nothing is promoted until a majority is back"]
     );
     assert!(reply.writer_open, "its own probe finds db1 open");
 

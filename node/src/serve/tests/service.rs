@@ -389,7 +389,7 @@ async fn any_node_answers_what_the_leader_sees() {
     };
     let status = tokio::time::timeout(WITHIN, asked).await.unwrap();
     assert_eq!(status.health, "degraded");
-    let words = "no leader: 1 of 3 voters answer; nothing is promoted until a majority is back";
+    let words = "QuorumLost: 1 of 3 voters answer; nothing is promoted until a majority is back";
     assert_eq!(status.warnings, [words]);
     let refused = left.client.resume(ResumeRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
