@@ -23,6 +23,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Configuration file [default: ~/.config/baton/batonctl.toml, /etc/baton/batonctl.toml or /etc/baton/baton.toml]
     #[arg(long, global = true, env = "BATON_CONFIG", hide_env_values = true, value_name = "FILE")]
@@ -143,6 +144,12 @@ pub enum Command {
     },
     /// Make the cluster's CA and the certificates of nodes and clients
     Certs(CertsArgs),
+    /// Show the settings that the group runs by, or change them to a file's
+    Config {
+        /// Which of the two
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
     /// Add or remove a node
     Node {
         /// Which of the two
@@ -181,6 +188,22 @@ pub enum Dialect {
     Mysql,
     /// MariaDB 10.6 and later.
     Mariadb,
+}
+
+/// `batonctl config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// What safety depends on, as the group agreed on it, and the nodes whose file says something else
+    Show,
+    /// Make the group run by what this baton.toml says of it; the same file then goes to every node
+    Apply {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Show what would change, change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// `batonctl node …`.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use baton_node::config::{Config, ConfigErrors, Loaded, environment, render_check, render_effective};
-use baton_node::daemon::Daemon;
+use baton_node::daemon::{Daemon, stop, stop_server};
 use baton_node::guard::{boot, keeper};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +39,22 @@ enum Command {
         /// The server's program with all its arguments
         #[arg(last = true, required = true)]
         server: Vec<String>,
+    },
+    /// Ready this node for a stop for good; the node's unit runs this before each stop
+    Stop {
+        #[command(flatten)]
+        file: File,
+        /// Close the server, if it is the writer; the others move the write role
+        #[arg(long)]
+        force: bool,
+    },
+    /// Close the server before its orderly stop, or kill it; the server's unit runs this before each stop
+    StopServer {
+        #[command(flatten)]
+        file: File,
+        /// The server's process: systemd's $MAINPID
+        #[arg(long)]
+        pid: i32,
     },
     /// The process that ends a lease without the daemon; the daemon starts it
     #[command(hide = true)]
@@ -85,6 +101,12 @@ fn main() -> ExitCode {
         Command::PrintConfig(file) => report(file.load().map_err(|e| e.to_string()).map(|loaded| {
             print!("{}", render_effective(&loaded));
         })),
+        Command::Stop { file, force } => {
+            report(small(&file, async |loaded| stop(&loaded, force).await).map(|said| println!("{said}")))
+        }
+        Command::StopServer { file, pid } => report(
+            small(&file, async |loaded| stop_server(&loaded, pid).await).map(|said| println!("{said}")),
+        ),
         Command::Run { file, log_json } => {
             start_log(log_json);
             end_on_panic();
@@ -161,11 +183,17 @@ fn run(file: &File) -> Result<(), String> {
         ready();
         let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
         let mut hup = on(SignalKind::hangup())?;
-        let live = daemon.reloader();
+        let mut usr1 = on(SignalKind::user_defined1())?;
+        let (live, steps) = (daemon.reloader(), daemon.steps());
         let reloading = async {
             let mut current = loaded;
             while hup.recv().await.is_some() {
                 reload(file, &mut current, &live);
+            }
+        };
+        let stepping = async {
+            while usr1.recv().await.is_some() {
+                steps.down().await;
             }
         };
         let stop = async {
@@ -173,11 +201,22 @@ fn run(file: &File) -> Result<(), String> {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
                 () = reloading => {}
+                () = stepping => {}
             }
             info!("stopping");
         };
         daemon.run(stop).await
     })
+}
+
+/// A command beside the daemon, on a runtime of its own.
+fn small(file: &File, work: impl AsyncFnOnce(Loaded) -> Result<String, String>) -> Result<String, String> {
+    let loaded = file.load().map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the runtime cannot start: {e}"))?;
+    runtime.block_on(work(loaded))
 }
 
 fn on(kind: SignalKind) -> Result<tokio::signal::unix::Signal, String> {

@@ -3,3 +3,20 @@
 pub mod cluster;
 pub mod sandbox;
 pub mod sim;
+
+/// A test of each dialect for a scenario, which is an async function of the dialect: `on_both!(closes, mysql_closes,
+/// mariadb_closes)`.
+#[macro_export]
+macro_rules! on_both {
+    ($scenario:ident, $mysql:ident, $mariadb:ident) => {
+        #[tokio::test]
+        async fn $mysql() -> anyhow::Result<()> {
+            Box::pin($scenario($crate::sandbox::Dialect::MySql)).await
+        }
+
+        #[tokio::test]
+        async fn $mariadb() -> anyhow::Result<()> {
+            Box::pin($scenario($crate::sandbox::Dialect::MariaDb)).await
+        }
+    };
+}

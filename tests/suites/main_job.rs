@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use baton_proto::control::StatusReply;
 use baton_tests::cluster::{Cluster, ClusterOptions, Layout, OpenWatch, ReturnOfOldWriter, is_open};
+use baton_tests::on_both;
 use baton_tests::sandbox::{Account, Dialect, Hosts, Ledger, LedgerOptions, Outcome, until};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
@@ -21,32 +22,22 @@ const OUTAGE: Duration = Duration::from_secs(5);
 /// The same where the writer stays.
 const GAP: Duration = Duration::from_secs(1);
 
-/// A test of each dialect for a scenario.
-macro_rules! scenario {
-    ($name:ident, $mysql:ident, $mariadb:ident) => {
-        #[tokio::test]
-        async fn $mysql() -> Result<()> {
-            $name(Dialect::MySql).await
-        }
-
-        #[tokio::test]
-        async fn $mariadb() -> Result<()> {
-            $name(Dialect::MariaDb).await
-        }
-    };
-}
-
-scenario!(primary_dies, mysql_primary_dies, mariadb_primary_dies);
-scenario!(replica_dies, mysql_replica_dies, mariadb_replica_dies);
-scenario!(
+on_both!(primary_dies, mysql_primary_dies, mariadb_primary_dies);
+on_both!(replica_dies, mysql_replica_dies, mariadb_replica_dies);
+on_both!(
     leader_and_primary_die_together,
     mysql_leader_and_primary_die_together,
     mariadb_leader_and_primary_die_together
 );
-scenario!(primary_is_cut_off, mysql_primary_is_cut_off, mariadb_primary_is_cut_off);
-scenario!(fencing_closes_for_all, mysql_fencing_closes_for_all, mariadb_fencing_closes_for_all);
-scenario!(fencing_under_load, mysql_fencing_under_load, mariadb_fencing_under_load);
-scenario!(
+on_both!(
+    leader_dies_with_the_primary,
+    mysql_leader_dies_with_the_primary,
+    mariadb_leader_dies_with_the_primary
+);
+on_both!(primary_is_cut_off, mysql_primary_is_cut_off, mariadb_primary_is_cut_off);
+on_both!(fencing_closes_for_all, mysql_fencing_closes_for_all, mariadb_fencing_closes_for_all);
+on_both!(fencing_under_load, mysql_fencing_under_load, mariadb_fencing_under_load);
+on_both!(
     adoption_and_release_refuse_no_write,
     mysql_adoption_and_release_refuse_no_write,
     mariadb_adoption_and_release_refuse_no_write
@@ -117,17 +108,31 @@ async fn replica_dies(dialect: Dialect) -> Result<()> {
     watch.never_two()
 }
 
-/// The group's leader and the writer's host are lost in the same moment: an election first, then the failover. Leadership
-/// leaves the writer's host within a tenth of a second, so the two are on different hosts here; the leader's daemon comes
-/// back, because two of three nodes are needed.
+/// The writer's host is lost while its node leads the group: an election first, then the failover.
+async fn leader_dies_with_the_primary(dialect: Dialect) -> Result<()> {
+    let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
+    let writer = cluster.pre_flight().await?.writer;
+    let watch = OpenWatch::start(&cluster);
+    let ledger = cluster.ledger(&[&writer], LedgerOptions::default());
+    writes_go_on(&cluster, &ledger).await?;
+
+    let before = cluster.ctl().status().await?;
+    cluster.stop_leader_beside_writer(&writer).await?;
+    let died = Instant::now();
+    cluster.host(&writer)?.power_off().await?;
+    moved_after_an_election(&mut cluster, &before, ledger, died).await?;
+    watch.never_two()
+}
+
+/// The group's leader and the writer's host are lost in the same moment, on two hosts: an election first, then the
+/// failover. The leader's daemon comes back, because two of three nodes are needed.
 async fn leader_and_primary_die_together(dialect: Dialect) -> Result<()> {
     let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
-    let before = cluster.pre_flight().await?;
-    let writer = before.writer.clone();
+    let writer = cluster.pre_flight().await?.writer;
     let apart = |status: &StatusReply| !status.leader.is_empty() && status.leader != status.writer;
     let before = cluster.reaches("the leader to leave the writer's host", SOON, apart).await?;
     let watch = OpenWatch::start(&cluster);
-    let mut ledger = cluster.ledger(&[&writer, &before.leader], LedgerOptions::default());
+    let ledger = cluster.ledger(&[&writer, &before.leader], LedgerOptions::default());
     writes_go_on(&cluster, &ledger).await?;
 
     let leader = cluster.ctl().status().await?.leader;
@@ -136,16 +141,28 @@ async fn leader_and_primary_die_together(dialect: Dialect) -> Result<()> {
     cluster.node_mut(&leader)?.signal(Signal::KILL)?;
     host.power_off().await?;
     cluster.node_mut(&leader)?.restart().await?;
-    let after = cluster.moved_from(&writer).await?;
-    ensure!(after.epoch > before.epoch && after.term > before.term, "{after:#?}");
-    writes_go_on(&cluster, &ledger).await?;
+    moved_after_an_election(&mut cluster, &before, ledger, died).await?;
+    watch.never_two()
+}
 
-    cluster.power_on(&writer).await?;
-    let out = comes_back(&cluster, &writer).await?;
+/// After the loss of the writer's host and of the leader: the writer moves under a new leader, the host comes back, and
+/// all is well again.
+async fn moved_after_an_election(
+    cluster: &mut Cluster,
+    before: &StatusReply,
+    mut ledger: Ledger,
+    died: Instant,
+) -> Result<()> {
+    let old = &before.writer;
+    let after = cluster.moved_from(old).await?;
+    ensure!(after.epoch > before.epoch && after.term > before.term, "{after:#?} after {before:#?}");
+    writes_go_on(cluster, &ledger).await?;
+
+    cluster.power_on(old).await?;
+    let out = comes_back(cluster, old).await?;
     ledger.stop().await;
     ensure!(ledger.gap_after(died) < 2 * OUTAGE, "writes were out for {:?}", ledger.gap_after(died));
-    cluster.post_check(&ledger, &refs(&out)).await?;
-    watch.never_two()
+    cluster.post_check(&ledger, &refs(&out)).await.map(drop)
 }
 
 /// The primary's host is cut off from everybody. It closes by itself (or is killed at the end of its lease) before the

@@ -1,6 +1,7 @@
 //! One function for each command: ask, and turn the answer into text, JSON and an exit status.
 
 mod care;
+mod config;
 mod grants;
 mod operate;
 mod report;
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::certs;
-use crate::cli::{Cli, Command, Global, NodeAction};
+use crate::cli::{Cli, Command, ConfigAction, Global, NodeAction};
 use crate::connect::Group;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -77,6 +78,10 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
         }
         Command::Adopt { writer, dry_run, yes } => care::adopt(&context()?, writer, dry_run, yes).await,
         Command::Release { reason } => care::release(&context()?, reason).await,
+        Command::Config { action: ConfigAction::Show } => config::show(&context()?).await,
+        Command::Config { action: ConfigAction::Apply { file, dry_run } } => {
+            config::apply(&context()?, &file, dry_run).await
+        }
         Command::Node { action: NodeAction::Add { name, peer, server, zone } } => {
             care::add_node(&context()?, name, peer, server, zone).await
         }

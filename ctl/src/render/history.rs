@@ -108,7 +108,7 @@ fn outcome(operation: &Operation) -> Option<Cell> {
 fn outage(operation: &Operation) -> String {
     match operation.outage_ms {
         0 => String::new(),
-        ms => format!("writes out {}", time::length(ms)),
+        ms => format!("open after {}", time::length(ms)),
     }
 }
 

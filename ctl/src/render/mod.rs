@@ -2,6 +2,7 @@
 
 mod adopt;
 mod check;
+mod config;
 mod history;
 mod layout;
 mod status;
@@ -11,6 +12,7 @@ mod why;
 
 pub use adopt::adopt;
 pub use check::check;
+pub use config::{config, config_change};
 pub use history::history;
 pub use status::status;
 pub use style::Style;

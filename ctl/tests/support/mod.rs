@@ -91,6 +91,18 @@ impl Control for Mock {
     async fn remove_node(&self, request: Request<RemoveNodeRequest>) -> Result<Response<Done>, Status> {
         self.answer(request, done()).await
     }
+    async fn config_show(
+        &self,
+        request: Request<ConfigShowRequest>,
+    ) -> Result<Response<ConfigShowReply>, Status> {
+        self.answer(request, ConfigShowReply::default()).await
+    }
+    async fn config_apply(
+        &self,
+        request: Request<ConfigApplyRequest>,
+    ) -> Result<Response<ConfigApplyReply>, Status> {
+        self.answer(request, ConfigApplyReply::default()).await
+    }
 }
 
 /// A running mock node; ends with the value.

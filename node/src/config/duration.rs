@@ -15,7 +15,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// One number with one unit, the largest that needs no fraction and stays readable beside its neighbours.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let ms = duration.as_millis();
     match ms {
         0 => "0s".to_owned(),

@@ -52,7 +52,6 @@ const HOUR_MS: u64 = 3_600_000;
 /// Every key outside `[[node]]`, in the order in which they are shown.
 pub static KEYS: &[Key] = &[
     key("cluster.name", Kind::Name, Required, Restart, "The cluster's name, part of every certificate."),
-    key("cluster.id", Kind::Name, Unset, Restart, "Tells two clusters of one name apart."),
     key(
         "server.user",
         Kind::Text,
@@ -89,18 +88,12 @@ pub static KEYS: &[Key] = &[
         "The server's socket: it tells the server's pid, which the keeper needs. Debian's place for MySQL and MariaDB.",
     ),
     key(
-        "server.unit",
-        Kind::Text,
-        Unset,
+        "server.events",
+        Kind::Boolean,
+        Value("false"),
         Restart,
-        "The systemd unit that runs the server; unset where none does.",
-    ),
-    key(
-        "server.start_command",
-        Kind::Command,
-        Unset,
-        Restart,
-        "Starts the server, program and arguments; unset where systemd restarts it.",
+        "Whether the event scheduler follows the writer: the guard switches it on after an opening, and off on a closed \
+         server. Off, because who has no events needs none; with events it must be set, as every server starts without.",
     ),
     key(
         "server.accepted_accounts",
@@ -191,6 +184,54 @@ pub static KEYS: &[Key] = &[
         Replicated,
         "What ends a server whose lease ran out: \"sigkill\", or program and arguments. SIGKILL needs nothing but the \
          keeper, and leaves no commit answered that no acker has.",
+    ),
+    key(
+        "failover.other_zone",
+        Kind::Choice(&["allow", "forbid"]),
+        Value("allow"),
+        Live,
+        "Whether an automatic failover may move the writer to a node of another zone. Forbidden, such a failover waits for \
+         the old writer or for `batonctl failover --force --to NODE`. Allowed, because most zones are one site's.",
+    ),
+    key(
+        "failover.closed_by_hand_for",
+        Kind::Duration { min_ms: 0, max_ms: HOUR_MS },
+        Value("30s"),
+        Live,
+        "How long a writer that somebody set read_only is left alone: a person did it, and may be about to go on.",
+    ),
+    key(
+        "failover.on_closed_by_hand",
+        Kind::Choice(&["reopen", "move", "leave"]),
+        Value("reopen"),
+        Live,
+        "What follows: the next epoch for the same server, for another one, or nothing. The least change that ends the \
+         outage, where nobody said otherwise.",
+    ),
+    key(
+        "failover.flap_limit",
+        Kind::Integer { min: 0, max: 100 },
+        Value("5"),
+        Live,
+        "How many automatic failovers may follow each other quickly; 0 for any number. More than that mends nothing that \
+         fewer did not, and each costs an outage.",
+    ),
+    key(
+        "failover.flap_half_life",
+        Kind::Duration { min_ms: 1_000, max_ms: HOUR_MS },
+        Value("10m"),
+        Live,
+        "After so long a completed failover counts half towards flap_limit. An hour later it is forgotten.",
+    ),
+    key(
+        "failover.power_fence",
+        Kind::Command,
+        Unset,
+        Replicated,
+        "Cuts the power of the host of node {node}: program and arguments, run by the leader without a shell, at most \
+         30s. Exit status 0 counts as proof that the old writer is off, so it must mean exactly that; a fence of the \
+         network alone counts only where no client is local. Tried when neither a close nor the end of the lease has \
+         proven it. Its last line of output is kept; unset: never.",
     ),
     key(
         "raft.heartbeat",

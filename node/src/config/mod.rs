@@ -23,6 +23,7 @@ mod tests;
 
 pub use address::HostPort;
 pub use digest::digest;
+pub use duration::show as show_duration;
 pub use environment::environment;
 pub use files::{read_password, read_replication_password};
 pub use keys::{KEYS, Key, NODE_KEYS, Preset, Scope};
@@ -30,7 +31,8 @@ pub use kind::Kind;
 pub use load::{Loaded, Origin};
 pub use model::{
     ClusterConfig, Config, ControlConfig, FailoverConfig, FenceSignal, HardFence, HttpConfig, NodeConfig,
-    OnAckersLost, OnLoss, PathsConfig, RaftConfig, RouterConfig, SafetySettings, ServerConfig, TlsConfig,
+    OnAckersLost, OnClosedByHand, OnLoss, OtherZone, PathsConfig, RaftConfig, RouterConfig, SafetySettings,
+    ServerConfig, TlsConfig, fence_command,
 };
 pub use problem::{ConfigErrors, Place, Problem};
 pub use reload::{Change, Reload, ReloadRefused};

@@ -43,9 +43,6 @@ pub struct Config {
 pub struct ClusterConfig {
     /// Appears in certificates, logs and metrics: `[a-z0-9-]{1,32}`.
     pub name: String,
-    /// Tells two clusters of one name apart.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
 }
 
 /// One `[[node]]`
@@ -88,12 +85,8 @@ pub struct ServerConfig {
     pub replication_password_file: PathBuf,
     /// The socket of the server beside this node.
     pub socket: PathBuf,
-    /// The systemd unit that runs the server, if one does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// Starts the server: program and arguments, run without a shell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_command: Option<Vec<String>>,
+    /// Whether the event scheduler runs on the writer.
+    pub events: bool,
     /// Accounts that may write while their server is closed, `user@host` with commas between.
     pub accepted_accounts: String,
     /// Bound on one connection attempt.
@@ -129,6 +122,43 @@ pub struct FailoverConfig {
     pub on_ackers_lost: OnAckersLost,
     /// What ends a server whose lease ran out.
     pub hard_fence: HardFence,
+    /// Program and arguments that cut a host off its power; `{node}` is filled in when it is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_fence: Option<Vec<String>>,
+    /// Whether an automatic failover may move the writer to another zone.
+    pub other_zone: OtherZone,
+    /// How long a writer that somebody closed by hand is left alone.
+    #[serde(with = "duration")]
+    pub closed_by_hand_for: Duration,
+    /// What becomes of it then.
+    pub on_closed_by_hand: OnClosedByHand,
+    /// How many automatic failovers may follow each other quickly; 0 for any number.
+    pub flap_limit: u32,
+    /// After so long a completed failover counts half.
+    #[serde(with = "duration")]
+    pub flap_half_life: Duration,
+}
+
+/// Whether an automatic failover may cross zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherZone {
+    /// It may.
+    Allow,
+    /// Only an operator moves the writer to another zone.
+    Forbid,
+}
+
+/// What becomes of a writer that somebody closed by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnClosedByHand {
+    /// It is opened again.
+    Reopen,
+    /// Another takes over.
+    Move,
+    /// It stays closed.
+    Leave,
 }
 
 /// When no candidate is known to have every acknowledged write.
@@ -257,6 +287,9 @@ pub struct SafetySettings {
     pub on_ackers_lost: OnAckersLost,
     /// See [`HardFence`]; `{node}` is not yet filled in.
     pub hard_fence: HardFence,
+    /// See [`FailoverConfig::power_fence`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_fence: Option<Vec<String>>,
 }
 
 impl Config {
@@ -278,6 +311,7 @@ impl Config {
             on_loss: failover.on_loss,
             on_ackers_lost: failover.on_ackers_lost,
             hard_fence: failover.hard_fence.clone(),
+            power_fence: failover.power_fence.clone(),
         }
     }
 
@@ -296,12 +330,6 @@ impl Config {
         for path in paths {
             *path = PathBuf::from(fill(&path.to_string_lossy(), node));
         }
-        if let Some(unit) = &mut self.server.unit {
-            *unit = fill(unit, node);
-        }
-        for word in self.server.start_command.iter_mut().flatten() {
-            *word = fill(word, node);
-        }
     }
 }
 
@@ -311,9 +339,15 @@ impl HardFence {
     pub fn command(&self, node: &str) -> Option<Vec<String>> {
         match self {
             Self::Signal(_) => None,
-            Self::Command(words) => Some(words.iter().map(|word| fill(word, node)).collect()),
+            Self::Command(words) => Some(fence_command(words, node)),
         }
     }
+}
+
+/// A hard fence's words for one node.
+#[must_use]
+pub fn fence_command(words: &[String], node: &str) -> Vec<String> {
+    words.iter().map(|word| fill(word, node)).collect()
 }
 
 fn fill(text: &str, node: &str) -> String {

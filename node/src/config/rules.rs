@@ -18,6 +18,11 @@ pub const RENEWAL_REPEAT_AFTER: Duration = Duration::from_millis(150);
 /// What a voter may take to answer a repeated renewal: it writes nothing for it.
 const RENEWAL_ANSWER: Duration = Duration::from_millis(50);
 
+/// Bytes of the hard fence's command: half a line of the keeper's protocol.
+const FENCE_BYTES_MAX: usize = 2048;
+/// Letters of a node's name.
+const LONGEST_NAME: usize = 32;
+
 /// The shortest `lease_ttl` that a lost packet cannot end.
 ///
 /// A guard begins to close one renewal interval (ttl ÷ 5) before the end. Until then two renewals must have had their
@@ -44,6 +49,7 @@ pub(super) fn check(
         rules.enough_ackers();
     }
     rules.timing();
+    rules.fence();
     rules.listeners();
     rules.folders();
 }
@@ -215,6 +221,22 @@ impl Rules<'_> {
                     "connect_timeout {} must be shorter than unreachable_after {}: no attempt would fail in time",
                     show(connect),
                     show(failover.unreachable_after)
+                ),
+            );
+        }
+    }
+
+    /// The command reaches a keeper as one line of its protocol; a longer one would end the connection, and with it the lease.
+    fn fence(&mut self) {
+        let Some(command) = self.config.failover.hard_fence.command(&"n".repeat(LONGEST_NAME)) else {
+            return;
+        };
+        let bytes = serde_json::json!(command).to_string().len();
+        if bytes > FENCE_BYTES_MAX {
+            self.error(
+                &["failover.hard_fence"],
+                format!(
+                    "{bytes} bytes are too many, {FENCE_BYTES_MAX} at most; write a script and name that"
                 ),
             );
         }

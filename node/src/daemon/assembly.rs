@@ -11,15 +11,18 @@ use tracing::info;
 use super::ports::{GroupApplied, StoreNotes, states_only};
 use super::reports::ToLeader;
 use super::start::StartError;
+use super::watchdog::Turns;
 use crate::consensus::{Group, GroupOptions};
 use crate::decide::diagnose::Lasting;
-use crate::decide::seen::Report;
+use crate::decide::seen::{GuardSeen, Report};
 use crate::guard::clock::Clock;
-use crate::guard::{Applied, Attach, Guard, GuardPorts, KeeperPort, Voter};
-use crate::observe::{OwnHandle, OwnSetup, OwnWatch, Prober, Reporter, ReporterSetup, Table, see};
-use crate::operate::actor::ReceiverStop;
+use crate::guard::{Applied, Attach, Guard, GuardHandle, GuardPorts, KeeperPort, Voter};
+use crate::observe::{
+    OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Reporter, ReporterSetup, Table, TrialHandle, TrialSetup,
+    see,
+};
 use crate::operate::attend::{Remote, SourceAt};
-use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer};
+use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, ReceiverStop};
 use crate::peers::Peers;
 use crate::serve::Callers;
 use crate::serve::peer::PeerService;
@@ -65,6 +68,8 @@ pub struct BesideParts {
     pub source_at: SourceAt,
     /// Accounts that may write while the server is closed.
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
+    /// Whether the writer's event scheduler is to be on.
+    pub events: bool,
 }
 
 /// What this node sees itself, now.
@@ -83,6 +88,10 @@ pub struct Assembly {
     pub(super) lasting: watch::Sender<Lasting>,
     pub(super) prober: Arc<Prober>,
     pub(super) own: OwnView,
+    /// Of a data node.
+    pub(super) guard: Option<GuardHandle>,
+    /// The turns of the loop that reports.
+    pub(super) reports: Turns,
     pub(super) tasks: JoinSet<()>,
     pub(super) ended: mpsc::Sender<String>,
     pub(super) fatal: mpsc::Receiver<String>,
@@ -99,7 +108,10 @@ struct Beside {
     server: Arc<dyn ManagedServer>,
     source_at: SourceAt,
     own: OwnHandle,
+    trial: TrialHandle,
     stop: Arc<ReceiverStop>,
+    /// Told why the server does not follow the writer.
+    follows: watch::Sender<Option<String>>,
 }
 
 impl Assembly {
@@ -124,6 +136,8 @@ impl Assembly {
             live: watch::Sender::new(parts.live),
             lasting: watch::Sender::new(Lasting::default()),
             own: Arc::new(Report::default),
+            guard: None,
+            reports: Turns::default(),
             tasks: JoinSet::new(),
             voter: Arc::new(voter),
             remote: parts.remote,
@@ -143,7 +157,7 @@ impl Assembly {
             Some(beside) => Some(assembly.beside(beside).await?),
             None => None,
         };
-        assembly.view(beside.as_ref(), parts.config_differs);
+        assembly.view(beside.as_ref(), parts.config_differs, Arc::clone(&parts.now));
         assembly.observe(u64::try_from((parts.now)()).unwrap_or(1).saturating_mul(1000));
         assembly.operate(beside);
         assembly.watch_group();
@@ -190,7 +204,7 @@ impl Assembly {
 
     /// The guard, and what looks after the server for it.
     async fn beside(&mut self, parts: BesideParts) -> Result<Beside, StartError> {
-        let BesideParts { server, attach, keeper, source_at, accepts } = parts;
+        let BesideParts { server, attach, keeper, source_at, accepts, events } = parts;
         let nudge = Arc::new(Notify::new());
         let (guard, handle) = Guard::new(GuardPorts {
             me: self.me.clone(),
@@ -205,6 +219,7 @@ impl Assembly {
             propose: Arc::new(self.proposer.clone()),
             nudge: Arc::clone(&nudge),
             accepts: Arc::clone(&accepts),
+            events,
         })
         .await
         .map_err(StartError::Other)?;
@@ -213,26 +228,57 @@ impl Assembly {
             let why = guard.run().await;
             let _stopping = over.send(why.to_owned()).await;
         });
+        self.guard = Some(handle.clone());
         let seen = handle.clone();
+        let (follows, follow_trouble) = watch::channel(None::<String>);
+        let guard_seen = move || {
+            let view = seen.seen();
+            let trouble = view.trouble.clone().or_else(|| follow_trouble.borrow().clone());
+            GuardSeen { trouble, ..view }
+        };
         let (watch, own) = OwnWatch::new(OwnSetup {
             server: Arc::clone(&server),
             process: handle.process(),
-            guard: Arc::new(move || seen.seen()),
+            guard: Arc::new(guard_seen),
             accepts,
             nudge,
             news: Arc::clone(&self.news),
         });
         spawn_in(&mut self.tasks, watch.run());
-        let stop = Arc::new(ReceiverStop::default());
+        let (holds, states) = (handle.clone(), self.states.clone());
+        let (trying, trial) = OwnTrial::new(TrialSetup {
+            server: Arc::clone(&server),
+            own: own.clone(),
+            may_write: Arc::new(move || {
+                let state = states.borrow();
+                let ttl = state.safety.lease_ttl();
+                let renewed = holds.seen().lease.is_some_and(|(_, left)| left * 2 > ttl);
+                renewed && state.durability.is_lossless()
+            }),
+        });
+        spawn_in(&mut self.tasks, trying.run());
+        let notes = Arc::new(StoreNotes(self.group.notes()));
+        let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
-        self.actor = Some(Arc::new(actor));
-        Ok(Beside { server, source_at, own, stop })
+        self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at))));
+        Ok(Beside { server, source_at, own, trial, stop, follows })
     }
 
-    fn view(&mut self, beside: Option<&Beside>, config_differs: ConfigDiffers) {
+    fn view(
+        &mut self,
+        beside: Option<&Beside>,
+        config_differs: ConfigDiffers,
+        now: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
+    ) {
         let own = beside.map(|b| b.own.clone());
+        let trial = beside.map(|b| b.trial.clone());
         let (prober, states) = (Arc::clone(&self.prober), self.states.clone());
-        self.own = Arc::new(move || see(own.as_ref(), &prober, config_differs(&states.borrow())));
+        self.own = Arc::new(move || {
+            let mut report = see(own.as_ref(), &prober, config_differs(&states.borrow()));
+            report.tried = trial.as_ref().map(TrialHandle::now);
+            report.wall_ms = now();
+            report
+        });
     }
 
     /// Probes, and reports to whoever leads.
@@ -252,8 +298,12 @@ impl Assembly {
             }
         });
         let nudge = Arc::new(Notify::new());
+        let (own, turns) = (Arc::clone(&self.own), self.reports.clone());
         let reporter = Reporter::new(ReporterSetup {
-            see: Arc::clone(&self.own),
+            see: Arc::new(move || {
+                turns.turn();
+                own()
+            }),
             sink: Arc::new(ToLeader {
                 me: self.me.clone(),
                 group: self.group.clone(),
@@ -286,7 +336,7 @@ impl Assembly {
             lasting: self.lasting.clone(),
         };
         spawn_in(&mut self.tasks, lead.run());
-        let Some(Beside { server, source_at, stop, .. }) = beside else { return };
+        let Some(Beside { server, source_at, stop, follows, .. }) = beside else { return };
         let (granted, still) = watch::channel(Granting::Unknown);
         let watching =
             AckerWatch { me: self.me.clone(), group: self.group.clone(), hands, states: self.states.clone() };
@@ -300,6 +350,7 @@ impl Assembly {
             granted: still,
             stop,
             tuned: None,
+            trouble: follows,
         };
         spawn_in(&mut self.tasks, attend.run());
     }

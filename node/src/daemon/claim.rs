@@ -1,7 +1,7 @@
 //! One daemon in one run folder.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -27,9 +27,24 @@ impl Claim {
         let path = run_dir.join(LOCK_FILE);
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _locked: file })),
+            Ok(()) => {
+                file.set_len(0)?;
+                writeln!(&file, "{}", std::process::id())?;
+                Ok(Some(Self { _locked: file }))
+            }
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// The pid of the daemon that holds the folder; `None` when none does.
+pub(super) fn holder(run_dir: &Path) -> Option<i32> {
+    let path = run_dir.join(LOCK_FILE);
+    let file = File::open(&path).ok()?;
+    // A daemon's lock is exclusive; one that this process gets means that nobody holds the folder.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => std::fs::read_to_string(path).ok()?.trim().parse().ok(),
+        _ => None,
     }
 }

@@ -10,6 +10,9 @@ mod servers;
 mod serving;
 mod settings;
 mod start;
+mod stopping;
+mod watchdog;
 
 pub use assembly::{Assembly, BesideParts, ConfigDiffers, Parts};
-pub use start::{Daemon, Reloader, StartError};
+pub use start::{Daemon, Reloader, StartError, Steps};
+pub use stopping::{stop, stop_server};

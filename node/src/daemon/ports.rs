@@ -75,6 +75,10 @@ impl KeeperPort for Keeper {
             .boxed()
     }
 
+    fn disarm(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>> {
+        async move { self.0.disarm(epoch.0, pid).await.map(drop).map_err(|e| e.to_string()) }.boxed()
+    }
+
     fn closed(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>> {
         async move { self.0.closed(epoch.0, pid).await.map(drop).map_err(|e| e.to_string()) }.boxed()
     }

@@ -116,6 +116,7 @@ mod tests {
             since_ms: 0,
             unleased: false,
             opened_ms: Some(1),
+            paused_at: None,
         });
         state
     }

@@ -11,28 +11,38 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::assembly::{Assembly, BesideParts, Parts};
 use super::claim::Claim;
 use super::ports::{Keeper, Socket};
 use super::servers::Servers;
 use super::serving::Serving;
-use super::settings::{config_differs, formation, live};
+use super::settings::formation;
+use super::watchdog::{self, Watched};
 use super::{names, routes};
-use crate::config::{Config, Loaded, digest};
+use crate::config::{Config, Loaded, digest, fence_command};
 use crate::consensus::{Group, GroupOptions, Medium, OpenError, Pace, since_boot};
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
+use crate::guard::{GuardHandle, HandedOver};
 use crate::identity::{Identity, IdentityError};
 use crate::peers::{Dialer, Peers};
 use crate::route::{Router, RouterError, RouterOptions, Routes};
 use crate::serve::Callers;
+use crate::serve::settings::{config_differs, live};
 use crate::sql::{Address, SqlServer};
-use crate::state::{Live, NodeName};
+use crate::state::{ClusterState, HardFence, Live, NodeName};
 
 /// How long the parts may take to end on a stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Closing a server has its own, shorter bounds.
+const STEP_DOWN_WITHIN: Duration = Duration::from_secs(10);
+/// How long the voters may take to grant a lease for the next process: less than an ordinary one.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How soon a keeper that did not take something is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a node cannot start. Nothing was changed.
 #[derive(Debug, Error)]
@@ -88,17 +98,38 @@ pub enum StartError {
 /// A running node.
 pub struct Daemon {
     stop: CancellationToken,
+    /// The file as it was read last.
+    file: watch::Sender<Arc<Config>>,
     node: Assembly,
     _claim: Claim,
 }
 
+/// Ends the writer's epoch on this node on demand.
+pub struct Steps(Option<GuardHandle>);
+
+impl Steps {
+    /// Closes the server beside this node, if it is the writer: the node is to be stopped for good.
+    pub async fn down(&self) {
+        let Some(guard) = &self.0 else { return };
+        match guard.step_down(STEP_DOWN_WITHIN).await {
+            Ok(()) => info!("the server is closed: this node is to be stopped"),
+            Err(why) => warn!(why, "the server could not be closed; the keeper ends it with its lease"),
+        }
+    }
+}
+
 /// Takes over what a new file may change at run time.
-pub struct Reloader(watch::Sender<Live>);
+#[derive(Clone)]
+pub struct Reloader {
+    live: watch::Sender<Live>,
+    file: watch::Sender<Arc<Config>>,
+}
 
 impl Reloader {
-    /// From now on these values count; on the leader they become the group's.
+    /// From now on these values count; on the leader they become the group's. Replicated ones are compared with the group's.
     pub fn reload(&self, config: &Config) {
-        self.0.send_replace(live(config));
+        self.live.send_replace(live(config));
+        self.file.send_replace(Arc::new(config.clone()));
     }
 }
 
@@ -124,7 +155,8 @@ impl Daemon {
             true => None,
             false => Some(connect_or_spawn(&keeper_of(&config, &me, program)).await?),
         };
-        let parts = parts(&config, loaded, &identity, keeper.clone());
+        let file = watch::Sender::new(Arc::clone(&config));
+        let parts = parts(&file, loaded, &identity, keeper.clone());
         let node = match parts {
             Ok(parts) => Assembly::start(parts).await,
             Err(error) => Err(error),
@@ -139,9 +171,21 @@ impl Daemon {
                 return Err(error);
             }
         };
-        let mut daemon = Self { stop: CancellationToken::new(), node, _claim: claim };
+        let mut daemon = Self { stop: CancellationToken::new(), file, node, _claim: claim };
+        if let Some(keeper) = keeper {
+            daemon.node.tasks.spawn(tell_hard_fence(daemon.node.states.clone(), keeper, me));
+        }
+        daemon.watch_loops();
         daemon.serve(&identity, listener, control_only, http, router);
         Ok(daemon)
+    }
+
+    fn watch_loops(&mut self) {
+        let mut loops = vec![self.node.reports.watched("reports")];
+        if let Some(guard) = self.node.guard.clone() {
+            loops.push(Watched { name: "guard", turned: Arc::new(move || guard.turned()) });
+        }
+        self.node.tasks.spawn(watchdog::run(loops));
     }
 
     fn serve(
@@ -183,6 +227,9 @@ impl Daemon {
             () = stop => None,
             why = self.node.ended() => Some(why),
         };
+        if let (None, Some(guard)) = (&why, &self.node.guard) {
+            hand_over(guard).await;
+        }
         self.stop.cancel();
         if tokio::time::timeout(STOP_WITHIN, self.node.group.shutdown()).await.is_err() {
             warn!("the group's store did not close in time");
@@ -193,7 +240,12 @@ impl Daemon {
 
     /// Takes over, while the node runs, what a new file may change.
     pub fn reloader(&self) -> Reloader {
-        Reloader(self.node.live.clone())
+        Reloader { live: self.node.live.clone(), file: self.file.clone() }
+    }
+
+    /// Ends the writer's epoch here.
+    pub fn steps(&self) -> Steps {
+        Steps(self.node.guard.clone())
     }
 
     /// The group, for tests.
@@ -202,24 +254,36 @@ impl Daemon {
     }
 }
 
+/// A planned restart refuses no write: the keeper holds the server open until the next process is there.
+async fn hand_over(guard: &GuardHandle) {
+    match guard.hand_over(HAND_OVER_WITHIN).await {
+        Ok(HandedOver::Nothing) => {}
+        Ok(HandedOver::Paused) => info!("paused: the server stays open until the next start"),
+        Ok(HandedOver::For(left)) => {
+            info!(seconds = left.as_secs(), "handed the lease over: the server stays open for so long");
+        }
+        Err(why) => warn!(why, "no lease to hand over: the server ends with the present one"),
+    }
+}
+
 /// The real parts of a node.
 fn parts(
-    config: &Arc<Config>,
+    file: &watch::Sender<Arc<Config>>,
     loaded: &Loaded,
     identity: &Arc<Identity>,
     keeper: Option<Client>,
 ) -> Result<Parts, StartError> {
-    let me = NodeName::from(loaded.me.name.as_str());
+    let (config, me) = (&*file.borrow(), NodeName::from(loaded.me.name.as_str()));
     let is_witness = config.node(me.as_str()).is_none_or(crate::config::NodeConfig::is_witness);
     let servers = Arc::new(Servers::new(config, is_witness).map_err(StartError::Other)?);
-    let configured = Arc::clone(config);
+    let file = file.subscribe();
     Ok(Parts {
         group: group_of(config, &me, identity),
         clock: Arc::new(RealClock),
         now: Arc::new(|| Timestamp::now().as_millisecond()),
         live: live(config),
         remote: servers.remote(),
-        config_differs: Arc::new(move |state| config_differs(&configured, state)),
+        config_differs: Arc::new(move |state| config_differs(&file.borrow(), state)),
         callers: Callers::Certificates,
         beside: keeper.map(|keeper| beside_of(config, loaded, &servers, keeper)),
     })
@@ -265,6 +329,7 @@ fn beside_of(config: &Config, loaded: &Loaded, servers: &Arc<Servers>, keeper: C
         keeper: Arc::new(Keeper(keeper)),
         source_at: servers.source_at(),
         accepts: servers.accepts(),
+        events: config.server.events,
     }
 }
 
@@ -313,6 +378,34 @@ fn keeper_of(config: &Config, me: &NodeName, program: &Path) -> SpawnOptions {
         options.arguments.extend(command.into_iter().map(Into::into));
     }
     options
+}
+
+fn command(fence: &HardFence, me: &NodeName) -> Option<Vec<String>> {
+    match fence {
+        HardFence::Sigkill => None,
+        HardFence::Command(words) => Some(fence_command(words, me.as_str())),
+    }
+}
+
+/// The keeper was started with the file's hard fence; what counts is the group's. Told again until it has taken it.
+async fn tell_hard_fence(mut states: watch::Receiver<Arc<ClusterState>>, keeper: Client, me: NodeName) {
+    let mut told = None;
+    loop {
+        let wanted = states.borrow_and_update().clone();
+        let wanted = wanted.cluster.is_some().then(|| command(&wanted.safety.hard_fence, &me));
+        if wanted.is_some() && wanted != told {
+            match keeper.set_hard_fence(wanted.clone().flatten()).await {
+                Ok(_) => told = wanted,
+                Err(error) => warn!(%error, "the keeper has not taken the hard fence"),
+            }
+            if tokio::time::timeout(TELL_AGAIN, states.changed()).await.is_ok_and(|changed| changed.is_err())
+            {
+                return;
+            }
+        } else if states.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Binds the store to this machine. A container without one counts as the machine it is on.

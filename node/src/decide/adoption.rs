@@ -191,7 +191,7 @@ fn errant(seen: &Observations, writer: &NodeName, node: &NodeName, pulse: &Pulse
     };
     let Ok(extra) = pulse.executed.subtract(&of_writer.executed) else { return };
     if writer_age <= age && !extra.is_empty() {
-        let what = format!("has {} transactions that {writer} lacks: {extra}", extra.count());
+        let what = format!("has {} that {writer} lacks: {extra}", extra.amount());
         let mend =
             "if they stay when you ask again: look at them in its binlog, then rebuild it from the writer";
         found.push(Finding::of(Level::Warning, node, what, mend));

@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
-use super::choose::Answer;
+use super::choose::{Answer, Held};
 use super::diagnose::FRESH;
 use super::diagnosis::LostKind;
 use super::seen::Observations;
 use crate::gtid::{Dialect, GtidSet, MysqlSet};
-use crate::state::{ClusterState, NodeName, Operation, OutReason};
+use crate::state::{ClusterState, NodeName, OnClosedByHand, Operation, OutReason};
 
 /// Everything a choice looks at.
 pub(super) struct Field<'a> {
@@ -17,7 +17,9 @@ pub(super) struct Field<'a> {
     pub(super) answers: &'a [Answer],
     /// Whose epoch ends.
     pub(super) old: Option<&'a NodeName>,
-    /// What the old writer is known to have had; `None` when it was never seen.
+    /// What the old writer was last seen with, when the operation began or since; `None` when it was never seen.
+    pub(super) last: Option<GtidSet>,
+    /// That, and what has to be there in any case; `None` when nothing is known.
     pub(super) known: Option<GtidSet>,
     /// What the answers, the old writer's apart, received: errant parts taken off, quarantined servers left out. Whoever
     /// becomes the writer should have all of it.
@@ -32,9 +34,9 @@ impl<'a> Field<'a> {
         answers: &'a [Answer],
     ) -> Self {
         let old = operation.from_node.as_ref();
-        let last = old.and_then(|o| seen.last_seen_set(o));
-        let known = join(last, state.durability.upto().cloned());
-        let mut field = Self { state, operation, seen, answers, old, known, marks: Vec::new() };
+        let last = join(old.and_then(|o| seen.last_seen_set(o)), operation.last_seen.clone());
+        let known = join(last.clone(), state.durability.upto().cloned());
+        let mut field = Self { state, operation, seen, answers, old, last, known, marks: Vec::new() };
         let quarantined =
             |n: &NodeName| state.out.get(n).is_some_and(|o| matches!(o.reason, OutReason::Quarantine { .. }));
         let has_server = |n: &NodeName| state.members.get(n).is_some_and(|m| m.server.is_some());
@@ -54,12 +56,40 @@ impl<'a> Field<'a> {
             let priority = self.state.members.get(&a.node).map_or(0, |m| m.priority);
             let hampered = self.seen.own(&a.node).is_some_and(|o| o.guard.trouble.is_some());
             let errant = self.errant(a).is_some();
-            (self.turn(a), errant, hampered, Reverse(priority), a.executed != a.received, a.node.clone())
+            let elsewhere = self.is_in_another_zone(&a.node);
+            // A replica may be of a later version than its source and not the other way round.
+            let version = self.seen.own(&a.node).and_then(|o| o.about.as_ref()).map(|about| about.number);
+            let disk = self.seen.tried(&a.node).and_then(|t| t.disk).is_some_and(|d| d.is_nearly_full());
+            let preferred = (Reverse(priority), elsewhere, version, disk);
+            (self.turn(a), errant, hampered, preferred, a.executed != a.received, a.node.clone())
         });
         fit
     }
 
+    /// Why no server is fit.
+    pub(super) fn nobody(&self) -> Held {
+        let elsewhere = self.answers.iter().filter(|a| self.is_fit_anywhere(a)).map(|a| a.node.clone());
+        let elsewhere: Vec<NodeName> = elsewhere.collect();
+        if elsewhere.is_empty() { Held::NoCandidate } else { Held::OtherZone(elsewhere) }
+    }
+
     fn is_fit(&self, answer: &Answer) -> bool {
+        self.is_fit_anywhere(answer) && (self.may_cross_zones() || !self.is_in_another_zone(&answer.node))
+    }
+
+    /// An operator's word moves the writer anywhere.
+    fn may_cross_zones(&self) -> bool {
+        let asked_for = self.operation.forced.is_some() || self.operation.wanted.is_some();
+        self.state.safety.live.other_zone || asked_for
+    }
+
+    /// Whether it stands in another zone than the old writer; where that one's is not known, nothing is another.
+    fn is_in_another_zone(&self, node: &NodeName) -> bool {
+        let zone = |n: &NodeName| self.state.members.get(n).and_then(|m| m.zone.as_ref());
+        self.old.and_then(zone).is_some_and(|old| zone(node) != Some(old))
+    }
+
+    fn is_fit_anywhere(&self, answer: &Answer) -> bool {
         self.state.members.get(&answer.node).is_some_and(|m| m.server.is_some() && !m.excluded)
             && !self.state.out.contains_key(&answer.node)
             && !answer.delayed
@@ -78,8 +108,17 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn prefers_another(&self) -> bool {
-        let kinds = [LostKind::WriterNeverOpened, LostKind::WriterSelfClosed];
-        self.operation.forced.is_some() || kinds.iter().any(|k| self.operation.diagnosis == k.to_string())
+        let kinds = [
+            LostKind::WriterNeverOpened,
+            LostKind::WriterSelfClosed,
+            LostKind::WriterHung,
+            LostKind::WriterCannotWrite,
+        ];
+        let moved = self.state.safety.live.on_closed_by_hand == OnClosedByHand::Move
+            && self.operation.diagnosis == LostKind::WriterClosedByHand.to_string();
+        moved
+            || self.operation.forced.is_some()
+            || kinds.iter().any(|k| self.operation.diagnosis == k.to_string())
     }
 
     /// Whether it has everything that any other received.

@@ -26,6 +26,8 @@ pub struct Answer {
     /// A delayed replica is no candidate. To ask again without a candidate that did not get ready in time, mark its
     /// answer so: what it received goes on counting.
     pub delayed: bool,
+    /// It was to catch up from a server that may not be the writer, and did not within the bound: not asked for again.
+    pub stuck: bool,
 }
 
 /// The whole choice: what the next grant says, and what must be applied before it.
@@ -68,8 +70,10 @@ pub enum Held {
         /// Who has everything.
         from: NodeName,
         /// What is lacking.
-        missing: String,
+        missing: GtidSet,
     },
+    /// These would be fit, and stand in another zone than the old writer.
+    OtherZone(Vec<NodeName>),
 }
 
 impl fmt::Display for Held {
@@ -86,6 +90,12 @@ impl fmt::Display for Held {
             Self::MustCatchUp { node, from, missing } => {
                 write!(f, "{node} lacks {missing}, which only {from} has, and {from} may not be the writer")
             }
+            Self::OtherZone(nodes) => write!(
+                f,
+                "{} would be fit and stands in another zone (other_zone = \"forbid\"): batonctl failover --force --to \
+                 NODE --reason … takes it",
+                list(nodes)
+            ),
         }
     }
 }
@@ -199,7 +209,7 @@ fn with_loss<'a>(
 ) -> Result<(&'a Answer, Loss), Held> {
     // The first of the most advanced: `max_by_key` alone would take the last.
     let furthest = || fit.iter().rev().max_by_key(|a| a.received.count());
-    let chosen = best.first().or_else(furthest).copied().ok_or(Held::NoCandidate)?;
+    let chosen = best.first().or_else(furthest).copied().ok_or_else(|| field.nobody())?;
     let lacks = field.lacks(chosen);
     let (held, loss) = match judge(field, chosen) {
         Err((held @ Held::AckersMissing(_), loss)) => (held, loss),
@@ -211,6 +221,8 @@ fn with_loss<'a>(
     match field.state.safety.on_loss {
         // A forced failover replaces the proof, not the rules about loss.
         OnLoss::Wait => Err(held),
+        // What somebody still has is not lost yet.
+        OnLoss::Promote if matches!(held, Held::MustCatchUp { .. }) && !chosen.stuck => Err(held),
         OnLoss::Promote => Ok((chosen, with_ranges(loss, lacks))),
     }
 }
@@ -221,7 +233,7 @@ fn behind(field: &Field<'_>, fit: &[&Answer], chosen: &Answer) -> Held {
         Some(ahead) => Held::MustCatchUp {
             node: chosen.node.clone(),
             from: ahead.node.clone(),
-            missing: field.lacks(chosen).map_or("nothing".into(), |s| s.to_string()),
+            missing: field.lacks(chosen).unwrap_or_else(|| ahead.received.clone()),
         },
         None => Held::Diverged(fit.iter().map(|a| a.node.clone()).collect()),
     }
@@ -239,8 +251,7 @@ fn with_ranges(loss: Loss, lacks: Option<GtidSet>) -> Loss {
 /// What the old writer is known to have had and this one lacks.
 fn seen_loss(field: &Field<'_>, candidate: &Answer) -> Loss {
     // A bare `upto` is what had to be there; it does not say that nothing was written since.
-    let last = field.old.and_then(|o| field.seen.last_seen_set(o));
-    match (&field.known, last) {
+    match (&field.known, &field.last) {
         (Some(had), Some(_)) => loss_of(had, candidate),
         (Some(had), None) => match loss_of(had, candidate) {
             Loss::NoneSeen => Loss::Unknown,

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use super::diagnosis::{Diagnosis, LostKind, Trouble, Writer, WriterLost};
 use super::seen::{Heard, NoAnswer, Observations, OwnServer, Pulse};
-use crate::state::{ClusterState, Grant, NodeName, OutReason, Phase};
+use crate::state::{ClusterState, Grant, NodeName, OnClosedByHand, OutReason, Phase};
 
 /// Replicas get a heartbeat every half second; two missed ones mean that nothing arrives.
 pub const RECEIVING_WITHIN: Duration = Duration::from_millis(1000);
 /// A node sends a report several times a second; one older than this says nothing about now.
 pub const FRESH: Duration = Duration::from_millis(1000);
-/// For how long a writer that a person closed is left closed.
-pub const CLOSED_BY_HAND_FOR: Duration = Duration::from_secs(30);
 /// From grant to open; a healthy guard needs a few hundred milliseconds.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
+/// For how long a writer that takes connections may commit nothing before it counts as lost.
+pub const CANNOT_WRITE_FOR: Duration = Duration::from_secs(10);
 /// Lag worth a warning.
 const LAGGING: Duration = Duration::from_secs(10);
 
@@ -45,7 +45,7 @@ fn writer(
     lasting: Lasting,
     troubles: &mut Vec<Trouble>,
 ) -> Writer {
-    if let Some(lost) = told_by_its_node(grant, seen, lasting, troubles) {
+    if let Some(lost) = told_by_its_node(state, grant, seen, lasting, troubles) {
         return Writer::Lost(lost);
     }
     match unreachable(state, grant, seen) {
@@ -81,6 +81,7 @@ fn opened_unreported(grant: &Grant, seen: &Observations) -> bool {
 
 /// What the node beside the server knows at once.
 fn told_by_its_node(
+    state: &ClusterState,
     grant: &Grant,
     seen: &Observations,
     lasting: Lasting,
@@ -102,12 +103,29 @@ fn told_by_its_node(
     }
     // Whatever closed it, and also in an adopted cluster, whose guard never opened it: it does not stay so for ever.
     if grant.opened_ms.is_some() && fresh_pulse(heard, own).is_some_and(|p| !p.open) {
-        if lasting.closed_by_hand >= CLOSED_BY_HAND_FOR {
+        let live = &state.safety.live;
+        let left_alone = Duration::from_millis(live.closed_by_hand_ms);
+        if live.on_closed_by_hand != OnClosedByHand::Leave && lasting.closed_by_hand >= left_alone {
             return lost(LostKind::WriterClosedByHand, "read_only was set by somebody else".into());
         }
         troubles.push(Trouble::WriterClosedByHand(grant.node.clone()));
+        return None;
     }
+    let tried = heard.report.tried.as_ref()?;
+    // Its own word alone: others may have an answer on a connection that they keep. So it takes twice as long.
+    if let Some(why) = tried.hung(unreachable_after(state) * 2) {
+        return lost(LostKind::WriterHung, why);
+    }
+    let (why, lasts) = tried.cannot_write()?;
+    if lasts >= CANNOT_WRITE_FOR {
+        return lost(LostKind::WriterCannotWrite, format!("{why}, for {} s", lasts.as_secs()));
+    }
+    troubles.push(Trouble::WriterCannotWrite(grant.node.clone(), why));
     None
+}
+
+fn unreachable_after(state: &ClusterState) -> Duration {
+    Duration::from_millis(state.safety.live.unreachable_after_ms)
 }
 
 /// A pulse young enough to speak for the present.
@@ -128,7 +146,7 @@ fn unreachable(
     grant: &Grant,
     seen: &Observations,
 ) -> Option<(WriterLost, Vec<NodeName>)> {
-    let limit = Duration::from_millis(state.safety.live.unreachable_after_ms);
+    let limit = unreachable_after(state);
     let mut evidence = Vec::new();
     for voter in state.members.keys().filter(|v| **v != grant.node) {
         let heard = seen.of(voter).filter(|h| h.age <= FRESH);
@@ -148,7 +166,11 @@ fn unreachable(
     if receiving.is_empty() {
         evidence.push("no replica receives from it".into());
     }
-    Some((WriterLost { kind: LostKind::WriterUnreachable, evidence }, receiving))
+    // Its own node is there and finds the same: it is the server and not the way to it.
+    let hung = seen.tried(&grant.node).and_then(|tried| tried.hung(Duration::ZERO));
+    let kind = if hung.is_some() { LostKind::WriterHung } else { LostKind::WriterUnreachable };
+    evidence.extend(hung.map(|why| format!("{}: {why}", grant.node)));
+    Some((WriterLost { kind, evidence }, receiving))
 }
 
 /// Replicas whose count of heartbeats or events has risen within two heartbeats.
@@ -173,7 +195,7 @@ pub fn lagging(behind: Option<Duration>) -> Option<Duration> {
 pub fn out_in_words(reason: &OutReason) -> String {
     match reason {
         OutReason::Quarantine { extra } => {
-            format!("quarantined, {} transactions that the writer lacks", extra.count())
+            format!("quarantined, {} that the writer lacks", extra.amount())
         }
         OutReason::Maintenance => "maintenance".to_owned(),
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::tried::Disk;
 use crate::state::NodeName;
 
 /// What the cluster's condition is now.
@@ -49,6 +50,10 @@ pub enum LostKind {
     WriterRestarted,
     /// A majority of the voters has no answer from it, and no replica receives from it.
     WriterUnreachable,
+    /// It runs, but neither a new connection nor a write comes through.
+    WriterHung,
+    /// It takes connections and cannot commit: disk full or stalled, file system read-only.
+    WriterCannotWrite,
     /// Its own guard closed it because the lease ran out or could not be had.
     WriterSelfClosed,
     /// Somebody set `read_only`, and the time for which that is left alone has passed.
@@ -71,6 +76,21 @@ pub enum Trouble {
         /// The replicas that receive.
         replicas: Vec<NodeName>,
     },
+    /// Too few voters answer: nothing can be decided.
+    QuorumLost {
+        /// How many answer.
+        answer: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// The writer takes connections and cannot commit; a failover follows if it stays so.
+    WriterCannotWrite(NodeName, String),
+    /// Clients find no connection left at the writer. Baton keeps its own.
+    WriterOutOfConnections(NodeName),
+    /// Little is left on the disk of a server.
+    DiskNearlyFull(NodeName, Disk),
+    /// A node's wall clock differs from the leader's: histories mislead. No lease depends on it.
+    ClockSkew(NodeName, i64),
     /// Two servers accept client writes at once.
     TwoWritersSeen(Vec<NodeName>),
     /// A server other than the writer's accepts client writes; its guard closes it.
@@ -121,6 +141,20 @@ impl fmt::Display for Trouble {
                     list(replicas)
                 )
             }
+            Self::QuorumLost { answer, of } => {
+                write!(f, "{answer} of {of} voters answer; nothing is promoted until a majority is back")
+            }
+            Self::WriterCannotWrite(node, why) => {
+                write!(f, "{node} takes connections and cannot write: {why}")
+            }
+            Self::WriterOutOfConnections(node) => write!(f, "{node} has no connection left for clients"),
+            Self::DiskNearlyFull(node, disk) => {
+                write!(f, "{node}: {} MiB of {} MiB are free on its disk", disk.free >> 20, disk.size >> 20)
+            }
+            Self::ClockSkew(node, ahead) => {
+                let side = if *ahead > 0 { "ahead of" } else { "behind" };
+                write!(f, "{node}'s clock is {} ms {side} the leader's", ahead.abs())
+            }
             Self::TwoWritersSeen(nodes) => write!(f, "more than one server is open: {}", list(nodes)),
             Self::ReplicaOpen(node) => write!(f, "{node} is open and not the writer; its guard closes it"),
             Self::NoWriter => f.write_str("no server accepts writes"),
@@ -142,7 +176,7 @@ impl fmt::Display for Trouble {
             Self::ServerOut(node, why) => write!(f, "{node} is out: {why}"),
             Self::GuardTrouble(node, why) => write!(f, "{node}: {why}"),
             Self::SemiSyncBlocked(waiting) => write!(f, "{waiting} commits wait and no acker is connected"),
-            Self::NotLossless(why) => write!(f, "not lossless: {why}"),
+            Self::NotLossless(why) => f.write_str(why),
             Self::WriterClosedByHand(node) => write!(f, "{node}: somebody set read_only; left alone for now"),
             Self::ConfigDiverged(node, keys) => {
                 write!(f, "{node}: its file differs from the replicated settings: {}", keys.join(", "))

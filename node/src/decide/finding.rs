@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::diagnose::{FRESH, fresh_pulse, unusable};
 use super::seen::{Heard, Observations, OwnServer};
+use super::troubles::rejected;
 use crate::state::{ClusterState, NodeName};
 
 /// A node that has not reported for so long does not answer.
@@ -128,6 +129,13 @@ fn of_server(node: &NodeName, heard: &Heard, own: &OwnServer, writes: bool, foun
             },
             |error| (unusable(error), error.mend.clone()),
         );
+        found.push(Finding::of(Level::Error, node, what, mend));
+    }
+    let channel = own.pulse.as_ref().filter(|_| !silent).and_then(|pulse| pulse.channel.as_ref());
+    if let Some((channel, why)) = channel.and_then(|c| Some((c, rejected(c)?))) {
+        let what = format!("ReplicationUserRejected: {} does not let it replicate: {why}", channel.source);
+        let mend = "run what `batonctl grants` prints on the writer, with the password of \
+                    server.replication_password_file";
         found.push(Finding::of(Level::Error, node, what, mend));
     }
     match &own.about {

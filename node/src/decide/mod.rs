@@ -8,11 +8,14 @@ pub mod choose;
 pub mod diagnose;
 pub mod diagnosis;
 pub mod finding;
+pub mod holding;
 mod plan;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod seen;
+pub mod starved;
 #[cfg(test)]
 mod tests;
+pub mod tried;
 mod troubles;
 pub mod upkeep;

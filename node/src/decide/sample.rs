@@ -95,6 +95,7 @@ pub(crate) fn managed() -> (ClusterState, Seen) {
         since_ms,
         unleased: false,
         opened_ms: Some(since_ms),
+        paused_at: None,
     });
     state.durability = Durability::Lossless { since_ms };
     state.ackers.insert(name("db2"));

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnose::FRESH;
+use super::tried::Tried;
 use crate::gtid::{Dialect, GtidSet};
-use crate::state::{Epoch, NodeName};
+use crate::state::{Epoch, NodeName, UnixMillis};
 
 /// The latest report of every node.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +19,9 @@ pub struct Observations {
     /// whose host was cut off as connected until TCP gives up, minutes later: whoever fills this in also counts from when
     /// commits began to wait without its set growing.
     pub acker_short_for: Option<Duration>,
+    /// By how many milliseconds each sender's wall clock was ahead of the reader's when its report came in; behind is
+    /// negative. The way here counts as behind.
+    pub clock_ahead_ms: BTreeMap<NodeName, i64>,
 }
 
 /// A report and how long ago it came in.
@@ -41,6 +46,12 @@ pub struct Report {
     pub probes: BTreeMap<NodeName, Probe>,
     /// The sender's configuration differs from the replicated settings in these keys.
     pub config_differs: Vec<String>,
+    /// What it tried on the server beside it; `None` on a witness.
+    #[serde(default)]
+    pub tried: Option<Tried>,
+    /// The sender's wall clock, milliseconds since 1970; 0 where it does not say.
+    #[serde(default)]
+    pub wall_ms: UnixMillis,
 }
 
 /// A server as its own node sees it.
@@ -151,7 +162,7 @@ pub struct GuardSeen {
     pub closed: Epoch,
     /// Index of the newest entry of durability when it last made the server wait for its ackers.
     pub waits_since: u64,
-    /// Why it cannot take a lease, if so.
+    /// Why it cannot take a lease, or its server does not follow the writer, if so.
     pub trouble: Option<String>,
 }
 
@@ -246,6 +257,11 @@ impl Observations {
         let heard = self.of(node)?;
         let own = heard.report.own.as_ref()?;
         Some((own.pulse.as_ref()?, heard.age + own.pulse_age))
+    }
+
+    /// What a node that was heard lately tried on its own server.
+    pub fn tried(&self, node: &NodeName) -> Option<&Tried> {
+        self.of(node).filter(|heard| heard.age <= FRESH)?.report.tried.as_ref()
     }
 
     /// For how long the server of `of` has not answered `by`; `None` when `by` itself is not heard.

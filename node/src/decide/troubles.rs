@@ -3,19 +3,60 @@
 use super::candidates::own_part;
 use super::diagnose::{FRESH, fresh_pulse, lagging, out_in_words, unusable};
 use super::diagnosis::{Trouble, Writer};
+use super::finding::{ANSWERS_WITHIN, answers};
 use super::seen::{Channel, Heard, Observations, OwnServer, Probe, Pulse};
+use super::tried::Disk;
 use crate::state::{ClusterState, Durability, NodeName, Phase};
 
-/// Error 1045 and its like: the account is not accepted, which looks like a dead source.
-const REJECTED: [u32; 4] = [1044, 1045, 1130, 1698];
+/// Two wall clocks that differ by so much are told of. A report may take 400 ms to arrive.
+const SKEW_MS: u64 = 1_500;
+/// Errors of an account that is not accepted, or may not replicate: to the replica the source looks dead. Denied, by
+/// database, password, host, plugin or privilege; expired; locked, on MySQL and on MariaDB.
+const REJECTED: [u32; 10] = [1044, 1045, 1130, 1227, 1698, 1820, 1862, 3118, 4151, 4166];
+/// The receiver was refused after it had logged in; the source's own error stands in the text. MySQL, MariaDB.
+const COMMAND_FAILED: [u32; 2] = [13120, 1597];
+
+/// Why the source rejects the replication account, where it does.
+pub(super) fn rejected(channel: &Channel) -> Option<&str> {
+    let (errno, text) = channel.io_error.as_ref()?;
+    // "… failed: Access denied for user … (Errno: 1045)"
+    let inner = text
+        .rsplit_once("Errno: ")
+        .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok());
+    let inner = inner.filter(|_| COMMAND_FAILED.contains(errno));
+    (REJECTED.contains(errno) || inner.is_some_and(|n| REJECTED.contains(&n))).then_some(text)
+}
 
 pub(super) fn collect(state: &ClusterState, seen: &Observations, writer: &Writer, into: &mut Vec<Trouble>) {
+    quorum(state, seen, into);
     open_servers(state, seen, writer, into);
     for node in state.members.keys() {
         of_node(state, seen, node, into);
     }
     if state.phase == Phase::Managed {
         durability(state, seen, into);
+    }
+}
+
+/// Counts members: all of them vote but one that has just joined.
+fn quorum(state: &ClusterState, seen: &Observations, into: &mut Vec<Trouble>) {
+    let (of, answer) = (state.members.len(), state.members.keys().filter(|n| answers(seen, n)).count());
+    if of > 0 && answer * 2 <= of {
+        into.push(Trouble::QuorumLost { answer, of });
+    }
+}
+
+/// What a node tried on its own server, and its clock.
+fn of_trial(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mut Vec<Trouble>) {
+    if let Some(ahead) = seen.clock_ahead_ms.get(node).filter(|ms| ms.unsigned_abs() >= SKEW_MS) {
+        into.push(Trouble::ClockSkew(node.clone(), *ahead));
+    }
+    let Some(tried) = seen.tried(node) else { return };
+    if let Some(disk) = tried.disk.filter(Disk::is_nearly_full) {
+        into.push(Trouble::DiskNearlyFull(node.clone(), disk));
+    }
+    if state.is_writer(node) && tried.is_out_of_connections() {
+        into.push(Trouble::WriterOutOfConnections(node.clone()));
     }
 }
 
@@ -49,7 +90,7 @@ fn open_servers(state: &ClusterState, seen: &Observations, writer: &Writer, into
 
 fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mut Vec<Trouble>) {
     let has_server = state.members.get(node).is_some_and(|m| m.server.is_some());
-    let Some(heard) = seen.of(node).filter(|h| h.age <= FRESH * 3) else {
+    let Some(heard) = seen.of(node).filter(|h| h.age <= ANSWERS_WITHIN) else {
         let answers = has_server && answers_somebody(seen, node);
         into.push(if answers {
             Trouble::NodeDownServerUp(node.clone())
@@ -64,6 +105,7 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mu
     if let Some(out) = state.out.get(node) {
         into.push(Trouble::ServerOut(node.clone(), out_in_words(&out.reason)));
     }
+    of_trial(state, seen, node, into);
     let Some(own) = &heard.report.own else { return };
     of_server(state, node, heard, own, into);
     errant(state, seen, node, into);
@@ -126,10 +168,13 @@ fn of_replica(state: &ClusterState, node: &NodeName, pulse: &Pulse, into: &mut V
 
 fn of_channel(node: &NodeName, channel: &Channel, into: &mut Vec<Trouble>) {
     let error = channel.sql_error.as_ref().or(channel.io_error.as_ref());
-    match error {
-        Some((errno, _)) if REJECTED.contains(errno) => {
-            into.push(Trouble::ReplicationUserRejected(node.clone()));
+    if rejected(channel).is_some() {
+        into.push(Trouble::ReplicationUserRejected(node.clone()));
+        if channel.sql_running {
+            return;
         }
+    }
+    match error {
         Some((errno, text)) if !channel.sql_running || !channel.io_running => {
             into.push(Trouble::ReplicaStopped(node.clone(), format!("error {errno}: {text}")));
         }
@@ -152,7 +197,8 @@ fn durability(state: &ClusterState, seen: &Observations, into: &mut Vec<Trouble>
         into.push(Trouble::NotLossless(reason.to_string()));
     }
     let Some(grant) = state.live_grant() else { return };
-    let blocked = seen.pulse(&grant.node).filter(|(p, age)| *age <= FRESH && p.waiting > 0 && p.ackers == 0);
+    let short = |p: &Pulse| p.waiting > 0 && p.ackers < state.safety.wait_count;
+    let blocked = seen.pulse(&grant.node).filter(|(p, age)| *age <= FRESH && short(p));
     if let Some((pulse, _)) = blocked {
         into.push(Trouble::SemiSyncBlocked(pulse.waiting));
     }

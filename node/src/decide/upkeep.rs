@@ -165,10 +165,10 @@ fn off(
 }
 
 /// Neither the node nor, from a majority of the voters, its server has been heard for so long that the node itself has
-/// stopped its receiver (it does when for `lease_ttl` no majority told it that they still grant the epoch), and does not
+/// stopped its receiver (it does when for `lease_ttl` no majority told it that they still grant the epoch; it may not know of a shorter one), and does not
 /// start it before it has learnt the list anew.
 fn cut_off(state: &ClusterState, seen: &Observations, node: &NodeName, unheard: Duration) -> bool {
-    let long = CUT_OFF_AFTER.max(state.safety.lease_ttl() * 3);
+    let long = CUT_OFF_AFTER.max(state.longest_lease() * 3);
     let silent = |by: &NodeName| {
         let fresh = seen.of(by).is_some_and(|h| h.age <= FRESH);
         fresh && seen.silence(by, node).is_some_and(|s| s >= long)

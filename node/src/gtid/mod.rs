@@ -111,6 +111,14 @@ impl GtidSet {
         }
     }
 
+    /// [`GtidSet::count`] in words: `1 transaction`, `7 transactions`.
+    pub fn amount(&self) -> String {
+        match self.count() {
+            1 => "1 transaction".to_owned(),
+            many => format!("{many} transactions"),
+        }
+    }
+
     /// Everything that is in either.
     pub fn union(&self, other: &Self) -> Result<Self, DialectMismatch> {
         self.combine(other, MysqlSet::union, MariadbSet::union)

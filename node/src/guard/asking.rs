@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::future::{BoxFuture, Either, select};
 use tokio::sync::mpsc;
 
-use super::clock::Boottime;
 use super::ports::{LeaseAnswer, LeaseRequest, Voters};
 use crate::config::RENEWAL_REPEAT_AFTER;
 use crate::state::NodeName;
@@ -16,8 +15,6 @@ use crate::state::NodeName;
 pub(super) struct Reply {
     pub(super) voter: NodeName,
     pub(super) request: LeaseRequest,
-    /// The clock before the round's first sending.
-    pub(super) begun: Boottime,
     pub(super) answer: LeaseAnswer,
 }
 
@@ -29,7 +26,6 @@ pub(super) fn ask_all(
     voters: &Arc<dyn Voters>,
     names: Vec<NodeName>,
     request: &LeaseRequest,
-    begun: Boottime,
     replies: &mpsc::Sender<Reply>,
 ) {
     for voter in names {
@@ -37,7 +33,7 @@ pub(super) fn ask_all(
         crate::task::spawn(async move {
             if let Some(answer) = ask(&voters, &voter, &request).await {
                 // A full queue means a guard that is busy closing; it needs no more answers.
-                let _full_or_over = replies.try_send(Reply { voter, request, begun, answer });
+                let _full_or_over = replies.try_send(Reply { voter, request, answer });
             }
         });
     }

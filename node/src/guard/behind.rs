@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::events::{Events, EventsSeen};
 use super::guard::{Attached, Guard};
-use super::ports::{Opener, Running};
+use super::ports::{NotCommitted, Opener, Running};
 use crate::decide::seen::Process;
 use crate::sql::SqlError;
 use crate::state::{Change, Epoch, Outcome};
@@ -28,13 +29,15 @@ pub(super) enum Done {
     /// The process has exited, and whether its port refuses.
     Exited(Arc<dyn Running>, bool),
     /// The group was told of something, or not.
-    Told(Result<(), String>),
+    Told(Result<(), NotCommitted>),
     /// The server was to be reported open, and is closed.
     NotOpen(Epoch),
     /// The server's source was forgotten, or not.
     Forgot(Result<(), SqlError>),
     /// The server was told to go on without ackers, by the entry of this index.
     LetGo(u64, Result<(), SqlError>),
+    /// The event scheduler was switched, or not.
+    Events(Events, Result<(), SqlError>),
     /// The server was made to wait: the connection comes back.
     Waits(Box<dyn Opener>, Result<(), String>, oneshot::Sender<Result<(), String>>),
 }
@@ -98,9 +101,10 @@ impl Guard {
 
     /// Proposes a change; one at a time, and again by the loop until the state shows it. `only_if_open`: the server is
     /// asked first whether it is open, for who reports it did not open it just now.
-    pub(super) fn tell(&mut self, change: Change, only_if_open: Option<Epoch>) {
+    /// Whether it was proposed now.
+    pub(super) fn tell(&mut self, change: Change, only_if_open: Option<Epoch>) -> bool {
         if std::mem::replace(&mut self.behind.telling, true) {
-            return;
+            return false;
         }
         let (propose, server) = (Arc::clone(&self.ports.propose), Arc::clone(&self.ports.server));
         let done = self.behind.done.clone();
@@ -109,12 +113,13 @@ impl Guard {
                 Some(epoch) => match server.pulse().await {
                     Ok(pulse) if pulse.switch.is_closed() => Done::NotOpen(epoch),
                     Ok(_) => Done::Told(settled(propose.propose(change).await)),
-                    Err(error) => Done::Told(Err(error.to_string())),
+                    Err(error) => Done::Told(Err(NotCommitted { why: error.to_string(), never: true })),
                 },
                 None => Done::Told(settled(propose.propose(change).await)),
             };
             let _over = done.send(told).await;
         });
+        true
     }
 
     /// Takes in what has ended.
@@ -125,8 +130,9 @@ impl Guard {
             Done::Exited(process, refuses) => self.server_exited(&process, refuses),
             Done::Told(told) => {
                 self.behind.telling = false;
-                if let Err(why) = told {
-                    self.trouble = Some(why);
+                self.adopting.told(&told);
+                if let Err(error) = told {
+                    self.trouble = Some(error.why);
                 }
             }
             Done::NotOpen(epoch) => {
@@ -136,6 +142,7 @@ impl Guard {
                     self.trouble = Some(why);
                 }
             }
+            Done::Events(wanted, switched) => self.events_switched(wanted, switched),
             Done::Forgot(forgot) => self.forgot(forgot),
             Done::LetGo(index, let_go) => self.was_let_go(index, let_go),
             Done::Waits(opener, result, reply) => {
@@ -173,6 +180,7 @@ impl Guard {
                 self.process.send_replace(Process::Running { pid: opener.pid() });
                 self.watch(Arc::clone(&process));
                 self.server = Attached::To { process, opener: Some(opener) };
+                self.events = EventsSeen::default();
             }
             Err(error) => {
                 self.behind.attach_at += ATTACH_AGAIN;
@@ -240,9 +248,9 @@ impl Guard {
     }
 }
 
-fn settled(outcome: Result<Outcome, String>) -> Result<(), String> {
+fn settled(outcome: Result<Outcome, NotCommitted>) -> Result<(), NotCommitted> {
     match outcome? {
         Outcome::Applied => Ok(()),
-        Outcome::Refused(refusal) => Err(refusal.to_string()),
+        Outcome::Refused(refusal) => Err(NotCommitted { why: refusal.to_string(), never: true }),
     }
 }

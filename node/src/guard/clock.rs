@@ -24,6 +24,8 @@ pub struct Boottime(u64);
 impl Boottime {
     /// The instant of the boot itself.
     pub const BOOT: Self = Self(0);
+    /// Later than any instant that comes: the end of what has none.
+    pub const NEVER: Self = Self(u64::MAX);
 
     /// Reads CLOCK_BOOTTIME.
     #[must_use]

@@ -7,11 +7,14 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
+use super::adopting::Adopting;
 use super::asking::{self, REPLIES, Reply};
 use super::behind::{Behind, DONE, Done};
 use super::clock::{self, Boottime, Clock};
 use super::duty::{Duty, duty};
+use super::events::EventsSeen;
 use super::lease::Rounds;
+use super::longer::{Asks, HandOver, HandedOver};
 use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Running, Voters};
 use super::record::Memory;
 use super::voter::Applied;
@@ -50,6 +53,8 @@ pub struct GuardPorts {
     pub propose: Arc<dyn Propose>,
     /// Told when something here changed that the leader must know.
     pub nudge: Arc<Notify>,
+    /// Whether the writer's event scheduler is to be on.
+    pub events: bool,
     /// Accounts that may write while the server is closed: Baton's, replication's, and those the policy names.
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
 }
@@ -66,12 +71,15 @@ pub struct GuardHandle {
 pub(super) enum Request {
     Fence(Epoch, oneshot::Sender<Fenced>),
     MakeWait(Epoch, u64, oneshot::Sender<Result<(), String>>),
+    HandOver(oneshot::Sender<Result<HandedOver, String>>),
+    StepDown(oneshot::Sender<Result<(), String>>),
 }
 
-#[derive(Default)]
 struct Seen {
     view: GuardSeen,
     lease: Option<Lease>,
+    /// When the loop last turned.
+    turned: Boottime,
 }
 
 impl GuardHandle {
@@ -86,6 +94,40 @@ impl GuardHandle {
         let now = self.clock.now();
         let lease = seen.lease.filter(|l| l.until > now).map(|l| (l.epoch, l.until.saturating_since(now)));
         GuardSeen { lease, ..seen.view.clone() }
+    }
+
+    /// When the guard's loop last turned.
+    pub fn turned(&self) -> Boottime {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).turned
+    }
+
+    /// Closes the writer for good: its epoch ends here, and the leader looks for the next writer. Nothing where this
+    /// server is not under a lease. Bounded by `bound`.
+    ///
+    /// # Errors
+    /// Why it is not closed; the keeper then ends it with its lease.
+    pub async fn step_down(&self, bound: Duration) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::StepDown(reply)).await.map_err(|_| "the guard has ended")?;
+            answer.await.map_err(|_| "the guard has ended")
+        };
+        tokio::time::timeout(bound, ask).await.map_err(|_| "the guard is busy")??
+    }
+
+    /// Has the keeper hold a lease that lasts until the next process of this daemon is there. The guard ends then: the
+    /// caller stops the process. Bounded by `bound`.
+    ///
+    /// # Errors
+    /// Why no longer lease was granted.
+    pub async fn hand_over(&self, bound: Duration) -> Result<HandedOver, String> {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::HandOver(reply)).await.map_err(|_| "the guard has ended")?;
+            answer.await.map_err(|_| "the guard has ended")
+        };
+        let late = |_| format!("no majority of the voters has granted it within {} ms", bound.as_millis());
+        tokio::time::timeout(bound, ask).await.map_err(late)??
     }
 
     /// Ends `epoch` here: the server closed or gone, and never opened under it again. Bounded by `bound`.
@@ -127,11 +169,21 @@ pub struct Guard {
     pub(super) memory: Memory,
     pub(super) server: Attached,
     pub(super) rounds: Option<(Epoch, Rounds)>,
+    /// Answers to rounds from before this count for nothing.
+    pub(super) rounds_since: Boottime,
+    pub(super) asks: Asks,
+    /// The keeper's deadline may be later than that of an ordinary lease, or none.
+    pub(super) long: bool,
+    pub(super) handing_over: Option<HandOver>,
+    /// The next process holds the lease from here on.
+    pub(super) handed_over: bool,
     pub(super) lease: Option<Lease>,
     pub(super) trouble: Option<String>,
     /// The newest epoch that was released and whose server waits for no acker any more.
     pub(super) given_back: Epoch,
     pub(super) behind: Behind,
+    pub(super) events: EventsSeen,
+    pub(super) adopting: Adopting,
     done: mpsc::Receiver<Done>,
     duty: Duty,
     pub(super) replies: mpsc::Sender<Reply>,
@@ -139,7 +191,7 @@ pub struct Guard {
     requests: mpsc::Receiver<Request>,
     pub(super) process: watch::Sender<Process>,
     seen: Arc<Mutex<Seen>>,
-    next_round: Instant,
+    pub(super) next_round: Instant,
     next_look: Instant,
 }
 
@@ -167,7 +219,8 @@ impl Guard {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let (done_sender, done) = mpsc::channel(DONE);
         let (process, process_seen) = watch::channel(Process::Unknown);
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen =
+            Arc::new(Mutex::new(Seen { view: GuardSeen::default(), lease: None, turned: ports.clock.now() }));
         let handle = GuardHandle {
             requests: sender,
             process: process_seen,
@@ -180,10 +233,17 @@ impl Guard {
             memory,
             server: Attached::None,
             rounds: None,
+            rounds_since: Boottime::BOOT,
+            asks: Asks::default(),
+            long: false,
+            handing_over: None,
+            handed_over: false,
             lease: None,
             trouble: None,
             given_back: Epoch(0),
             behind: Behind::new(done_sender),
+            events: EventsSeen::default(),
+            adopting: Adopting::default(),
             done,
             duty: Duty::Observe,
             replies,
@@ -197,7 +257,7 @@ impl Guard {
         Ok((guard, handle))
     }
 
-    /// Guards until the keeper dies or the states end. The caller then ends the process.
+    /// Guards until the keeper dies, the states end or the lease is handed over. The caller then ends the process.
     ///
     /// Nothing here waits for a server, the network or the group while the guard holds a lease: a wait longer than the
     /// lease would end with the keeper killing a healthy writer. What may take long is done behind ([`Behind`]).
@@ -207,6 +267,9 @@ impl Guard {
             self.look_for_server();
             self.do_duty().await;
             self.publish();
+            if self.handed_over {
+                return "the lease has been handed over";
+            }
             let wake = self.wake_at();
             tokio::select! {
                 changed = self.ports.states.changed() => if changed.is_err() {
@@ -282,30 +345,23 @@ impl Guard {
                 let _asker_gone = reply.send(fenced);
             }
             Request::MakeWait(epoch, since, reply) => self.make_wait(epoch, since, reply).await,
+            Request::HandOver(reply) => self.begin_hand_over(reply),
+            Request::StepDown(reply) => {
+                let stepped_down = match self.lease {
+                    Some(lease) => self.end_epoch(lease.epoch, "the node is stopped for good").await,
+                    None => Ok(()),
+                };
+                let _asker_gone = reply.send(stepped_down);
+            }
         }
     }
 
-    /// Sends a round of requests when one is due.
-    pub(super) fn ask_when_due(&mut self, state: &ClusterState, epoch: Epoch) {
-        let now = Instant::now();
-        if now < self.next_round {
-            return;
-        }
-        self.next_round = now + asking::interval(state.safety.lease_ttl());
-        // The own log may know of a newer membership than any answer, or of a first one: none is known while a snapshot
-        // is being installed.
-        let newest = self.newest_membership();
-        let Some((_, rounds)) = &mut self.rounds else { return };
-        rounds.adopt(newest);
-        let request = super::ports::LeaseRequest {
-            epoch,
-            membership: rounds.electorate().index,
-            length: state.safety.lease_ttl(),
-            keeper_armed: true,
-            hand_over: false,
-        };
-        let begun = self.ports.clock.now();
-        asking::ask_all(&self.ports.voters, rounds.electorate().voters(), &request, begun, &self.replies);
+    /// The time between two rounds, and between the last one and the close: a fifth of the lease. While the lease held was
+    /// granted for a shorter time than is asked for now (the voters have not applied the longer one yet, and refuse), a
+    /// fifth of that.
+    pub(super) fn pace(&self) -> Duration {
+        let ttl = self.ports.states.borrow().safety.lease_ttl();
+        asking::interval(self.lease.map_or(ttl, |lease| lease.length.min(ttl)))
     }
 
     /// The next round is due now.
@@ -331,8 +387,7 @@ impl Guard {
 
     /// When the guard starts to close: one renewal's time before the lease ends.
     pub(super) fn close_at(&self) -> Option<Boottime> {
-        let ttl = self.ports.states.borrow().safety.lease_ttl();
-        self.lease.map(|lease| lease.until.saturating_sub(asking::interval(ttl)))
+        self.lease.map(|lease| lease.until.saturating_sub(self.pace()))
     }
 
     /// Whether the running process is the one that was opened under the newest epoch.
@@ -348,6 +403,10 @@ impl Guard {
         let lease = self.lease.take();
         if lease.is_none() && matches!(self.duty, Duty::Observe | Duty::TakeOver(_)) {
             error!("the keeper has died; nothing was under a lease");
+            return;
+        }
+        if lease.is_some_and(|lease| lease.until == Boottime::NEVER) {
+            error!("the keeper has died; in a pause the server stays open");
             return;
         }
         error!("the keeper has died; closing the server");
@@ -387,12 +446,12 @@ impl Guard {
             closed: record.closed,
             keeper: true,
             waits_since: record.waits_since,
-            trouble: self.trouble.clone(),
+            trouble: self.trouble.clone().or_else(|| self.events.trouble.clone()),
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.view != view {
             self.ports.nudge.notify_one();
         }
-        *seen = Seen { view, lease: self.lease };
+        *seen = Seen { view, lease: self.lease, turned: self.ports.clock.now() };
     }
 }

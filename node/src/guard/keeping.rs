@@ -5,15 +5,17 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::asking::Reply;
+use super::clock::Boottime;
 use super::guard::{Attached, Guard};
 use super::lease::Rounds;
+use super::longer::Asks;
 use super::ports::{Electorate, Fenced, Lease, LeaseAnswer};
 use crate::mutation::mutate;
 use crate::sql::{CloseOptions, Permit};
-use crate::state::{Change, ClusterState, Epoch, Phase};
+use crate::state::{Change, ClusterState, Epoch, OPEN_ENDED, Phase};
 
 /// How soon a keeper that did not answer is asked again.
-const KEEPER_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const KEEPER_AGAIN: Duration = Duration::from_millis(20);
 
 impl Guard {
     /// Nothing is guarded: a keeper that still holds the server lets it go. Only for an epoch that the state knows to be
@@ -81,6 +83,7 @@ impl Guard {
     /// A closed server: the keeper lets it live, and the source side of semi-sync, which would hang its applier, goes off.
     async fn settle_closed(&mut self) {
         self.trouble = None;
+        self.events_off();
         self.release_keeper().await;
         let waits = self.ports.server.pulse().await.is_ok_and(|p| p.semi_sync.source_enabled);
         if waits && let Err(error) = self.ports.server.stop_waiting(&Permit::unconditional()).await {
@@ -123,6 +126,7 @@ impl Guard {
                 TakeOver::Lease => {}
                 TakeOver::Ask => return self.look_within(KEEPER_AGAIN),
                 TakeOver::Nothing => {
+                    self.give_up_hand_over("there is no lease");
                     // It was closed, or is about to be killed. The leader is told that this epoch is over here.
                     if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
                         self.trouble = Some(error);
@@ -131,6 +135,7 @@ impl Guard {
                 }
             }
         }
+        self.choose_length(state, epoch).await;
         // What has come in counts before the lease is found too short.
         self.drain();
         self.renewed().await;
@@ -141,6 +146,7 @@ impl Guard {
         self.let_go_if_degraded(state, epoch);
         if self.look_is_due() {
             self.look_later();
+            self.events_on(epoch);
             if state.live_grant().is_some_and(|g| g.opened_ms.is_none()) {
                 self.tell(Change::Opened { epoch }, Some(epoch));
             }
@@ -148,7 +154,7 @@ impl Guard {
     }
 
     /// A restarted daemon takes over the lease that the keeper still holds for the very process that was opened.
-    async fn take_over_from_keeper(&mut self, epoch: Epoch) -> TakeOver {
+    pub(super) async fn take_over_from_keeper(&mut self, epoch: Epoch) -> TakeOver {
         let held = match self.ports.keeper.holding().await {
             Ok(held) => held.filter(|h| h.epoch == epoch && h.process == self.memory.record.process),
             // A living keeper keeps its deadline, and a dead one ends this daemon: nothing is closed for one slow answer.
@@ -157,16 +163,28 @@ impl Guard {
                 return TakeOver::Ask;
             }
         };
-        let Some(until) = held.and_then(|h| h.deadline) else { return TakeOver::Nothing };
-        info!(%epoch, "took over the lease from the keeper");
-        self.lease = Some(Lease { epoch, until });
+        let until = match held.and_then(|h| h.deadline) {
+            Some(until) => until,
+            // In a pause the keeper holds nothing, or has not been told a deadline yet.
+            None if self.memory.record.open_ended == epoch => Boottime::NEVER,
+            None => return TakeOver::Nothing,
+        };
+        info!(%epoch, open_ended = until == Boottime::NEVER, "took over the lease");
+        let left = until.saturating_since(self.ports.clock.now());
+        let length = left.min(self.ports.states.borrow().safety.lease_ttl());
         self.begin_rounds(epoch);
+        self.lease = Some(Lease { epoch, until, length });
+        // A planned restart or a pause may have made it longer than an ordinary one.
+        self.long = true;
+        self.asks = if until == Boottime::NEVER { Asks::OpenEnd } else { Asks::Ordinary };
         TakeOver::Lease
     }
 
     /// Begins to ask for a lease under `epoch`, at once.
     pub(super) fn begin_rounds(&mut self, epoch: Epoch) {
         self.rounds = Some((epoch, Rounds::new(self.newest_membership())));
+        self.rounds_since = self.ports.clock.now();
+        (self.asks, self.long) = (Asks::Ordinary, false);
         self.ask_now();
     }
 
@@ -180,11 +198,14 @@ impl Guard {
     /// Counts one answer.
     pub(super) fn count(&mut self, reply: Reply) {
         let Some((epoch, rounds)) = &mut self.rounds else { return };
-        if reply.request.epoch != *epoch {
+        if reply.request.epoch != *epoch || reply.request.round < self.rounds_since {
+            return;
+        }
+        if reply.request.length == OPEN_ENDED && self.asks != Asks::OpenEnd {
             return;
         }
         match reply.answer {
-            LeaseAnswer::Granted => rounds.granted(reply.voter, reply.begun, reply.request.length),
+            LeaseAnswer::Granted => rounds.granted(reply.voter, &reply.request),
             LeaseAnswer::Refused { membership: Some(newer), .. } => {
                 rounds.adopt(newer);
                 self.ask_now();
@@ -195,36 +216,23 @@ impl Guard {
         }
     }
 
-    /// What the answers give: the keeper learns the new deadline first, then it counts here.
-    pub(super) async fn renewed(&mut self) {
-        let Some((epoch, rounds)) = &self.rounds else { return };
-        let (epoch, Some(until)) = (*epoch, rounds.until()) else { return };
-        let record = &self.memory.record;
-        let held = self.lease.is_some_and(|l| l.until >= until);
-        if record.opened != epoch || record.closed >= epoch || record.refused >= epoch || held {
-            return;
-        }
-        let Attached::To { process, .. } = &self.server else { return };
-        match self.ports.keeper.extend(epoch, process.pid(), until).await {
-            Ok(()) => {
-                self.lease = Some(Lease { epoch, until });
-                self.trouble = None;
-            }
-            Err(error) => self.trouble = Some(format!("the keeper did not take the lease: {error}")),
+    pub(super) async fn close_for_want_of_lease(&mut self, epoch: Epoch) {
+        warn!(%epoch, "no majority of the voters has granted more lease; closing the server");
+        self.give_up_hand_over("no majority of the voters grants a lease");
+        if let Err(why) = self.end_epoch(epoch, "the lease ends").await {
+            warn!(why, "the server could not be closed; the keeper kills it when the lease ends");
         }
     }
 
-    async fn close_for_want_of_lease(&mut self, epoch: Epoch) {
-        warn!(%epoch, "no majority of the voters has granted more lease; closing the server");
+    /// Ends an epoch here: its lease is renewed no more, and the server is closed.
+    pub(super) async fn end_epoch(&mut self, epoch: Epoch, why: &str) -> Result<(), String> {
         self.rounds = None;
         if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
             self.trouble = Some(error);
         }
-        match self.close("the lease ends").await {
-            Ok(()) => info!(%epoch, "closed"),
-            Err(why) => warn!(why, "the server could not be closed; the keeper kills it when the lease ends"),
-        }
+        let closed = self.close(why).await;
         self.lease = None;
+        closed
     }
 
     /// Closes, reads back, kills the sessions; then the keeper lets the server live.
@@ -276,7 +284,7 @@ impl Guard {
 }
 
 /// What a keeper has for a restarted daemon.
-enum TakeOver {
+pub(super) enum TakeOver {
     /// A lease.
     Lease,
     /// No answer yet.

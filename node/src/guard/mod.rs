@@ -4,19 +4,23 @@
 //! - [`Guard`] is the loop: attach to the server, hold the lease, open, close.
 //! - [`Voter`] is the other side of the lease: what a node grants, and when it can say that nothing of it is left.
 //! - `behind.rs` is what the loop has done behind its back, so that nothing holds up a renewal.
+//! - `adopting.rs` takes an open server under its first lease, `events.rs` has the event scheduler follow the writer.
 //! - `lease.rs` counts majorities, `asking.rs` asks for them, `duty.rs` says what the state wants of this server.
 //! - [`keeper`] is the process that ends a lease without the daemon; [`boot`] the check before a server's start.
 
+mod adopting;
 mod asking;
 mod behind;
 pub mod boot;
 pub mod clock;
 mod duty;
+mod events;
 mod forgetting;
 mod guard;
 pub mod keeper;
 mod keeping;
 mod lease;
+mod longer;
 mod opening;
 mod ports;
 pub mod process;
@@ -30,8 +34,9 @@ mod voter;
 pub use asking::repeated;
 pub use guard::{Guard, GuardHandle, GuardPorts};
 pub use lease::Rounds;
+pub use longer::HandedOver;
 pub use ports::{
-    Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, Notes, Opener,
-    Propose, Running, Voters,
+    Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, NotCommitted,
+    Notes, Opener, Propose, Running, Voters,
 };
 pub use voter::{Applied, ExpiryAnswer, Judged, Voter};

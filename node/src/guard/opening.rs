@@ -59,9 +59,8 @@ impl Guard {
         if !self.has_no_source(epoch, &pulse)? {
             return Ok(false);
         }
-        let until = self.majority(state, epoch).await?;
-        let permit =
-            self.permit(epoch, until.saturating_sub(super::asking::interval(state.safety.lease_ttl())));
+        let lease = self.majority(state, epoch).await?;
+        let permit = self.permit(epoch, lease.until.saturating_sub(super::asking::interval(lease.length)));
         permit.check("opening").map_err(|e| e.to_string())?;
         let waits_since = waits_since(&state.durability);
         if waits_since.is_some() {
@@ -76,7 +75,7 @@ impl Guard {
                 r.waits_since = waits_since.unwrap_or(r.waits_since);
             })
             .await?;
-        if let Err(error) = self.extend_and_open(epoch, until, &permit).await {
+        if let Err(error) = self.extend_and_open(lease, &permit).await {
             // It may be open all the same. This epoch has had its one opening, so nothing renews it from here on.
             self.rounds = None;
             self.lease = None;
@@ -88,15 +87,10 @@ impl Guard {
     }
 
     /// The keeper learns the deadline first; the permit is asked once more when the server is open.
-    async fn extend_and_open(
-        &mut self,
-        epoch: Epoch,
-        until: Boottime,
-        permit: &Permit,
-    ) -> Result<(), String> {
+    async fn extend_and_open(&mut self, lease: Lease, permit: &Permit) -> Result<(), String> {
         let (pid, _) = self.identity()?;
-        self.ports.keeper.extend(epoch, pid, until).await?;
-        self.lease = Some(Lease { epoch, until });
+        self.ports.keeper.extend(lease.epoch, pid, lease.until).await?;
+        self.lease = Some(lease);
         self.opener()?.open(permit).await.map(drop).map_err(|e: SqlError| e.to_string())
     }
 
@@ -110,7 +104,7 @@ impl Guard {
         })
     }
 
-    fn identity(&self) -> Result<(i32, u64), String> {
+    pub(super) fn identity(&self) -> Result<(i32, u64), String> {
         match &self.server {
             Attached::To { process, .. } => Ok((process.pid(), process.start_time_ticks())),
             Attached::None | Attached::Dying { .. } | Attached::Gone { .. } => {
@@ -131,7 +125,7 @@ impl Guard {
 
     /// The keeper holds this very process for this epoch; it has no deadline before a majority has granted one.
     /// It refuses while another process that it was armed for still runs.
-    async fn arm(&mut self, epoch: Epoch) -> Result<(), String> {
+    pub(super) async fn arm(&mut self, epoch: Epoch) -> Result<(), String> {
         let identity = self.identity()?;
         let held = self.ports.keeper.holding().await?;
         if held.is_some_and(|h| h.epoch == epoch && h.process == identity) {
@@ -150,7 +144,7 @@ impl Guard {
         self.ports.server.pulse().await.map_err(|e| e.to_string())
     }
 
-    async fn majority(&mut self, state: &ClusterState, epoch: Epoch) -> Result<Boottime, String> {
+    pub(super) async fn majority(&mut self, state: &ClusterState, epoch: Epoch) -> Result<Lease, String> {
         let mut asked = Instant::now();
         let deadline = asked + ANSWERS_WITHIN;
         loop {
@@ -158,8 +152,8 @@ impl Guard {
             let Some((_, rounds)) = self.rounds.as_ref().filter(|(e, _)| *e == epoch) else {
                 return Err("the epoch is over".into());
             };
-            if let Some(until) = rounds.until().filter(|u| *u > self.ports.clock.now()) {
-                return Ok(until);
+            if let Some((until, length)) = rounds.held().filter(|(u, _)| *u > self.ports.clock.now()) {
+                return Ok(Lease { epoch, until, length });
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -179,58 +173,6 @@ impl Guard {
     fn has_majority(&self) -> bool {
         let until = self.rounds.as_ref().and_then(|(_, rounds)| rounds.until());
         until.is_some_and(|until| until > self.ports.clock.now())
-    }
-
-    /// The adopted writer is open already: first a majority's lease, then the keeper's deadline, then the group is told.
-    /// Nothing is closed meanwhile.
-    pub(super) async fn take_over(&mut self, state: &ClusterState, epoch: Epoch) {
-        if self.lease.is_some_and(|l| l.until <= self.ports.clock.now()) {
-            self.lease = None;
-        }
-        if self.lease.is_some() && matches!(&self.rounds, Some((e, _)) if *e == epoch) {
-            self.drain();
-            self.renewed().await;
-            self.ask_when_due(state, epoch);
-            if self.look_is_due() {
-                self.look_later();
-                self.tell(Change::Leased { epoch }, None);
-            }
-            return;
-        }
-        if !self.look_is_due() {
-            return;
-        }
-        match self.try_to_take_over(state, epoch).await {
-            Ok(()) => {
-                info!(%epoch, "the adopted writer is under a lease");
-                self.trouble = None;
-                self.tell(Change::Leased { epoch }, None);
-                self.look_later();
-            }
-            Err(why) => {
-                self.trouble = Some(why);
-                self.look_within(TRY_AGAIN);
-            }
-        }
-    }
-
-    async fn try_to_take_over(&mut self, state: &ClusterState, epoch: Epoch) -> Result<(), String> {
-        self.arm(epoch).await?;
-        if !matches!(&self.rounds, Some((e, _)) if *e == epoch) {
-            self.begin_rounds(epoch);
-        }
-        self.ask_when_due(state, epoch);
-        let until = self.majority(state, epoch).await?;
-        let identity = self.identity()?;
-        self.memory
-            .change(|r| {
-                r.opened = epoch;
-                r.process = identity;
-            })
-            .await?;
-        self.ports.keeper.extend(epoch, identity.0, until).await?;
-        self.lease = Some(Lease { epoch, until });
-        Ok(())
     }
 
     /// Ackers are let go only under a live lease, and only for an entry later than the one the server waits under. Never

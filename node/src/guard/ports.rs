@@ -25,6 +25,11 @@ pub struct LeaseRequest {
     pub keeper_armed: bool,
     /// A planned restart of the daemon: one longer lease.
     pub hand_over: bool,
+    /// The guard holds nothing longer than an ordinary lease any more, and its keeper kills at the end of that one: what
+    /// a hand-over or a pause was granted may be forgotten.
+    pub settled: bool,
+    /// The guard's clock before the first sending of this round. Orders the requests of one epoch.
+    pub round: Boottime,
 }
 
 /// A voter's answer.
@@ -145,6 +150,8 @@ pub struct Lease {
     pub epoch: Epoch,
     /// Until when, by this host's clock.
     pub until: Boottime,
+    /// The length it was granted for; `lease_ttl` may have changed since.
+    pub length: Duration,
 }
 
 /// The keeper, from the daemon's side.
@@ -158,6 +165,8 @@ pub trait KeeperPort: Send + Sync {
     ) -> BoxFuture<'_, Result<(), String>>;
     /// Moves the deadline on.
     fn extend(&self, epoch: Epoch, pid: i32, deadline: Boottime) -> BoxFuture<'_, Result<(), String>>;
+    /// A majority has granted a pause: the server stays open without a deadline.
+    fn disarm(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>>;
     /// The server is closed, read back, its sessions gone.
     fn closed(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>>;
     /// What it holds: epoch, pid, start time and deadline.
@@ -179,8 +188,20 @@ pub struct KeeperHolds {
 
 /// Proposes changes to the group.
 pub trait Propose: Send + Sync {
-    /// Bounded. An error means that the change may or may not have been committed.
-    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, String>>;
+    /// Bounded.
+    ///
+    /// # Errors
+    /// [`NotCommitted`] says whether it may have been committed all the same.
+    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, NotCommitted>>;
+}
+
+/// Why a change is not known to be committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotCommitted {
+    /// In words.
+    pub why: String,
+    /// It is not in the log and never will be. Otherwise it may have been committed, or be committed later.
+    pub never: bool,
 }
 
 /// What a guard answers to a request to end an epoch.

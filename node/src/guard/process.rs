@@ -139,10 +139,23 @@ impl ServerProcess {
     /// # Errors
     /// [`ProcessError::MayNotKill`] with what the kernel said.
     pub fn kill(&self) -> Result<(), ProcessError> {
-        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), ProcessError> {
+        match pidfd_send_signal(&self.pidfd, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(ProcessError::MayNotKill { pid: self.pid(), source: error.into() }),
         }
+    }
+
+    /// Asks it to end in an orderly way, with SIGTERM. Only for a server that was closed before, read back, its sessions
+    /// gone: on the way down MySQL answers OK to commits that still wait for an acker.
+    ///
+    /// # Errors
+    /// [`ProcessError::MayNotKill`] with what the kernel said.
+    pub fn terminate(&self) -> Result<(), ProcessError> {
+        self.signal(Signal::TERM)
     }
 
     /// Whether the process has exited completely (a zombie has): its port and files are free.

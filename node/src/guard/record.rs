@@ -22,6 +22,10 @@ pub(super) struct Record {
     pub(super) refused: Epoch,
     /// Index of the newest entry of durability when it last made the server wait; it lets go only for a later one.
     pub(super) waits_since: u64,
+    /// The epoch that a majority granted without an end, for a pause; 0 for none. Cleared once the keeper has a deadline
+    /// again, before any voter is told.
+    #[serde(default)]
+    pub(super) open_ended: Epoch,
 }
 
 /// Keeps the record on disk.

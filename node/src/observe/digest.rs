@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::decide::seen::{Channel, OwnServer, ProbeError, Process, Pulse, Report};
+use crate::decide::tried::{Tried, Write};
 use crate::state::{Epoch, NodeName};
 
 /// A replica that has received within this long receives.
@@ -15,6 +16,16 @@ pub(super) struct Digest {
     own: Option<OwnDigest>,
     probes: BTreeMap<NodeName, (bool, Option<ProbeError>, Option<bool>)>,
     config_differs: Vec<String>,
+    tried: Option<TriedDigest>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct TriedDigest {
+    no_connection: bool,
+    connection_error: Option<ProbeError>,
+    write: Write,
+    out_of_connections: bool,
+    disk_nearly_full: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +73,18 @@ impl Digest {
             own: report.own.as_ref().map(own),
             probes: report.probes.iter().map(|(n, p)| (n.clone(), (p.ever, p.error, p.open))).collect(),
             config_differs: report.config_differs.clone(),
+            tried: report.tried.as_ref().map(tried),
         }
+    }
+}
+
+fn tried(tried: &Tried) -> TriedDigest {
+    TriedDigest {
+        no_connection: tried.no_connection_for >= RECEIVING_WITHIN,
+        connection_error: tried.connection_error,
+        write: tried.write.clone(),
+        out_of_connections: tried.is_out_of_connections(),
+        disk_nearly_full: tried.disk.is_some_and(|disk| disk.is_nearly_full()),
     }
 }
 
@@ -177,6 +199,7 @@ mod tests {
             |r| probe(r).ever = true,
             |r| r.probes.clear(),
             |r| r.config_differs = vec!["safety.lease_ttl".into()],
+            |r| r.tried = Some(Tried::default()),
         ];
         for (n, change) in changes.iter().enumerate() {
             let mut changed = report();
@@ -189,6 +212,7 @@ mod tests {
     fn what_always_changes_does_not() {
         let changes: &[fn(&mut Report)] = &[
             |r| r.serial = 99,
+            |r| r.wall_ms = 7,
             |r| own(r).pulse_age = Duration::from_millis(80),
             |r| own(r).guard.lease = Some((Epoch(3), Duration::from_millis(900))),
             |r| pulse(r).uptime = Duration::from_secs(1),

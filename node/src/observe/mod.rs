@@ -1,4 +1,5 @@
-//! What this node sees, and its exchange. [`own`] watches the server beside the node, [`probe`] every server over the
+//! What this node sees, and its exchange. [`own`] watches the server beside the node, [`trial`] tries
+//! what a client would do there, [`probe`] every server over the
 //! network, [`reporter`] sends both to the leader, [`table`] keeps the latest report of each node there. [`mod@lint`] says
 //! which settings of a server are unsafe. Nothing here decides or changes anything.
 
@@ -15,9 +16,11 @@ mod shortage;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
 pub use lint::{lint, lint_fleet};
 pub use own::{OwnHandle, OwnSetup, OwnWatch};
 pub use probe::{Connect, Prober};
 pub use reporter::{ReportSink, Reporter, ReporterSetup, see};
 pub use table::Table;
+pub use trial::{OwnTrial, TrialHandle, TrialSetup};

@@ -37,6 +37,7 @@ pub fn see(own: Option<&OwnHandle>, prober: &Prober, config_differs: Vec<String>
         own: own.map(OwnHandle::now),
         probes: prober.now(),
         config_differs,
+        ..Report::default()
     }
 }
 

@@ -82,7 +82,14 @@ mod tests {
     fn case() -> Case {
         let mut state = ClusterState::default();
         let node = NodeName::from("db1");
-        state.grant = Some(Grant { epoch: Epoch(1), node, since_ms: 0, unleased: false, opened_ms: Some(0) });
+        state.grant = Some(Grant {
+            epoch: Epoch(1),
+            node,
+            since_ms: 0,
+            unleased: false,
+            opened_ms: Some(0),
+            paused_at: None,
+        });
         let mut pulse = convert(&fake::writer(), &mut Receiving::default(), Instant::now());
         (pulse.ackers, pulse.waits) = (1, true);
         Case { shortage: Shortage::default(), state, pulse, age: AGE }

@@ -33,6 +33,8 @@ struct Held {
 
 struct Entry {
     at: Instant,
+    /// By how much the sender's wall clock was ahead, in milliseconds.
+    ahead_ms: Option<i64>,
     report: Report,
     digest: Digest,
 }
@@ -49,7 +51,9 @@ impl Table {
             return false;
         }
         let matters = before.is_none_or(|b| b.digest != digest || age(b) >= FRESH);
-        held.reports.insert(from, Entry { at: now, report, digest });
+        let ahead_ms =
+            (report.wall_ms != 0).then(|| report.wall_ms - jiff::Timestamp::now().as_millisecond());
+        held.reports.insert(from, Entry { at: now, ahead_ms, report, digest });
         drop(held);
         if matters {
             // All that wait, and one that is about to: it may look once too often, and misses nothing.
@@ -75,6 +79,9 @@ impl Table {
         let mut seen = Observations::default();
         for (node, entry) in &held.reports {
             seen.insert(node.clone(), entry.report.clone(), now.saturating_duration_since(entry.at));
+            if let Some(ahead) = entry.ahead_ms {
+                seen.clock_ahead_ms.insert(node.clone(), ahead);
+            }
         }
         seen.acker_short_for = held.shortage.observe_writer(state, &seen, now);
         seen

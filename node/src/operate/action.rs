@@ -14,12 +14,20 @@ use crate::state::{Epoch, NodeName};
 pub enum Action {
     /// End the epoch on this host: the server closed or gone, and never opened under it again.
     Fence,
-    /// Stop receiving, and never begin again under this epoch; then say what there is.
+    /// Promise on disk never to receive from this epoch again, stop receiving, then say what there is.
     StopReceiver,
     /// Say what there is.
     ReadSets,
     /// Wait until this set is applied.
     WaitApplied(GtidSet),
+    /// Replicate from another closed server until this set is there, then stop. Needs no promise to be broken: that one is
+    /// about the revoked epoch's writer.
+    CatchUp {
+        /// `host:port` of that server.
+        source: String,
+        /// What to fetch.
+        set: GtidSet,
+    },
     /// Make the open writer wait for its ackers; decided on the state of this index.
     MakeWait(u64),
     /// See one commit acknowledged.
@@ -72,6 +80,16 @@ pub trait Hands: Send + Sync {
     fn still_grants(&self, voter: NodeName, epoch: Epoch, lane: usize) -> BoxFuture<'static, Option<bool>>;
     /// Closes a server directly over SQL, the one thing that may go past its own node. The detail, or why not.
     fn close_over_sql(&self, node: NodeName, bound: Duration) -> BoxFuture<'_, Result<String, String>>;
+    /// Runs the configured power fence for a node's host, here. The evidence, or why it is no proof.
+    fn power_fence(
+        &self,
+        _command: Vec<String>,
+        _node: NodeName,
+        _epoch: Epoch,
+        _bound: Duration,
+    ) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(async { Err("no command can be run here".to_owned()) })
+    }
 }
 
 /// On whose authority an action is run. A node refuses an older one than it has seen.

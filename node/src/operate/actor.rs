@@ -5,29 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::action::{Acted, Action, Order, Sets};
+use super::attend::SourceAt;
+use super::promise::ReceiverStop;
+use crate::gtid::GtidSet;
 use crate::guard::GuardHandle;
 use crate::mutation::mutate;
 use crate::sql::{ManagedServer, Permit};
-use crate::state::{ClusterState, Epoch};
+use crate::state::ClusterState;
 
-/// The epoch from which this node's server must receive no more, shared by whoever could start its receiver.
-#[derive(Debug, Default)]
-pub struct ReceiverStop(AtomicU64);
-
-impl ReceiverStop {
-    /// From now on nothing is received from the writer of `epoch`, or of an older one.
-    pub fn stop(&self, epoch: Epoch) {
-        self.0.fetch_max(epoch.0, Ordering::SeqCst);
-    }
-
-    /// Whether receiving from the writer of `epoch` is allowed.
-    pub fn allows(&self, epoch: Epoch) -> bool {
-        epoch.0 > self.0.load(Ordering::SeqCst)
-    }
-}
+/// The part of its bound that catching up may take, so that the receiver is stopped within it.
+const CATCH_UP_PART: f64 = 0.8;
+/// Between two looks at what has been fetched.
+const CATCH_UP_LOOK: Duration = Duration::from_millis(50);
 
 /// Runs actions. Clones of its parts are shared with the rest of the node.
 pub struct Actor {
@@ -36,6 +29,7 @@ pub struct Actor {
     states: watch::Receiver<Arc<ClusterState>>,
     stop: Arc<ReceiverStop>,
     term: Arc<AtomicU64>,
+    source_at: Option<SourceAt>,
 }
 
 impl Actor {
@@ -46,7 +40,13 @@ impl Actor {
         states: watch::Receiver<Arc<ClusterState>>,
         stop: Arc<ReceiverStop>,
     ) -> Self {
-        Self { server, guard, states, stop, term: Arc::default() }
+        Self { server, guard, states, stop, term: Arc::default(), source_at: None }
+    }
+
+    /// The same with the means to replicate from other servers, for [`Action::CatchUp`].
+    #[must_use]
+    pub fn with_sources(self, source_at: SourceAt) -> Self {
+        Self { source_at: Some(source_at), ..self }
     }
 
     /// Runs one action within `bound`; refuses an order older than one it has seen.
@@ -78,22 +78,64 @@ impl Actor {
                 Ok(applied) => Acted::Applied(applied),
                 Err(error) => Acted::Failed(error.to_string()),
             },
+            Action::CatchUp { source, set } => done(self.catch_up(order, &source, &set, bound).await),
             Action::MakeWait(since) => done(self.guard.make_wait(order.epoch, since, bound).await),
             Action::ProveCommit => done(self.server.prove_commit(bound).await.map_err(|e| e.to_string())),
         }
     }
 
     async fn stop_receiver(&self, order: &Order) -> Acted {
-        self.stop.stop(order.epoch);
-        let (term, states, mine) = (Arc::clone(&self.term), self.states.clone(), (order.term, order.epoch));
-        let permit =
-            Permit::new(move || term.load(Ordering::SeqCst) <= mine.0 && states.borrow().epoch() <= mine.1);
+        // On disk before the statement: whoever hears that it has stopped may count on it for good.
+        if let Err(why) = self.stop.promise(order.epoch).await {
+            return Acted::Failed(format!("the promise to stop receiving cannot be kept on disk: {why}"));
+        }
+        let permit = self.permit(order);
         // Looks by itself whether there is anything to stop, and only when no other replication command is under way: a
         // start whose permit was asked just before would run on behind a look from the side.
         match self.server.stop_receiver(&permit).await {
             Ok(()) => self.read().await,
             Err(error) => Acted::Failed(error.to_string()),
         }
+    }
+
+    /// Withdrawn when a newer leader has ordered something, or a later epoch is granted.
+    fn permit(&self, order: &Order) -> Permit {
+        let (term, states, mine) = (Arc::clone(&self.term), self.states.clone(), (order.term, order.epoch));
+        Permit::new(move || term.load(Ordering::SeqCst) <= mine.0 && states.borrow().epoch() <= mine.1)
+    }
+
+    /// Its receiver is stopped again whatever came of it.
+    async fn catch_up(
+        &self,
+        order: &Order,
+        source: &str,
+        set: &GtidSet,
+        bound: Duration,
+    ) -> Result<(), String> {
+        let (permit, begun) = (self.permit(order), Instant::now());
+        let source_at = self.source_at.as_ref().ok_or("it has no means to replicate")?;
+        let source = source_at(source)?;
+        // The caller's bound would end this before the receiver is stopped again.
+        let bound = bound.mul_f64(CATCH_UP_PART);
+        let before = self.server.pulse().await.map_err(|e| e.to_string())?;
+        if !before.all_applied()
+            && !self.server.wait_applied(&before.received, bound / 2).await.is_ok_and(|done| done)
+        {
+            return Err("not everything received before is applied".into());
+        }
+        self.server.follow(&source, &permit).await.map_err(|e| e.to_string())?;
+        let fetched = loop {
+            let have = self.server.received().await.map_err(|e| e.to_string());
+            if have.is_ok_and(|have| have.contains(set).unwrap_or(false)) {
+                break true;
+            }
+            if begun.elapsed() >= bound {
+                break false;
+            }
+            sleep(CATCH_UP_LOOK).await;
+        };
+        self.server.stop_receiver(&permit).await.map_err(|e| e.to_string())?;
+        if fetched { Ok(()) } else { Err(format!("{set} has not come within {} s", bound.as_secs())) }
     }
 
     async fn read(&self) -> Acted {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::acker_watch::Granting;
-use super::actor::ReceiverStop;
+use super::promise::ReceiverStop;
 use crate::gtid::GtidSet;
 use crate::sql::{ManagedServer, Permit, Pulse, Replication, Source};
 use crate::state::{ClusterState, Epoch, Grant, NodeName, Phase};
@@ -18,6 +18,9 @@ use crate::state::{ClusterState, Epoch, Grant, NodeName, Phase};
 const TICK: Duration = Duration::from_millis(250);
 /// How long events that were received may take to be applied before a MariaDB replica is pointed elsewhere.
 const APPLY_FIRST: Duration = Duration::from_secs(2);
+
+/// What stands in the way for so long is told; much of it passes by itself while the writer moves.
+const LASTS: Duration = Duration::from_secs(2);
 
 /// What [`ManagedServer::follow`] sets: whoever has another value was attached by somebody else.
 const NET_TIMEOUT_S: u32 = 4;
@@ -45,15 +48,23 @@ pub struct Attend {
     pub stop: Arc<ReceiverStop>,
     /// The epoch whose channel is known to have Baton's heartbeat and timeout; `None` at the start.
     pub tuned: Option<Epoch>,
+    /// Why the server does not follow the writer, once that has lasted; for whoever asks.
+    pub trouble: watch::Sender<Option<String>>,
 }
 
 impl Attend {
     /// Attends for ever.
     pub async fn run(mut self) {
         let mut said: Option<String> = None;
+        let mut since: Option<Instant> = None;
         loop {
             let state = self.states.borrow_and_update().clone();
             let why = self.turn(&state).await.err();
+            since = why.as_ref().map(|_| since.unwrap_or_else(Instant::now));
+            let lasts = since.is_some_and(|since| since.elapsed() >= LASTS);
+            let trouble =
+                why.as_ref().filter(|_| lasts).map(|why| format!("does not follow the writer: {why}"));
+            self.trouble.send_if_modified(|now| std::mem::replace(now, trouble.clone()) != trouble);
             if why != said {
                 if let Some(why) = &why {
                     info!(why, "does not follow the writer yet");
@@ -182,12 +193,15 @@ impl Attend {
         if !extra.is_empty() {
             return Err(format!("has transactions that {} lacks: {extra}", grant.node));
         }
+        let permit = self.permit(grant.epoch);
+        if !pulse.all_applied() && pulse.replication.as_ref().is_some_and(|c| !c.sql_running) {
+            self.server.start_applier(&permit).await.map_err(|e| e.to_string())?;
+        }
         if !pulse.all_applied()
             && !self.server.wait_applied(&pulse.received, APPLY_FIRST).await.is_ok_and(|done| done)
         {
             return Err("not everything received is applied yet".into());
         }
-        let permit = self.permit(grant.epoch);
         let listed = state.ackers.contains(&self.me);
         if pulse.semi_sync.replica_available && pulse.semi_sync.replica_enabled != listed {
             self.server.set_acker(listed, &permit).await.map_err(|e| e.to_string())?;

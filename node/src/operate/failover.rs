@@ -11,15 +11,14 @@ use super::action::{Acted, Action};
 use super::journal::Journal;
 use super::lead::Term;
 use super::proof::first_proof;
-use crate::decide::choose::{Answer, Choice, choose};
+use crate::decide::choose::{Answer, Choice, Held, choose};
 use crate::decide::diagnose::{FRESH, RECEIVING_WITHIN};
+use crate::gtid::GtidSet;
 use crate::mutation::mutate;
 use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof};
 
 /// After the proof, a server that cannot say what it has within this does not count as having answered.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
-/// How long the writer's own node has for closing it before its ackers' receivers are stopped.
-const CLOSES_WITHIN: Duration = Duration::from_millis(400);
 /// A candidate whose node is silent for so long while it applies is not waited for.
 const CANDIDATE_SILENT: Duration = Duration::from_secs(2);
 /// Pause before everybody is asked again, when nobody can be promoted.
@@ -45,7 +44,7 @@ async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Res
             true => Some(choose_and_prepare(term, operation, journal).await?),
             false => None,
         };
-        let proof = make_it_true(term, operation, journal).await;
+        let proof = make_it_true(term, operation, journal).await?;
         let choice = match early {
             Some(early) => early,
             None => choose_and_prepare(term, operation, journal).await?,
@@ -61,7 +60,7 @@ async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Res
 }
 
 /// Steps 1 and 2: ask the node, stop the receivers, wait for the first proof.
-async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Proof {
+async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Result<Proof, String> {
     let me = &term.lead.me;
     journal.line_at(
         operation.started_ms,
@@ -69,23 +68,21 @@ async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal)
         "intent",
         format!("{}: epoch {} revoked", operation.diagnosis, operation.from),
     );
-    // Not at once: a commit that waits for an acker whose receiver has stopped holds up the very close that is asked for,
-    // until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds.
-    let stopping = async {
-        sleep(CLOSES_WITHIN).await;
-        ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await
+    let proof = tokio::select! {
+        proof = first_proof(term, operation) => proof,
+        () = taken_over(term, operation) => return Err("the operation is over".into()),
     };
-    let proving = async {
-        let proof = first_proof(term, operation).await;
-        journal.line(me, "proof", proof.to_string());
-        proof
-    };
-    let mut proving = std::pin::pin!(proving);
-    // With the proof there, everybody is asked again, and whoever has not stopped yet stops then.
-    tokio::select! {
-        proof = &mut proving => proof,
-        _stopped = stopping => proving.await,
-    }
+    journal.line(me, "proof", proof.to_string());
+    // Everybody is asked again from here on, and whoever has not stopped receiving yet stops then.
+    Ok(proof)
+}
+
+/// Resolves when another operation has taken this one's place: an operator's word may be the proof that it waits for.
+async fn taken_over(term: &Term<'_>, operation: &Operation) {
+    let mut states = term.lead.group.states();
+    let is_another = |o: &Option<Operation>| o.as_ref().is_none_or(|o| o.id != operation.id);
+    // The states end with the group, and this leadership with them.
+    let _ended = states.wait_for(|applied| is_another(&applied.state.operation)).await;
 }
 
 /// Steps 2 to 4: read what everybody received, choose, and wait until the chosen one has applied it.
@@ -96,6 +93,7 @@ async fn choose_and_prepare(
 ) -> Result<Choice, String> {
     let mut told = None;
     let mut late: Vec<NodeName> = Vec::new();
+    let mut stuck: Option<NodeName> = None;
     loop {
         let mut answers = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await;
         // Too slow to be promoted now; what it has counts all the same. When all are, the first may try again.
@@ -103,6 +101,7 @@ async fn choose_and_prepare(
             late.clear();
         }
         answers.iter_mut().filter(|a| late.contains(&a.node)).for_each(|a| a.delayed = true);
+        answers.iter_mut().for_each(|a| a.stuck = stuck.as_ref() == Some(&a.node));
         let state = term.state();
         let current =
             state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
@@ -126,11 +125,43 @@ async fn choose_and_prepare(
                         .await?;
                     told = Some(why);
                 }
+                if let Held::MustCatchUp { node, from, missing } = &held
+                    && !catch_up(term, operation, (node, from), missing, journal).await
+                {
+                    stuck = Some(node.clone());
+                }
                 sleep(ASK_AGAIN).await;
             }
         }
         term.still_leads().await?;
     }
+}
+
+/// Has the best candidate fetch what it lacks from the one that has it and may not be the writer; bounded. Both are
+/// closed, and nothing of it comes from the revoked epoch's writer.
+async fn catch_up(
+    term: &Term<'_>,
+    operation: &Operation,
+    (node, from): (&NodeName, &NodeName),
+    missing: &GtidSet,
+    journal: &Journal,
+) -> bool {
+    let state = term.state();
+    let Some(source) = state.members.get(from).and_then(|m| m.server.clone()) else { return false };
+    let bound = Duration::from_millis(state.safety.live.catch_up_ms);
+    let order = term.order(operation.from, &operation.id);
+    let action = Action::CatchUp { source, set: missing.clone() };
+    let acted = tokio::select! {
+        acted = term.lead.hands.act(node.clone(), order, action, bound) => acted,
+        () = falls_silent(term, node) => None,
+    };
+    let caught_up = acted == Some(Acted::Done);
+    let detail = match acted {
+        Some(Acted::Done) => format!("has fetched {missing} from {from}"),
+        other => format!("has not fetched {missing} from {from}: {other:?}"),
+    };
+    journal.line(node, "catch up", detail);
+    caught_up
 }
 
 /// Step 4, bounded.
@@ -253,15 +284,15 @@ async fn end(term: &Term<'_>, operation: &Operation) -> Result<(), String> {
     term.lead.proposer.must(end).await
 }
 
-/// Asks every data node, the old writer's too, at the same time. Whoever has been silent lately is asked as well, but
-/// not waited for.
+/// Asks every data node, the old writer's too, at the same time. Whoever has been silent lately, or whose server has, is
+/// asked as well, but not waited for: a server that hangs would take the whole bound.
 async fn ask_all(term: &Term<'_>, operation: &Operation, action: &Action, bound: Duration) -> Vec<Answer> {
     let state = term.state();
     let seen = term.lead.table.snapshot(&state);
     let mut expected: BTreeSet<NodeName> = state
         .data_nodes()
         .map(|(n, _)| n)
-        .filter(|n| seen.of(n).is_some_and(|h| h.age <= FRESH))
+        .filter(|n| seen.pulse(n).is_some_and(|(_, age)| age <= FRESH))
         .cloned()
         .collect();
     let mut asking: FuturesUnordered<_> = state
@@ -295,6 +326,7 @@ async fn ask(
             executed: sets.executed,
             still: sets.still,
             delayed: sets.delayed,
+            stuck: false,
         }),
         _ => None,
     };

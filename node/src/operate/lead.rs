@@ -13,6 +13,8 @@ use super::{failover, upkeep};
 use crate::consensus::Group;
 use crate::decide::diagnose::{FRESH, Lasting, diagnose};
 use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
+use crate::decide::holding::holds;
+use crate::gtid::GtidSet;
 use crate::observe::Table;
 use crate::state::{Begin, Change, ClusterState, Epoch, Live, NodeName, OperationId};
 
@@ -152,6 +154,9 @@ impl Lead {
         if state.cluster.is_some() && state.safety.live != live {
             return self.proposer.must(Change::Live(live)).await;
         }
+        if let Some(over) = state.pause.as_ref().filter(|p| p.until_ms <= self.proposer.now_ms()) {
+            return self.proposer.must(Change::PauseOver { until_ms: over.until_ms }).await;
+        }
         let seen = self.table.snapshot(&state);
         let lasting = since.lasting(&state);
         self.lasting.send_replace(lasting);
@@ -189,13 +194,7 @@ impl Lead {
         state: &ClusterState,
         lost: &WriterLost,
     ) -> Result<(), String> {
-        let held = if !state.safety.live.automatic {
-            Some("automatic failover is switched off (failover.automatic)".to_owned())
-        } else {
-            let now = self.proposer.now_ms();
-            let pause = state.pause.as_ref().filter(|p| now < p.until_ms);
-            pause.map(|p| format!("paused by {}: {}", p.by, p.reason))
-        };
+        let held = holds(state, self.proposer.now_ms()).first().map(ToString::to_string);
         if let Some(why) = held {
             let what = format!("no failover after {}", lost.kind);
             let said = state.decisions.iter().rev().take(3).any(|d| d.what == what && d.why == why);
@@ -210,6 +209,7 @@ impl Lead {
             evidence: lost.evidence.clone(),
             forced: None,
             wanted: None,
+            last_seen: last_seen(term, state),
         };
         self.proposer.must(Change::Begin(begin)).await?;
         let begun = term.state().operation.clone().filter(|o| o.id == operation);
@@ -218,6 +218,12 @@ impl Lead {
             None => Ok(()),
         }
     }
+}
+
+/// The newest set of the writer that anybody has seen: whoever leads later knows no less.
+fn last_seen(term: &Term<'_>, state: &ClusterState) -> Option<GtidSet> {
+    let grant = state.grant.as_ref()?;
+    term.lead.table.snapshot(state).last_seen_set(&grant.node)
 }
 
 impl Since {

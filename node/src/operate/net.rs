@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::action::{Acted, Action, Hands, Order};
 use super::actor::Actor;
 use super::attend::Remote;
+use super::power;
 use crate::consensus::Group;
 use crate::guard::{Electorate, ExpiryAnswer, LeaseAnswer, LeaseRequest, Voter, Voters};
 use crate::peers::{Link, Peers};
@@ -84,6 +85,8 @@ impl Voters for Net {
                 length_ms: u64::try_from(request.length.as_millis()).ok()?,
                 keeper_armed: request.keeper_armed,
                 hand_over: request.hand_over,
+                settled: request.settled,
+                round_ns: request.round.as_nanos(),
             };
             let reply = timeout(LEASE_WITHIN, client.grant(message)).await.ok()?;
             let reply = match reply {
@@ -179,5 +182,15 @@ impl Hands for Net {
             if gaps.is_empty() { Ok("read back, its sessions gone".into()) } else { Err(gaps.join("; ")) }
         }
         .boxed()
+    }
+
+    fn power_fence(
+        &self,
+        command: Vec<String>,
+        node: NodeName,
+        epoch: Epoch,
+        bound: Duration,
+    ) -> BoxFuture<'_, Result<String, String>> {
+        async move { power::fence(&command, &node, epoch, bound).await }.boxed()
     }
 }

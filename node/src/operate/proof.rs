@@ -11,9 +11,11 @@ use tokio::time::{sleep, timeout};
 use super::action::{Acted, Action};
 use super::lead::Term;
 use crate::decide::diagnose::FRESH;
+use crate::decide::diagnosis::LostKind;
+use crate::decide::starved;
 use crate::guard::{ExpiryAnswer, Fenced};
 use crate::mutation::mutate;
-use crate::state::{Epoch, NodeName, Operation, Proof, ProofKind};
+use crate::state::{Change, Epoch, NodeName, Operation, Proof, ProofKind};
 
 /// Bound of one request to the writer's own node; a close that blocks ends by itself before.
 const FENCE_WITHIN: Duration = Duration::from_millis(3500);
@@ -23,6 +25,16 @@ const AGAIN: Duration = Duration::from_millis(50);
 const EXPIRY_WAIT: Duration = Duration::from_millis(500);
 /// How often the voters asked are compared with the membership.
 const MEMBERSHIP_LOOK: Duration = Duration::from_millis(500);
+/// How long the writer's own node has for closing it before its ackers' receivers are stopped.
+const CLOSES_WITHIN: Duration = Duration::from_millis(400);
+/// Bound of one request to stop a receiver.
+const STOPS_WITHIN: Duration = Duration::from_millis(1500);
+/// Bound of one close over SQL.
+const SQL_CLOSE_WITHIN: Duration = Duration::from_secs(3);
+/// Bound of one run of the power fence: a management controller may take many seconds to confirm.
+const POWER_FENCE_WITHIN: Duration = Duration::from_secs(30);
+/// Pause before a power fence that failed is run again.
+const POWER_FENCE_AGAIN: Duration = Duration::from_secs(5);
 /// An operator's word counts only when no better proof came within this.
 const FORCED_AFTER: Duration = Duration::from_secs(4);
 
@@ -35,8 +47,10 @@ pub(super) async fn first_proof(term: &Term<'_>, operation: &Operation) -> Proof
     }
     let mut ways: Vec<BoxFuture<'_, Proof>> = vec![
         asked(term, operation, writer.clone()).boxed(),
+        starved(term, operation, writer.clone()).boxed(),
         expired(term, operation.from, writer.clone()).boxed(),
-        closed_over_sql(term, writer).boxed(),
+        closed_over_sql(term, writer.clone()).boxed(),
+        power_fenced(term, operation, writer).boxed(),
     ];
     if let Some(word) = &operation.forced {
         ways.push(
@@ -66,6 +80,45 @@ async fn asked(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proo
     }
 }
 
+/// `starved`: so many ackers have stopped receiving, and promised on disk never to begin again, that no commit can be
+/// acknowledged any more. Replicas that are no ackers stop as well: what they received counts for the choice.
+///
+/// Not at once: a commit that waits for an acker whose receiver has stopped holds up the very close that is asked for,
+/// until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds; one that
+/// hangs is not.
+async fn starved(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proof {
+    if operation.diagnosis != LostKind::WriterHung.to_string() {
+        sleep(CLOSES_WITHIN).await;
+    }
+    let state = term.state();
+    let replicas = state.data_nodes().map(|(n, _)| n).filter(|n| **n != writer);
+    let mut stopping: FuturesUnordered<_> =
+        replicas.map(|node| receiver_stopped(term, operation, node.clone())).collect();
+    let mut stopped = BTreeSet::new();
+    while let Some(node) = stopping.next().await {
+        stopped.insert(node);
+        if let Some(by) = starved::starved(&term.state(), operation.from, &stopped) {
+            let names: Vec<_> = by.iter().map(NodeName::as_str).collect();
+            let detail = format!(
+                "{writer} can be acknowledged nothing more: {} receive no more from it",
+                names.join(", ")
+            );
+            return Proof { kind: ProofKind::Starved, detail };
+        }
+    }
+    std::future::pending().await
+}
+
+async fn receiver_stopped(term: &Term<'_>, operation: &Operation, node: NodeName) -> NodeName {
+    loop {
+        let order = term.order(operation.from, &operation.id);
+        match term.lead.hands.act(node.clone(), order, Action::StopReceiver, STOPS_WITHIN).await {
+            Some(Acted::Sets(sets)) if sets.still => return node,
+            _ => sleep(AGAIN).await,
+        }
+    }
+}
+
 /// `expired`: a majority of the voters, each after its own grants have run out, while no probe finds the server open.
 async fn expired(term: &Term<'_>, epoch: Epoch, writer: NodeName) -> Proof {
     let mut said = BTreeSet::new();
@@ -90,8 +143,21 @@ async fn expired(term: &Term<'_>, epoch: Epoch, writer: NodeName) -> Proof {
             sleep(AGAIN).await;
         }
         let names: Vec<_> = said.iter().map(NodeName::as_str).collect();
-        let detail = format!("its lease has run out, say {}", names.join(" and "));
+        let detail =
+            format!("its lease has run out, say {}{}", names.join(" and "), reservation(term, &writer));
         return Proof { kind: ProofKind::Expired, detail };
+    }
+}
+
+/// What an end of the lease does not prove where nobody has heard of the writer's host: the clock of a machine that
+/// stands still stands still too.
+fn reservation(term: &Term<'_>, writer: &NodeName) -> &'static str {
+    let state = term.state();
+    let unheard = term.lead.table.snapshot(&state).of(writer).is_none_or(|heard| heard.age > FRESH);
+    match (unheard, state.durability.is_lossless()) {
+        (false, _) => "",
+        (true, true) => "; old writer unreachable",
+        (true, false) => "; old writer unreachable and not lossless: not certain if its machine was paused",
     }
 }
 
@@ -120,15 +186,45 @@ fn found_open(term: &Term<'_>, writer: &NodeName) -> bool {
 /// A writer whose node does not answer while its server does is closed over SQL, after its lease: its keeper may still be
 /// there to do it.
 async fn closed_over_sql(term: &Term<'_>, writer: NodeName) -> Proof {
-    let ttl = term.state().safety.lease_ttl();
+    // Its guard may not know of a shorter one.
+    let ttl = term.state().longest_lease();
     sleep(ttl * 2).await;
     loop {
         if found_open(term, &writer)
             && term.lead.group.confirm_leadership(Duration::from_secs(1)).await.is_ok()
-            && let Ok(detail) = term.lead.hands.close_over_sql(writer.clone(), Duration::from_secs(3)).await
+            && let Ok(detail) = term.lead.hands.close_over_sql(writer.clone(), SQL_CLOSE_WITHIN).await
         {
             return Proof { kind: ProofKind::Closed, detail: format!("{writer}: closed over SQL, {detail}") };
         }
         sleep(AGAIN * 4).await;
+    }
+}
+
+/// `stonith`: the configured power fence has succeeded. It is tried when everything gentler has had its time.
+async fn power_fenced(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proof {
+    let command = term.state().safety.power_fence.clone();
+    if command.is_empty() {
+        return std::future::pending().await;
+    }
+    sleep(term.state().safety.lease_ttl() * 2 + SQL_CLOSE_WITHIN).await;
+    let mut told = None;
+    loop {
+        if term.still_leads().await.is_ok() {
+            let (command, node) = (command.clone(), writer.clone());
+            match term.lead.hands.power_fence(command, node, operation.from, POWER_FENCE_WITHIN).await {
+                Ok(evidence) => {
+                    let detail = format!("{writer}: {evidence}, run by {}", term.lead.me);
+                    return Proof { kind: ProofKind::Stonith, detail };
+                }
+                Err(why) if told.as_ref() != Some(&why) => {
+                    let what = format!("no proof by the power fence of {writer}");
+                    // What cannot be committed now is tried again with the next attempt.
+                    let noted = term.lead.proposer.must(Change::Decided { what, why: why.clone() }).await;
+                    told = noted.is_ok().then_some(why);
+                }
+                Err(_) => {}
+            }
+        }
+        sleep(POWER_FENCE_AGAIN).await;
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::consensus::Group;
-use crate::guard::Propose;
+use crate::consensus::{Group, ProposeError};
+use crate::guard::{NotCommitted, Propose};
 use crate::state::{Change, Command, CommandId, NodeName, Outcome, UnixMillis};
 
 /// How long a change may take to be committed before whoever asked looks again.
@@ -47,9 +47,13 @@ impl Proposer {
     /// # Errors
     /// In words; the change may or may not have been committed then.
     pub async fn change(&self, change: Change) -> Result<Outcome, String> {
+        self.once(change).await.map_err(|e| e.to_string())
+    }
+
+    async fn once(&self, change: Change) -> Result<Outcome, ProposeError> {
         let id = CommandId(format!("{}-{}", self.me, self.draw_id()));
         let command = Command { id, by: self.me.clone(), at_ms: self.now_ms(), change };
-        self.group.propose(command, WITHIN).await.map_err(|e| e.to_string())
+        self.group.propose(command, WITHIN).await
     }
 
     /// Commits a change that must not be refused.
@@ -62,7 +66,12 @@ impl Proposer {
 }
 
 impl Propose for Proposer {
-    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, String>> {
-        Box::pin(self.change(change))
+    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, NotCommitted>> {
+        Box::pin(async move {
+            self.once(change).await.map_err(|error| NotCommitted {
+                never: !matches!(error, ProposeError::Unknown { .. }),
+                why: error.to_string(),
+            })
+        })
     }
 }

@@ -3,7 +3,8 @@
 use baton_proto::control as proto;
 
 use super::View;
-use super::words::{list, why_not_lossless};
+use super::words::{list, named, why_not_lossless};
+use crate::decide::diagnosis::{Trouble, Writer};
 use crate::decide::finding::{Finding, Level, of_nodes};
 use crate::observe::lint_fleet;
 
@@ -15,6 +16,7 @@ pub fn check(view: &View<'_>) -> Vec<Finding> {
     findings.append(&mut of_servers);
     findings.extend(fleet(view));
     findings.extend(writes(view));
+    findings.extend(troubles(view));
     findings.sort_by_key(|finding| finding.level);
     findings
 }
@@ -73,6 +75,73 @@ fn fleet(view: &View<'_>) -> Vec<Finding> {
         _ if found.is_empty() => vec![Finding::cluster(Level::Ok, "the servers fit together", "")],
         _ => found,
     }
+}
+
+/// What is wrong just now, by the names of `batonctl status` and `why`. What is found by itself above is not said again.
+fn troubles(view: &View<'_>) -> Vec<Finding> {
+    let diagnosis = view.diagnosis();
+    let told = diagnosis.troubles.iter().filter_map(|trouble| {
+        let (level, mend) = of_trouble(trouble)?;
+        Some(Finding::cluster(level, named(trouble), mend))
+    });
+    let lost = match &diagnosis.writer {
+        Writer::Lost(lost) | Writer::Suspected(lost, _) => {
+            let what = format!("{}: {}", lost.kind, lost.evidence.join("; "));
+            Some(Finding::cluster(
+                Level::Error,
+                what,
+                "batonctl why shows what speaks for and against a failover",
+            ))
+        }
+        _ => None,
+    };
+    told.chain(lost).collect()
+}
+
+/// How bad it is and what mends it.
+fn of_trouble(trouble: &Trouble) -> Option<(Level, &'static str)> {
+    Some(match trouble {
+        Trouble::TwoWritersSeen(_) => {
+            (Level::Error, "batonctl status shows whose epoch it is; close the other one")
+        }
+        Trouble::ReplicaOpen(_) => (Level::Error, "its guard closes it; if not, set it read_only by hand"),
+        Trouble::NoWriter => (Level::Error, "batonctl why says what is waited for"),
+        Trouble::WriterCannotWrite(..) => (Level::Error, "make room on its disk, or look at its error log"),
+        Trouble::SemiSyncBlocked(_) => (Level::Error, "batonctl status shows which replica is missing"),
+        Trouble::WriterClosedByHand(_) => (
+            Level::Warning,
+            "batonctl failover --force --reason … ends it now; [failover] on_closed_by_hand what follows",
+        ),
+        Trouble::WriterOutOfConnections(_) => (Level::Warning, "end sessions, or raise max_connections"),
+        Trouble::WriterUnreachableButReplicating { .. } => {
+            (Level::Warning, "look at the network between the nodes and the writer's server")
+        }
+        Trouble::DiskNearlyFull(..) => {
+            (Level::Warning, "make room: binlogs and relay logs grow when a replica is away")
+        }
+        Trouble::ClockSkew(..) => (Level::Warning, "let a time service run on every host"),
+        Trouble::ErrantTransactions(..) => {
+            (Level::Warning, "look at them in its binlog, then rebuild it from the writer")
+        }
+        Trouble::ReplicaStopped(..) | Trouble::ReplicaOfWrongSource(..) => {
+            (Level::Warning, "its node mends it; if it stays, look at the node's log")
+        }
+        Trouble::ReplicaLagging(..) => (Level::Warning, "wait until it has caught up"),
+        Trouble::ReplicationUserRejected(_) => {
+            (Level::Error, "make the replication account what `batonctl grants` prints")
+        }
+        Trouble::ServerOut(..) => (Level::Warning, "batonctl status shows why"),
+        // Found with its node, its settings or the group.
+        Trouble::QuorumLost { .. }
+        | Trouble::NotLossless(_)
+        | Trouble::NodeDown(_)
+        | Trouble::NodeDownServerUp(_)
+        | Trouble::ReplicaDown(_)
+        | Trouble::ServerUnusable(..)
+        | Trouble::GuardTrouble(..)
+        | Trouble::ConfigDiverged(..)
+        | Trouble::UnsafeSettings(..) => return None,
+    })
 }
 
 /// What keeps writes from being safe on two servers.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use baton_proto::control::control_server;
 use baton_proto::control::{
-    AddNodeRequest, AdoptReply, AdoptRequest, CheckReply, CheckRequest, Done, FailoverRequest, HistoryReply,
-    HistoryRequest, PauseRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusReply,
-    StatusRequest, WhyReply, WhyRequest,
+    AddNodeRequest, AdoptReply, AdoptRequest, CheckReply, CheckRequest, ConfigApplyReply, ConfigApplyRequest,
+    ConfigShowReply, ConfigShowRequest, Done, FailoverRequest, HistoryReply, HistoryRequest, PauseRequest,
+    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusReply, StatusRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
@@ -187,5 +187,17 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |request: RemoveNodeRequest| self.remove_node(request).await;
         self.lead(request, caller, here, async |mut c, q| c.remove_node(q).await).await
+    }
+
+    async fn config_show(&self, request: Request<ConfigShowRequest>) -> Answer<ConfigShowReply> {
+        let caller = self.caller(&request)?;
+        let here = async |_: ConfigShowRequest| Ok(self.show_config().await);
+        self.lead(request, caller, here, async |mut c, q| c.config_show(q).await).await
+    }
+
+    async fn config_apply(&self, request: Request<ConfigApplyRequest>) -> Answer<ConfigApplyReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: ConfigApplyRequest| self.apply_config(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.config_apply(q).await).await
     }
 }

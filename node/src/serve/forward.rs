@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::control::{
-    AddNodeRequest, AdoptRequest, CheckRequest, FailoverRequest, PauseRequest, ReleaseRequest,
-    RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
+    AddNodeRequest, AdoptRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
+    PauseRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
 };
 use tokio::time::Instant;
 
@@ -82,8 +82,8 @@ macro_rules! signed {
     };
 }
 
-signed!(asks StatusRequest, WhyRequest, CheckRequest;
-    changes PauseRequest, ResumeRequest, FailoverRequest, AdoptRequest, ReleaseRequest, AddNodeRequest, RemoveNodeRequest);
+signed!(asks StatusRequest, WhyRequest, CheckRequest, ConfigShowRequest;
+    changes ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, AdoptRequest, ReleaseRequest, AddNodeRequest, RemoveNodeRequest);
 
 fn sign<Q: Signed>(request: &mut Q, caller: &Caller) {
     let Some(by) = request.by().filter(|_| !caller.forwarded) else { return };

@@ -16,6 +16,8 @@ use crate::state::{Change, ClusterState, Member, NodeName, Refusal};
 
 /// Longer than an acker that is cut off stays on the list, under the usual lease.
 const OFF_THE_LIST: Duration = Duration::from_secs(20);
+/// The file's default; `batonctl config apply` changes it.
+const USUAL_PRIORITY: i32 = 100;
 /// Bound on a change of the membership; a snapshot may have to be sent.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -131,6 +133,7 @@ fn wanted(request: &AddNodeRequest) -> Result<(NodeName, Member), Status> {
         peer: address(&request.peer)?,
         server: some(&request.server).map(|s| address(&s)).transpose()?,
         zone: some(&request.zone),
+        priority: USUAL_PRIORITY,
         ..Member::default()
     };
     Ok((NodeName::from(request.name.as_str()), member))

@@ -15,6 +15,7 @@ mod orders;
 pub mod peer;
 mod questions;
 mod refusal;
+pub mod settings;
 pub mod status;
 #[cfg(test)]
 mod tests;

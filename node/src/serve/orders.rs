@@ -11,6 +11,7 @@ use super::history::outage_ms;
 use super::refusal::{by_state, refused};
 use super::words::under_way;
 use crate::decide::diagnosis::{Writer, WriterLost};
+use crate::gtid::GtidSet;
 use crate::state::{Begin, Change, ClusterState, Forced, NodeName, Operation, OperationId, Phase, Refusal};
 
 /// Bounds of a pause. A forgotten one must not leave a cluster without care for ever.
@@ -58,7 +59,8 @@ impl Control {
         let (state, seen) = self.gathered().await;
         let writer = self.with_view(&state, &seen, None, |view| view.diagnosis().writer);
         let operation = self.operation_id();
-        let begin = begin(&state, writer, &request, operation.clone())?;
+        let last_seen = state.grant.as_ref().and_then(|g| seen.last_seen_set(&g.node));
+        let begin = begin(&state, writer, &request, operation.clone(), last_seen)?;
         self.commit(Change::Begin(begin)).await?;
         self.wait_for(&operation).await
     }
@@ -90,7 +92,7 @@ impl Control {
 
 fn moved(operation: &Operation) -> Done {
     let (epoch, node) = operation.to.clone().unwrap_or_default();
-    let mut details = vec![format!("writes were out {} ms", outage_ms(operation, 0))];
+    let mut details = vec![format!("open after {} ms", outage_ms(operation, 0))];
     details.extend(operation.loss.as_ref().map(ToString::to_string));
     details.extend(operation.proof.as_ref().map(|proof| format!("proof: {proof}")));
     Done { message: format!("{node} is the writer of epoch {epoch}"), details }
@@ -102,15 +104,18 @@ fn begin(
     writer: Writer,
     request: &FailoverRequest,
     operation: OperationId,
+    last_seen: Option<GtidSet>,
 ) -> Result<Begin, Status> {
-    if let Some(running) = &state.operation
-        && state.live_grant().is_none()
-    {
+    // A word takes over a failover that finds no proof or no candidate by itself.
+    let held_up = state.operation.as_ref().filter(|_| state.live_grant().is_none());
+    let goes_on = |o: &&Operation| !request.force || o.forced.is_some() || o.to.is_some();
+    if let Some(running) = held_up.filter(goes_on) {
         return Err(by_state(Refusal::UnderWay(running.id.clone())));
     }
-    let grant = state.live_grant().ok_or_else(|| by_state(Refusal::Observing))?;
+    let grant = state.live_grant().or(state.grant.as_ref().filter(|_| held_up.is_some()));
+    let grant = grant.ok_or_else(|| by_state(Refusal::Observing))?;
     let wanted = (!request.to.is_empty()).then(|| NodeName::from(request.to.as_str()));
-    if wanted.as_ref() == Some(&grant.node) {
+    if wanted.as_ref() == Some(&grant.node) && held_up.is_none() {
         return Err(refused(format!("{} is the writer already", grant.node)));
     }
     let said = match (&request.by, &request.reason) {
@@ -119,6 +124,7 @@ fn begin(
     };
     let forced = request.force.then(|| word(request.by.clone(), request.reason.clone()));
     let (diagnosis, mut evidence) = match writer {
+        Writer::Ending => held_up.map(|o| (o.diagnosis.clone(), o.evidence.clone())).unwrap_or_default(),
         Writer::Lost(WriterLost { kind, evidence }) => (kind.to_string(), evidence),
         Writer::Suspected(lost, _) if request.force => (lost.kind.to_string(), lost.evidence),
         _ if request.force => ("Forced".to_owned(), Vec::new()),
@@ -138,7 +144,7 @@ fn begin(
         }
     };
     evidence.push(said);
-    Ok(Begin { operation, epoch: grant.epoch, diagnosis, evidence, forced, wanted })
+    Ok(Begin { operation, epoch: grant.epoch, diagnosis, evidence, forced, wanted, last_seen })
 }
 
 pub(super) fn word(by: String, reason: String) -> Forced {

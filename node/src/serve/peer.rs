@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 
 use crate::consensus::Group;
 use crate::decide::seen::Report;
+use crate::guard::clock::Boottime;
 use crate::guard::{ExpiryAnswer, LeaseAnswer, LeaseRequest, Voter};
 use crate::identity::node_of;
 use crate::observe::Table;
@@ -122,6 +123,8 @@ impl Peer for PeerService {
             length: Duration::from_millis(request.length_ms),
             keeper_armed: request.keeper_armed,
             hand_over: request.hand_over,
+            settled: request.settled,
+            round: Boottime::from_nanos(request.round_ns),
         };
         self.has_applied(lease.epoch).await;
         Ok(Response::new(match self.voter.grant(&caller, &lease).await {

@@ -4,8 +4,9 @@ use baton_proto::control::{Decision, Reason, WhyReply};
 
 use super::View;
 use super::history::{lost_ms, outage_ms};
-use super::words::{badness, list, name_of, under_way, why_not_lossless};
+use super::words::{badness, list, name_of, named, under_way, why_not_lossless};
 use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
+use crate::decide::holding::holds;
 use crate::state::{ClusterState, Epoch, Operation};
 
 /// How many of the latest decisions are told.
@@ -62,10 +63,7 @@ fn summary_of(operation: &Operation, now_ms: i64) -> String {
     let outage = outage_ms(operation, now_ms);
     match (&operation.to, operation.opened_ms) {
         (Some((epoch, node)), Some(_)) if outage > 0 => {
-            format!(
-                "epoch {}{from} ended, epoch {epoch} is {node}'s; writes were out {outage} ms",
-                operation.from
-            )
+            format!("epoch {}{from} ended, epoch {epoch} is {node}'s, open after {outage} ms", operation.from)
         }
         (Some((epoch, node)), _) => {
             format!("epoch {}{from} ended, epoch {epoch} is {node}'s", operation.from)
@@ -119,16 +117,7 @@ fn serving(state: &ClusterState) -> String {
 
 /// What keeps a due failover from running.
 pub(super) fn held_back(view: &View<'_>) -> Vec<String> {
-    let mut held = Vec::new();
-    if let Some(pause) = view.pause() {
-        held.push(format!(
-            "{} has paused automatic failovers: {}; batonctl resume ends that",
-            pause.by, pause.reason
-        ));
-    }
-    if !view.state.safety.live.automatic {
-        held.push("[failover] automatic is off: batonctl failover --reason … moves the writer".into());
-    }
+    let mut held: Vec<String> = holds(view.state, view.now_ms).iter().map(ToString::to_string).collect();
     let (all, answer) = view.voters();
     if answer * 2 <= all {
         held.push(format!("{answer} of {all} voters answer, which is no majority"));
@@ -154,7 +143,7 @@ fn facts(view: &View<'_>, diagnosis: &Diagnosis) -> Vec<String> {
     }
     let mut troubles: Vec<_> = diagnosis.troubles.iter().collect();
     troubles.sort_by_key(|t| badness(t));
-    facts.extend(troubles.iter().map(|t| format!("{}: {t}", name_of(t))));
+    facts.extend(troubles.into_iter().map(named));
     facts
 }
 

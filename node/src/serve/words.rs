@@ -14,12 +14,20 @@ pub(super) fn name_of(trouble: &Trouble) -> String {
     debug.chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
+/// A trouble with its name, as `status`, `why` and `check` show it.
+pub(super) fn named(trouble: &Trouble) -> String {
+    format!("{}: {trouble}", name_of(trouble))
+}
+
 /// 0 is the worst. The order of `batonctl status`: what may lose writes, what stops them, what takes redundancy, the rest.
 pub(super) fn badness(trouble: &Trouble) -> u8 {
     match trouble {
         Trouble::TwoWritersSeen(_) => 0,
-        Trouble::NoWriter | Trouble::WriterClosedByHand(_) => 1,
-        Trouble::WriterUnreachableButReplicating { .. } | Trouble::SemiSyncBlocked(_) => 2,
+        Trouble::NoWriter | Trouble::WriterClosedByHand(_) | Trouble::QuorumLost { .. } => 1,
+        Trouble::WriterUnreachableButReplicating { .. }
+        | Trouble::SemiSyncBlocked(_)
+        | Trouble::WriterCannotWrite(..)
+        | Trouble::WriterOutOfConnections(_) => 2,
         Trouble::ReplicaOpen(_) | Trouble::ErrantTransactions(..) => 3,
         Trouble::NotLossless(_) => 4,
         Trouble::NodeDown(_) | Trouble::ReplicaDown(_) | Trouble::ServerUnusable(..) => 5,
@@ -28,7 +36,11 @@ pub(super) fn badness(trouble: &Trouble) -> u8 {
         | Trouble::ReplicaOfWrongSource(..)
         | Trouble::ReplicationUserRejected(_)
         | Trouble::ServerOut(..) => 7,
-        Trouble::ReplicaLagging(..) | Trouble::UnsafeSettings(..) | Trouble::ConfigDiverged(..) => 8,
+        Trouble::ReplicaLagging(..)
+        | Trouble::UnsafeSettings(..)
+        | Trouble::ConfigDiverged(..)
+        | Trouble::DiskNearlyFull(..)
+        | Trouble::ClockSkew(..) => 8,
     }
 }
 
@@ -49,10 +61,15 @@ pub(super) fn concerns(trouble: &Trouble, node: &NodeName) -> bool {
         | Trouble::ServerOut(n, _)
         | Trouble::GuardTrouble(n, _)
         | Trouble::WriterClosedByHand(n)
+        | Trouble::WriterCannotWrite(n, _)
+        | Trouble::WriterOutOfConnections(n)
+        | Trouble::DiskNearlyFull(n, _)
+        | Trouble::ClockSkew(n, _)
         | Trouble::ConfigDiverged(n, _)
         | Trouble::UnsafeSettings(n, _) => n == node,
         Trouble::WriterUnreachableButReplicating { .. }
         | Trouble::NoWriter
+        | Trouble::QuorumLost { .. }
         | Trouble::SemiSyncBlocked(_)
         | Trouble::NotLossless(_) => false,
     }

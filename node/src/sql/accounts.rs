@@ -6,7 +6,7 @@ use super::managed::{Account, Privileges};
 use super::wire::Wire;
 use crate::gtid::Dialect;
 
-/// What Baton's account needs globally. `check` and `grants` and the tests share this list.
+/// What Baton's account needs globally: what `batonctl grants` gives, and no more.
 pub(super) fn needed(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Mysql => &[
@@ -51,25 +51,6 @@ fn same(held: &str, needed: &str) -> bool {
         other => other.to_owned(),
     };
     canonical(held) == canonical(needed)
-}
-
-/// The SQL that makes Baton's account, with a placeholder for the password.
-pub fn grants_sql(dialect: Dialect, user: &str, host: &str) -> String {
-    let account = format!("{}@{}", super::fields::quote(user), super::fields::quote(host));
-    let privileges = needed(dialect).iter().map(|p| p.replace("READ_ONLY ADMIN", "READ ONLY ADMIN"));
-    let privileges = privileges.collect::<Vec<_>>().join(", ");
-    // The account tables tell who else can write while the server is closed.
-    let tables = match dialect {
-        Dialect::Mysql => {
-            format!(
-                "GRANT SELECT ON mysql.* TO {account};\nGRANT SELECT ON performance_schema.* TO {account};\n"
-            )
-        }
-        Dialect::Mariadb => format!("GRANT SELECT ON mysql.* TO {account};\n"),
-    };
-    format!(
-        "CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '<password>';\nGRANT {privileges} ON *.* TO {account};\n{tables}"
-    )
 }
 
 /// What Baton's own account holds and lacks.
@@ -151,12 +132,5 @@ mod tests {
         assert!(same("SLAVE MONITOR", "REPLICA MONITOR"));
         assert!(same("READ ONLY ADMIN", "READ_ONLY ADMIN"));
         assert!(!same("PROCESS", "RELOAD"));
-    }
-
-    #[test]
-    fn grants_name_the_account_and_no_password() {
-        let sql = grants_sql(Dialect::Mysql, "baton", "%");
-        assert!(sql.contains("GRANT REPLICATION_SLAVE_ADMIN") && sql.contains("'baton'@'%'"), "{sql}");
-        assert!(sql.contains("'<password>'"));
     }
 }

@@ -66,6 +66,13 @@ impl Line {
         Ok(held)
     }
 
+    /// Makes a connection beside this line and ends it.
+    pub(super) async fn connect_anew(&self, bound: Duration) -> Result<(), SqlError> {
+        let conn = self.connector.connect(Instant::now() + bound).await?;
+        self.connector.end(conn);
+        Ok(())
+    }
+
     async fn connect(&self, what: &'static str, bound: Duration) -> Result<Wire, SqlError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let wire = Wire::open(&self.connector, known, what, bound).await?;

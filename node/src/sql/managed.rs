@@ -173,6 +173,15 @@ pub trait ManagedServer: Send + Sync {
     /// One cheap round trip on a connection that is kept open.
     fn ping(&self) -> SqlFuture<'_, ()>;
 
+    /// Connects anew, as a client would, and ends that connection. A server that cannot be connected to is asked on the
+    /// connection there is.
+    ///
+    /// # Errors
+    /// [`SqlError::TooManyConnections`] among those of a connection.
+    fn connect_anew(&self) -> SqlFuture<'_, ()> {
+        self.ping()
+    }
+
     /// The state that changes all the time, in one round trip.
     fn pulse(&self) -> SqlFuture<'_, Pulse>;
 
@@ -232,15 +241,19 @@ pub trait ManagedServer: Send + Sync {
 
     /// Starts applying what is in the relay log, and receives nothing. Nothing to do where it runs.
     ///
+    /// On MariaDB from a standstill with events unapplied, this leaves GTID for as long as they are applied;
+    /// [`Self::start_replication`] goes back to it. (After a restart MariaDB no longer knows that it had any.)
+    ///
     /// # Errors
-    /// [`SqlError::Unsafe`] on MariaDB when both threads stand still with events unapplied: starting either throws them
-    /// away. (After a restart MariaDB no longer knows that it had any.) [`SqlError::Unsupported`] by a server whose two
-    /// threads cannot be told apart.
+    /// [`SqlError::Unsupported`] by a server whose two threads cannot be told apart.
     fn start_applier<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async { Err(SqlError::Unsupported("its applier cannot be started alone".into())) })
     }
 
-    /// Starts receiving and applying. On MariaDB, from a standstill, what was in the relay log is fetched anew.
+    /// Starts receiving and applying. On MariaDB, from a standstill with events unapplied, these are applied first.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] when they are not all applied within the bound: the applier goes on, and the receiver waits.
     fn start_replication<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Stops replication and forgets the source and the relay log. Idempotent.

@@ -29,7 +29,6 @@ mod sessions;
 pub mod status;
 mod wire;
 
-pub use accounts::grants_sql;
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
 pub use managed::{

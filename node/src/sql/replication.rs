@@ -2,12 +2,14 @@
 //!
 //! What makes this delicate is the relay log. MySQL keeps it while one thread runs, through STOP and START and through
 //! a change of source. MariaDB with GTID throws it away whenever a thread starts while both stand still, and at every
-//! CHANGE MASTER: there, events that were received and acknowledged are safe only while the SQL thread runs.
+//! CHANGE MASTER by GTID: there, events that were received and acknowledged are safe only while the SQL thread runs, or
+//! where it is started without GTID until it has applied them.
 
 use std::time::Duration;
 
 use super::change_source::{change_mariadb, change_mysql, without_secret};
 use super::error::SqlError;
+use super::fields::{Fields, quote};
 use super::managed::{Permit, Source};
 use super::pulse;
 use super::status::{Pulse, Replication};
@@ -80,7 +82,11 @@ pub(super) async fn stop_receiver(wire: &mut Wire, permit: &Permit) -> Result<()
 pub(super) async fn start_receiver(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
     let dialect = wire.caps().dialect;
     let seen = pulse::take(wire).await?;
-    keeps_relay_log(dialect, configured(&seen)?, &seen)?;
+    let channel = configured(&seen)?;
+    if dialect == Dialect::Mariadb && !channel.auto_position {
+        return back_to_gtid(wire, permit).await;
+    }
+    keeps_relay_log(dialect, channel, &seen)?;
     step(wire, permit, words(dialect).start_receiver).await
 }
 
@@ -92,17 +98,50 @@ pub(super) async fn start_applier(wire: &mut Wire, permit: &Permit) -> Result<()
     if channel.sql_running {
         return Ok(());
     }
-    if dialect == Dialect::Mariadb && !channel.io_started && !seen.all_applied() {
-        let why = "both threads stand still with received events unapplied: MariaDB throws them away when one starts";
-        return Err(SqlError::Unsafe(why.into()));
+    if dialect == Dialect::Mariadb && !channel.io_started && channel.auto_position && !seen.all_applied() {
+        keep_relay_log(wire, permit).await?;
     }
     step(wire, permit, words(dialect).start_applier).await
 }
 
-/// Starts both threads.
+/// Starts both threads; what was received before is applied first, where a start would throw it away.
 pub(super) async fn start(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
     let dialect = wire.caps().dialect;
+    if dialect == Dialect::Mariadb {
+        let seen = pulse::take(wire).await?;
+        let channel = configured(&seen)?;
+        let stands = !channel.io_started && !channel.sql_running;
+        if !channel.auto_position || (stands && !seen.all_applied()) {
+            return back_to_gtid(wire, permit).await;
+        }
+    }
     step(wire, permit, words(dialect).start).await
+}
+
+/// MariaDB throws the relay log away when a thread starts while both stand still, but only with GTID: told to go on at the
+/// relay log's own file and position it keeps it, leaves GTID, and moves `gtid_slave_pos` on all the same as it applies
+/// (tried on 10.11).
+async fn keep_relay_log(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    let row = wire.row("SHOW SLAVE STATUS").await?;
+    let row = row.as_ref().map(Fields::of_row).unwrap_or_default();
+    let position: Option<u64> = row.number(&["relay_log_pos"]);
+    let (Some(file), Some(position)) = (row.filled(&["relay_log_file"]), position) else {
+        return Err(SqlError::Unsafe(
+            "the relay log's position is unknown; a start would throw it away".into(),
+        ));
+    };
+    let change = format!("CHANGE MASTER TO RELAY_LOG_FILE={}, RELAY_LOG_POS={position}", quote(file));
+    step(wire, permit, &change).await
+}
+
+/// Applies what was received, then replicates by GTID again. Where that takes longer than the call may, the applier goes
+/// on, and the next call finds it further on.
+async fn back_to_gtid(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+    start_applier(wire, permit).await?;
+    drain(wire, permit).await?;
+    step(wire, permit, MARIADB.stop).await?;
+    step(wire, permit, "CHANGE MASTER TO MASTER_USE_GTID=slave_pos").await?;
+    step(wire, permit, MARIADB.start).await
 }
 
 /// Makes a running receiver connect anew, as a change of the replica side of semi-sync needs it.

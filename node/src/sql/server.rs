@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::connector::{Connector, Limits};
+use super::error::SqlError;
+use super::fields::text_at;
 use super::line::{Known, Line};
 use super::managed::{
     Account, CloseOptions, ClosedProof, ManagedServer, Permit, Privileges, Source, SqlFuture,
@@ -44,6 +46,10 @@ impl SqlServer {
 impl ManagedServer for SqlServer {
     fn ping(&self) -> SqlFuture<'_, ()> {
         Box::pin(async move { self.watch.take("ping", self.limits.query).await?.run("DO 0").await })
+    }
+
+    fn connect_anew(&self) -> SqlFuture<'_, ()> {
+        Box::pin(self.watch.connect_anew(self.limits.connect))
     }
 
     fn pulse(&self) -> SqlFuture<'_, Pulse> {
@@ -171,6 +177,17 @@ impl ManagedServer for SqlServer {
     fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("event scheduler", self.limits.command).await?;
+            let row = wire.row("SELECT @@global.event_scheduler").await?;
+            let now = row.and_then(|row| text_at(&row, 0)).unwrap_or_default();
+            match (now.as_str(), on) {
+                // As good as off, and neither can be set.
+                ("DISABLED", false) => return Ok(()),
+                ("DISABLED", true) => {
+                    let why = "event_scheduler=DISABLED: start the server with event_scheduler=OFF";
+                    return Err(SqlError::Unsupported(why.into()));
+                }
+                _ => {}
+            }
             let sql = format!("SET GLOBAL event_scheduler={}", if on { "ON" } else { "OFF" });
             permit.check(&sql)?;
             wire.run(&sql).await

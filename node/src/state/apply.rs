@@ -1,6 +1,7 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
 use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_ackers, take_out};
+use super::apply_settings;
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
@@ -19,11 +20,18 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             }
             state.cluster = Some(cluster.clone());
             state.members = members.clone();
+            state.longest_lease_ms = safety.lease_ttl_ms;
             state.safety = safety.clone();
+            state.safety_index = index;
             Ok(())
         }
         Change::Live(live) => {
             state.safety.live = *live;
+            Ok(())
+        }
+        Change::Configure { seen, safety, placements, by, what } => {
+            apply_settings::configure(state, index, *seen, safety, placements)?;
+            state.note(at, "settings", format!("{by}: {what}"));
             Ok(())
         }
         Change::SetMember { node, member } => set_member(state, node, member),
@@ -58,11 +66,19 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             state.note(at, "paused", format!("{}: {}", word.by, word.reason));
             state.pause =
                 Some(Pause { until_ms: *until_ms, by: word.by.clone(), reason: word.reason.clone() });
+            if let Some(grant) = &mut state.grant {
+                grant.paused_at.get_or_insert(index);
+            }
             Ok(())
         }
         Change::Resume { by } => {
             state.pause.take().ok_or(Refusal::NotPaused)?;
             state.note(at, "resumed", by.clone());
+            Ok(())
+        }
+        Change::PauseOver { until_ms } => {
+            state.pause.take_if(|pause| pause.until_ms == *until_ms).ok_or(Refusal::NotPaused)?;
+            state.note(at, "resumed", "the pause has ended".to_owned());
             Ok(())
         }
         Change::Decided { what, why } => {
@@ -153,8 +169,14 @@ fn adopt(
     let from = state.epoch();
     let epoch = from.max(state.revoked_through).next();
     state.phase = Phase::Managed;
-    state.grant =
-        Some(Grant { epoch, node: node.clone(), since_ms: at, unleased: true, opened_ms: Some(at) });
+    state.grant = Some(Grant {
+        epoch,
+        node: node.clone(),
+        since_ms: at,
+        unleased: true,
+        opened_ms: Some(at),
+        paused_at: None,
+    });
     state.ackers.clear();
     state.durability = Durability::Unknown;
     let operation = Operation {
@@ -229,7 +251,14 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
     }
     // Either an operation that has granted this epoch and lost its candidate, or one of this epoch that an operator's
     // word takes over.
+    let mut last_seen = begin.last_seen.clone();
     if let Some(unfinished) = state.operation.take() {
+        // Of the same epoch: what was seen when the first one began counts on.
+        let before = unfinished.last_seen.clone().filter(|_| unfinished.from == begin.epoch);
+        last_seen = match (before, last_seen) {
+            (Some(before), Some(now)) => Some(before.union(&now).unwrap_or(now)),
+            (before, now) => before.or(now),
+        };
         keep(state, at, unfinished, Ending::Superseded);
     }
     state.revoked_through = begin.epoch;
@@ -238,6 +267,7 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
         evidence: begin.evidence.clone(),
         forced: begin.forced.clone(),
         wanted: begin.wanted.clone(),
+        last_seen,
         ..new_operation(&begin.operation, OperationKind::Failover, begin.epoch, at, begin.diagnosis.clone())
     });
     state.note(at, &format!("failover of epoch {} begun", begin.epoch), begin.diagnosis.clone());
@@ -268,8 +298,15 @@ fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant)
     operation.proof = Some(next.proof.clone());
     operation.loss = Some(next.loss.clone());
     operation.to = Some((epoch, next.node.clone()));
-    state.grant =
-        Some(Grant { epoch, node: next.node.clone(), since_ms: at, unleased: false, opened_ms: None });
+    let paused_at = state.pause.as_ref().map(|_| index);
+    state.grant = Some(Grant {
+        epoch,
+        node: next.node.clone(),
+        since_ms: at,
+        unleased: false,
+        opened_ms: None,
+        paused_at,
+    });
     state.ackers =
         next.ackers.iter().filter(|a| **a != next.node && fit(state, a).is_ok()).cloned().collect();
     state.durability = match &next.durability {
@@ -321,6 +358,7 @@ fn new_operation(
         evidence: Vec::new(),
         forced: None,
         wanted: None,
+        last_seen: None,
         proof: None,
         loss: None,
         to: None,

@@ -115,7 +115,7 @@ pub(super) fn take_out(
     state.out.insert(node.clone(), Out { reason: reason.clone(), since_ms: at });
     let why = match reason {
         OutReason::Quarantine { extra } => {
-            format!("it has {} transactions that the writer lacks", extra.count())
+            format!("it has {} that the writer lacks", extra.amount())
         }
         OutReason::Maintenance => "maintenance".to_owned(),
     };

@@ -28,6 +28,15 @@ pub struct Member {
     pub excluded: bool,
 }
 
+/// Where a node stands and how much it is preferred: what the file says of a member beside its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// See [`Member::zone`].
+    pub zone: Option<String>,
+    /// See [`Member::priority`].
+    pub priority: i32,
+}
+
 /// Watching only, or in charge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
@@ -88,12 +97,29 @@ pub struct Safety {
     pub without_ackers: WithoutAckers,
     /// See [`HardFence`].
     pub hard_fence: HardFence,
+    /// Program and arguments that cut the host of `{node}` off its power; empty for none.
+    #[serde(default)]
+    pub power_fence: Vec<String>,
     /// See [`Live`].
     pub live: Live,
 }
 
+/// What becomes of a writer that somebody closed by hand, once the time for which it is left alone has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnClosedByHand {
+    /// It gets the next epoch itself, where it has everything.
+    #[default]
+    Reopen,
+    /// Another gets the next epoch, where one has everything.
+    Move,
+    /// It stays closed until somebody decides.
+    Leave,
+}
+
 /// Settings that the leader's configuration file sets at any time: no promise depends on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Live {
     /// Whether a lost writer is replaced without being asked.
     pub automatic: bool,
@@ -101,11 +127,30 @@ pub struct Live {
     pub unreachable_after_ms: u64,
     /// Bound of the wait for a candidate to apply what it received.
     pub catch_up_ms: u64,
+    /// Whether an automatic failover may move the writer to another zone.
+    pub other_zone: bool,
+    /// For how long a writer that somebody closed is left closed.
+    pub closed_by_hand_ms: u64,
+    /// What becomes of it then.
+    pub on_closed_by_hand: OnClosedByHand,
+    /// How many automatic failovers may follow each other quickly; 0 for any number.
+    pub flap_limit: u32,
+    /// After so long a completed failover counts half.
+    pub flap_half_life_ms: u64,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { automatic: true, unreachable_after_ms: 1500, catch_up_ms: 30_000 }
+        Self {
+            automatic: true,
+            unreachable_after_ms: 1500,
+            catch_up_ms: 30_000,
+            other_zone: true,
+            closed_by_hand_ms: 30_000,
+            on_closed_by_hand: OnClosedByHand::Reopen,
+            flap_limit: 0,
+            flap_half_life_ms: 600_000,
+        }
     }
 }
 
@@ -119,6 +164,7 @@ impl Default for Safety {
             on_loss: OnLoss::Wait,
             without_ackers: WithoutAckers::Degrade,
             hard_fence: HardFence::Sigkill,
+            power_fence: Vec::new(),
             live: Live::default(),
         }
     }
@@ -126,6 +172,9 @@ impl Default for Safety {
 
 /// The longest lease a voter gives for a planned restart of the writer's daemon.
 const HAND_OVER_MS: u64 = 15_000;
+
+/// The length of a lease that lasts as long as a pause: a hundred years.
+pub const OPEN_ENDED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Safety {
     /// The longest length a voter grants.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live, Member, NextGrant, NodeName,
-    OperationId, OutReason, Refusal, Safety, Step, UnixMillis,
+    OperationId, OutReason, Placement, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
 
@@ -37,6 +37,19 @@ pub enum Change {
     },
     /// The leader's file gives other values.
     Live(Live),
+    /// An operator applied a file. All of it counts, or nothing.
+    Configure {
+        /// Index of the entry whose settings the operator saw: a later one makes this one void.
+        seen: u64,
+        /// From now on; what it says of [`Safety::live`] counts for nothing.
+        safety: Safety,
+        /// Of members; the others stay as they are.
+        placements: BTreeMap<NodeName, Placement>,
+        /// Who.
+        by: String,
+        /// What changes, as the history names it.
+        what: String,
+    },
     /// A node joined or changed its addresses.
     SetMember {
         /// Which.
@@ -143,6 +156,11 @@ pub enum Change {
     Resume {
         /// Who.
         by: String,
+    },
+    /// A pause has come to its end; nothing when it was ended or made longer meanwhile.
+    PauseOver {
+        /// The end it had.
+        until_ms: UnixMillis,
     },
     /// Something was decided, or refused.
     Decided {

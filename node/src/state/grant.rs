@@ -19,6 +19,9 @@ pub struct Grant {
     pub unleased: bool,
     /// When its guard reported the server open; `None` before.
     pub opened_ms: Option<UnixMillis>,
+    /// Index of the first entry in this epoch that began a pause: since then its lease may have no end.
+    #[serde(default)]
+    pub paused_at: Option<u64>,
 }
 
 /// The grant of the next epoch, the last step of every operation that moves the writer.

@@ -4,6 +4,7 @@
 
 mod apply;
 mod apply_durability;
+mod apply_settings;
 mod cluster;
 mod command;
 mod durability;
@@ -16,10 +17,14 @@ mod refusal;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use cluster::{Cluster, HardFence, Live, Member, OnLoss, Phase, Safety, WithoutAckers};
+pub use cluster::{
+    Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, Safety,
+    WithoutAckers,
+};
 pub use command::{Change, Command, Outcome};
 pub use durability::{DegradeReason, Durability};
 pub use grant::{Grant, NextGrant};
@@ -46,6 +51,13 @@ pub struct ClusterState {
     pub members: BTreeMap<NodeName, Member>,
     /// What safety depends on; seeded by the file at formation, changed only by command.
     pub safety: Safety,
+    /// Index of the entry that set [`Self::safety`] last.
+    #[serde(default)]
+    pub safety_index: u64,
+    /// The longest `lease_ttl` that was ever in force, in milliseconds: a lease granted under it may outlive its being
+    /// shortened.
+    #[serde(default)]
+    pub longest_lease_ms: u64,
     /// Watching only, or in charge.
     pub phase: Phase,
     /// Who may be the writer now.
@@ -104,6 +116,11 @@ impl ClusterState {
     /// Whether `node` is the writer's node now and nothing revokes it.
     pub fn is_writer(&self, node: &NodeName) -> bool {
         self.live_grant().is_some_and(|g| g.node == *node)
+    }
+
+    /// The longest lease that anybody may hold, or a node that has not heard of a change yet may count by.
+    pub fn longest_lease(&self) -> Duration {
+        Duration::from_millis(self.longest_lease_ms.max(self.safety.lease_ttl_ms))
     }
 
     /// Nodes that stand beside a server.

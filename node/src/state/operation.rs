@@ -44,6 +44,9 @@ pub struct Begin {
     pub forced: Option<Forced>,
     /// Where an operator wants the writer.
     pub wanted: Option<NodeName>,
+    /// What the writer was last seen to have committed, by anybody; a later leader may have been told less.
+    #[serde(default)]
+    pub last_seen: Option<GtidSet>,
 }
 
 /// An operator's word in the place of a proof.
@@ -126,7 +129,7 @@ impl fmt::Display for Loss {
                 write!(f, "nothing lost, proven by {}", names.join(", "))
             }
             Self::NoneSeen => f.write_str("nothing lost of what was last seen"),
-            Self::Ranges(set) => write!(f, "{} transactions lost: {set}", set.count()),
+            Self::Ranges(set) => write!(f, "{} lost: {set}", set.amount()),
             Self::Unknown => f.write_str("loss unknown: the old writer's set was never seen"),
         }
     }
@@ -166,6 +169,9 @@ pub struct Operation {
     pub forced: Option<Forced>,
     /// Where an operator wants the writer.
     pub wanted: Option<NodeName>,
+    /// What the old writer was last seen to have committed when this began.
+    #[serde(default)]
+    pub last_seen: Option<GtidSet>,
     /// The proof, once the next epoch is granted.
     pub proof: Option<Proof>,
     /// What was lost, once the next epoch is granted.

@@ -49,6 +49,13 @@ pub enum Refusal {
     Observing,
     #[error("the cluster is managed already")]
     Managed,
+    #[error("the settings have changed since; look at the difference again")]
+    SettingsChanged,
+    #[error(
+        "wait_count decides what an acknowledged write has survived, so it stays while Baton is in charge: run \
+         `batonctl release`, then `batonctl config apply`, then `batonctl adopt`; the writer stays open throughout"
+    )]
+    WaitCountInUse,
     #[error("durability has changed since")]
     DurabilityChanged,
     #[error("automatic failover is paused; run `batonctl resume` first")]

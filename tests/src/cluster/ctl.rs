@@ -52,15 +52,22 @@ impl Ctl {
         command
     }
 
-    /// The same as a line for a shell, for a person to run. It needs to be run as the same user.
-    pub fn command_line(&self) -> String {
-        let mut words = Vec::new();
+    /// The same as a script for a person, to be run as the same user: from outside, where the hosts are namespaces.
+    pub fn script(&self) -> String {
+        let mut words: Vec<String> = Vec::new();
+        let mut script = String::from("#!/bin/sh\n");
         if let Some(namespace) = self.host.namespace() {
-            words.push(format!("nsenter --net={} --", namespace.display()));
+            // An ordinary user's hosts are in a user namespace, which has to be entered first.
+            script += &format!(
+                "of=/proc/{}/ns/user\n\
+                 [ \"$(readlink $of)\" = \"$(readlink /proc/self/ns/user)\" ] || user=\"--user=$of --preserve-credentials\"\n",
+                std::process::id()
+            );
+            words.push(format!("nsenter $user --net={} --", namespace.display()));
         }
         words.push(self.program.display().to_string());
         words.extend(self.arguments.iter().map(|argument| argument.display().to_string()));
-        words.join(" ")
+        script + &format!("exec {} \"$@\"\n", words.join(" "))
     }
 
     /// `batonctl status`.
@@ -161,6 +168,22 @@ impl Ctl {
     /// When Baton refuses, or the failover fails.
     pub async fn force_failover(&self, to: &str, reason: &str) -> Result<Done> {
         self.change(&["failover", "--force", "--yes", "--to", to, "--reason", reason]).await
+    }
+
+    /// `batonctl pause`.
+    ///
+    /// # Errors
+    /// When Baton refuses.
+    pub async fn pause(&self, length: &str) -> Result<Done> {
+        self.change(&["pause", "--for", length, "--reason", "a pause is tested"]).await
+    }
+
+    /// `batonctl resume`.
+    ///
+    /// # Errors
+    /// When Baton refuses.
+    pub async fn resume(&self) -> Result<Done> {
+        self.change(&["resume"]).await
     }
 
     async fn change<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {

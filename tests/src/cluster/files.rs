@@ -99,8 +99,14 @@ fn text(sandbox: &Sandbox, options: &ClusterOptions) -> String {
         user = Account::BATON.user,
         repl = Account::REPL.user,
     );
-    if !options.failover.is_empty() {
-        let _ = write!(text, "\n[failover]\n{}\n", options.failover.join("\n"));
-    }
+    // One fault after the other is what tests are for.
+    let any_number = "flap_limit = 0".to_owned();
+    let limited = options.failover.iter().any(|line| line.starts_with("flap_limit"));
+    let lines: Vec<String> = (!limited)
+        .then_some(any_number)
+        .into_iter()
+        .chain(options.failover.iter().map(ToString::to_string))
+        .collect();
+    let _ = write!(text, "\n[failover]\n{}\n", lines.join("\n"));
     text
 }

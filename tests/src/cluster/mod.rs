@@ -20,6 +20,7 @@ mod checks;
 mod ctl;
 mod files;
 mod join;
+mod leading;
 mod node;
 mod programs;
 mod wait;

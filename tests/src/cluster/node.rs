@@ -97,6 +97,15 @@ impl Node {
         command
     }
 
+    /// One of the program's other commands on this node's host: `stop`, `stop-server`, `recover`.
+    pub fn tool(&self, arguments: &[&str]) -> Command {
+        let mut command = self.host.command(&self.program);
+        command.args(arguments).arg("--config").arg(&self.config).args(["--node", self.name]);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
+        command
+    }
+
     /// Kills the daemon, not its keeper, and waits for its end.
     ///
     /// # Errors

@@ -97,10 +97,22 @@ impl Cluster {
         until(what, bound, look).await.map_err(|error| self.explained(error))
     }
 
-    /// The error with the ends of the nodes' logs.
+    /// The error, and after it the ends of the nodes' logs, once however often this is asked for.
     pub fn explained(&self, error: anyhow::Error) -> anyhow::Error {
-        error.context(format!("see below{}", self.logs()))
+        match error.is::<Explained>() {
+            true => error,
+            false => Explained { what: format!("{error:#}"), logs: self.logs() }.into(),
+        }
     }
+}
+
+/// A failure with what the nodes said before it.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}{logs}")]
+struct Explained {
+    what: String,
+    /// Begins with a line break.
+    logs: String,
 }
 
 /// Whether nothing is left to do, nodes that are away not counted.

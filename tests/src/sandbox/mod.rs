@@ -42,6 +42,7 @@ pub use dialect::{Account, Dialect};
 pub use host::Host;
 pub use ledger::{Found, Ledger, LedgerOptions, Outcome, Write};
 pub use network::Hosts;
+pub use programs::server_program;
 pub use server::{Server, log_tail};
 
 use guardian::Guardian;

@@ -73,6 +73,15 @@ impl Programs {
     }
 }
 
+/// The server's program, and what its `--version` says.
+///
+/// # Errors
+/// When it is not on this machine, or does not run.
+pub async fn server_program(dialect: Dialect) -> Result<(PathBuf, String)> {
+    let programs = Programs::locate(dialect).await?;
+    Ok((programs.server(), programs.version))
+}
+
 /// The cache folder, by the same rule as `script/bootstrap`.
 pub(super) fn cache() -> Result<PathBuf> {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use baton_proto::control::Finding;
 use baton_tests::cluster::{Cluster, ClusterOptions};
+use baton_tests::on_both;
 use baton_tests::sandbox::{Account, Dialect, until};
 use rustix::process::Signal;
 
@@ -17,15 +18,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// The node whose server is no good.
 const ILL: &str = "db3";
 
-#[tokio::test]
-async fn mysql_servers_that_cannot_be_used() -> Result<()> {
-    servers_that_cannot_be_used(Dialect::MySql).await
-}
-
-#[tokio::test]
-async fn mariadb_servers_that_cannot_be_used() -> Result<()> {
-    servers_that_cannot_be_used(Dialect::MariaDb).await
-}
+on_both!(servers_that_cannot_be_used, mysql_servers_that_cannot_be_used, mariadb_servers_that_cannot_be_used);
 
 async fn servers_that_cannot_be_used(dialect: Dialect) -> Result<()> {
     let mut cluster = Cluster::observing(ClusterOptions::new(dialect)).await?;

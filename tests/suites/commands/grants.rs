@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use baton_tests::cluster::{Cluster, ReturnOfOldWriter};
+use baton_tests::on_both;
 use baton_tests::sandbox::{Account, Dialect, LedgerOptions, Server, until};
 use mysql_async::Row;
 use rustix::process::Signal;
@@ -21,15 +22,7 @@ const PASSWORD: &str = "it's a \\ \"least\" one";
 /// MySQL takes 32 bytes for a source's password.
 const REPLICATION_PASSWORD: &str = "r'e\\p\"l";
 
-#[tokio::test]
-async fn mysql_runs_on_least_privileges() -> Result<()> {
-    runs_on_least_privileges(Dialect::MySql).await
-}
-
-#[tokio::test]
-async fn mariadb_runs_on_least_privileges() -> Result<()> {
-    runs_on_least_privileges(Dialect::MariaDb).await
-}
+on_both!(runs_on_least_privileges, mysql_runs_on_least_privileges, mariadb_runs_on_least_privileges);
 
 async fn runs_on_least_privileges(dialect: Dialect) -> Result<()> {
     let mut cluster = Cluster::observing(patient(dialect)).await?;

@@ -1,6 +1,9 @@
-//! The smaller commands of `batonctl` on real clusters, and the reload of a node's configuration.
+//! The smaller commands of `batonctl` on real clusters, the reload of a node's configuration, and the check
+//! before a server's start.
 #![allow(clippy::unwrap_used)]
 
+mod check_boot;
+mod config;
 mod grants;
 mod nodes;
 mod pause;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use baton_node::gtid;
 use baton_node::sql::{
-    Address, Connector, ManagedServer, Permit, Pinned, Source, SqlError, SqlServer, Switch, grants_sql,
+    Address, Connector, ManagedServer, Permit, Pinned, Source, SqlError, SqlServer, Switch,
 };
 use baton_tests::sandbox::{Account, Dialect, Server};
+use batonctl::grants::Accounts;
 use mysql_async::{Conn, OptsBuilder};
 
 /// Within this, whatever a test waits for comes about.
@@ -26,7 +26,18 @@ pub(crate) struct Managed<'a> {
 
 impl<'a> Managed<'a> {
     pub(crate) async fn new(server: &'a Server) -> Result<Self> {
-        let grants = grants_sql(dialect(server), LEAST, "%").replace("<password>", LEAST_PASSWORD);
+        let accounts = Accounts {
+            user: LEAST.into(),
+            password: Some(LEAST_PASSWORD.into()),
+            replication_user: "baton_least_replication".into(),
+            replication_password: Some(LEAST_PASSWORD.into()),
+            host: "%".into(),
+        };
+        let dialect = match server.dialect() {
+            Dialect::MySql => batonctl::cli::Dialect::Mysql,
+            Dialect::MariaDb => batonctl::cli::Dialect::Mariadb,
+        };
+        let grants = batonctl::grants::sql(dialect, &accounts)?;
         // Without the binlog, so that the servers stay equal.
         let mut statements = vec!["SET GLOBAL read_only=OFF".to_owned(), "SET sql_log_bin=0".to_owned()];
         statements.extend(grants.split(";\n").filter(|s| !s.trim().is_empty()).map(str::to_owned));
@@ -76,13 +87,6 @@ impl<'a> Managed<'a> {
         let info =
             |row: &mysql_async::Row| row.get::<Option<String>, _>("Info").flatten().unwrap_or_default();
         Ok(infos.iter().filter(|row| info(row).contains("read_only=ON")).count())
-    }
-}
-
-fn dialect(server: &Server) -> gtid::Dialect {
-    match server.dialect() {
-        Dialect::MySql => gtid::Dialect::Mysql,
-        Dialect::MariaDb => gtid::Dialect::Mariadb,
     }
 }
 

@@ -6,6 +6,9 @@ use crate::render::layout::Cell;
 use crate::render::style::Tone;
 use crate::render::time;
 
+/// Above this a lease has no end: it is one for a pause.
+const WITHOUT_END_MS: u64 = 365 * 24 * 3600 * 1000;
+
 /// One row for each node: the branch with shape and name, the role, and what there is to say.
 pub(super) fn rows(reply: &StatusReply) -> Vec<Vec<Cell>> {
     let (writers, others): (Vec<_>, Vec<_>) = reply.nodes.iter().partition(|node| node.role == "writer");
@@ -75,7 +78,9 @@ fn of_writer(reply: &StatusReply, node: &NodeStatus) -> Vec<Cell> {
         }
     }
     // While observing and in a pause no lease bounds the writer.
-    if node.open && node.lease_left_ms > 0 {
+    if node.open && node.lease_left_ms >= WITHOUT_END_MS {
+        cells.push(Cell::plain("lease without end"));
+    } else if node.open && node.lease_left_ms > 0 {
         cells.push(Cell::plain(format!("lease {:.1} s", node.lease_left_ms as f64 / 1_000.0)));
     } else if node.open && reply.phase == "managed" && reply.automation != "paused" {
         cells.push(Cell::new(Tone::Warn, "no lease"));

@@ -26,6 +26,7 @@ fn defaults_are_filled_in_and_the_node_too() {
             on_loss: OnLoss::Wait,
             on_ackers_lost: OnAckersLost::Degrade,
             hard_fence: HardFence::Signal(FenceSignal::Sigkill),
+            power_fence: None,
         }
     );
 }
@@ -38,12 +39,12 @@ fn every_key_of_the_table_reaches_the_types() {
         text.push_str(&format!("[{section}]\n"));
         for key in KEYS.iter().filter(|key| key.section() == section) {
             let value = match (key.default, key.kind) {
-                (_, Kind::Command) => "[\"/bin/true\"]".to_owned(),
                 (Preset::Value(value), Kind::Boolean | Kind::Integer { .. } | Kind::Ratio { .. }) => {
                     value.to_owned()
                 }
                 (Preset::Value(value), _) => format!("\"{value}\""),
                 (_, Kind::Listen) => "\"127.0.0.1:7411\"".to_owned(),
+                (_, Kind::Command) => "[\"/bin/true\"]".to_owned(),
                 _ => "\"shop\"".to_owned(),
             };
             text.push_str(&format!("{} = {value}\n", key.name()));
@@ -103,7 +104,6 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
 
     [cluster]
     name = "shop"  # file, line 2
-    # id is not set
 
     [[node]]
     name     = "db1"            # file, line 5
@@ -132,22 +132,27 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     replication_user          = "baton_replication"                                                                 # default
     replication_password_file = "/etc/baton/replication.password"                                                   # default
     socket                    = "/run/mysqld/mysqld.sock"                                                           # default
-    # unit is not set
-    # start_command is not set
+    events                    = false                                                                               # default
     accepted_accounts         = "root@localhost, root@127.0.0.1, root@::1, mysql@localhost, mariadb.sys@localhost"  # default
     connect_timeout           = "500ms"                                                                             # default
 
     [failover]
-    automatic         = true                       # default
-    lease_ttl         = "2s"                       # file, line 20
-    drift             = 0.001                      # default
-    unreachable_after = "1500ms"                   # default
-    catch_up_for      = "30s"                      # default
-    degrade_after     = "2s"                       # default
-    wait_count        = 1                          # default
-    on_loss           = "wait"                     # default
-    on_ackers_lost    = "degrade"                  # default
-    hard_fence        = ["/sbin/fence", "{node}"]  # file, line 21
+    automatic          = true                       # default
+    lease_ttl          = "2s"                       # file, line 20
+    drift              = 0.001                      # default
+    unreachable_after  = "1500ms"                   # default
+    catch_up_for       = "30s"                      # default
+    degrade_after      = "2s"                       # default
+    wait_count         = 1                          # default
+    on_loss            = "wait"                     # default
+    on_ackers_lost     = "degrade"                  # default
+    hard_fence         = ["/sbin/fence", "{node}"]  # file, line 21
+    other_zone         = "allow"                    # default
+    closed_by_hand_for = "30s"                      # default
+    on_closed_by_hand  = "reopen"                   # default
+    flap_limit         = 5                          # default
+    flap_half_life     = "10m"                      # default
+    # power_fence is not set
 
     [raft]
     heartbeat    = "100ms"  # default

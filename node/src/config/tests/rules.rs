@@ -127,3 +127,11 @@ run = "/srv/baton"
     let off = "[router]\nenabled = false\nwriter_listen = \"127.0.0.1:7480\"\n";
     assert!(parse(&format!("{GOOD}{off}")).is_ok(), "a router that is off listens nowhere");
 }
+
+/// A keeper takes a line of 4 KiB, and a longer one would end the connection.
+#[test]
+fn a_hard_fence_fits_into_a_line_of_the_keepers() {
+    let fence = |letters: usize| said(&format!("[failover]\nhard_fence = [\"/{}\"]\n", "x".repeat(letters)));
+    assert!(fence(2100).contains("failover.hard_fence: 2105 bytes are too many"), "{}", fence(2100));
+    assert!(!fence(1000).contains("too many"));
+}

@@ -36,7 +36,7 @@ fn wrong_types_and_values_are_named_with_what_to_write() {
 user = ""
 socket = "mysqld.sock"
 connect_timeout = 500
-start_command = ["mysqld"]
+events = 1
 
 [failover]
 automatic = "yes"
@@ -55,7 +55,7 @@ held_max = -1
     error    baton.toml:21: server.user: is empty; write a value or leave the key out
     error    baton.toml:22: server.socket: "mysqld.sock" is not an absolute path; let it start with /
     error    baton.toml:23: server.connect_timeout: 500 has no unit; write "500ms" or "500s"
-    error    baton.toml:24: server.start_command: must begin with the program's absolute path
+    error    baton.toml:24: server.events: is a whole number; write true or false
     error    baton.toml:27: failover.automatic: is text; write true or false
     error    baton.toml:28: failover.lease_ttl: 1500 has no unit; write "1500ms" or "1500s"
     error    baton.toml:29: failover.drift: 2 is out of range; write a fraction from 0 to 0.1

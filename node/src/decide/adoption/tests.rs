@@ -102,7 +102,7 @@ fn what_is_said_and_does_not_stand_in_the_way() {
         ("db2: its keeper may not end", |_, seen| seen.own("db2").guard.keeper = false),
         ("db2: is 41 s behind", |_, seen| seen.channel("db2").behind = Some(ms(41_000))),
         ("db2: replicates with a delay on purpose", |_, seen| seen.channel("db2").delayed = true),
-        ("db2: has 1 transactions that db1 lacks", |_, seen| seen.pulse("db2").executed = set("1-6")),
+        ("db2: has 1 transaction that db1 lacks", |_, seen| seen.pulse("db2").executed = set("1-6")),
         ("commits shall wait for 2 ackers, but there are 1 replicas", |state, _| state.safety.wait_count = 2),
         ("db1: its configuration file differs from what the group agreed on: lease_ttl", |_, seen| {
             seen.report("db1").config_differs = vec!["lease_ttl".into()];

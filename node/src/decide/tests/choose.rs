@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::decide::choose::{Held, choose};
-use crate::state::{Loss, OnLoss, WithoutAckers};
+use crate::decide::tried::{Disk, Tried};
+use crate::state::{Loss, OnClosedByHand, OnLoss, WithoutAckers};
 
 fn nobody_seen() -> Observations {
     Observations::default()
@@ -165,6 +166,95 @@ fn among_equals_priority_decides() {
     assert_eq!((choice.node, choice.runners_up), (name("db3"), list("db2")));
 }
 
+/// Three replicas with everything; what decides among them, one thing after the other.
+#[test]
+fn then_zone_version_and_disk_decide() {
+    type Change = fn(&mut ClusterState, &mut Seen);
+    let cases: [(&str, Change); 5] = [
+        ("db2", |_, _| ()),
+        ("db3", |state, _| zone(state, "db1 db3", "fsn1")),
+        ("db3", |_, seen| seen.own("db2").about.as_mut().unwrap().number = (9, 8, 0)),
+        ("db3", |_, seen| nearly_full(seen, "db2")),
+        ("db2", |state, seen| {
+            // Priority comes before all of them.
+            state.members.get_mut(&name("db2")).unwrap().priority = 5;
+            zone(state, "db1 db3 db4", "fsn1");
+            nearly_full(seen, "db2");
+        }),
+    ];
+    for (n, (expected, change)) in cases.into_iter().enumerate() {
+        let mut state = cluster("db1 db2 db3 db4");
+        let mut seen = Seen::healthy(&state, &my("1:1-9"));
+        change(&mut state, &mut seen);
+        let answers = ["db2", "db3", "db4"].map(|node| has(node, my("1:1-9")));
+        let choice = choose(&state, &failover("x"), &seen.look(), &answers).unwrap();
+        assert_eq!(choice.node, name(expected), "case {n}");
+    }
+}
+
+fn zone(state: &mut ClusterState, nodes: &str, zone: &str) {
+    for node in list(nodes) {
+        state.members.get_mut(&node).unwrap().zone = Some(zone.into());
+    }
+}
+
+fn nearly_full(seen: &mut Seen, node: &str) {
+    let disk = Some(Disk { free: 1 << 20, size: 1 << 40, read_only: false });
+    seen.reports.get_mut(&name(node)).unwrap().0.tried = Some(Tried { disk, ..Tried::default() });
+}
+
+#[test]
+fn the_zone_rule_forbids_an_automatic_move_and_no_other() {
+    let mut state = cluster("db1 db2 db3");
+    zone(&mut state, "db1", "fsn1");
+    zone(&mut state, "db2", "hel1");
+    let far = [has("db2", my("1:1-9")), has("db3", my("1:1-9"))];
+    let chosen = |state: &ClusterState, operation: &Operation, answers: &[Answer]| {
+        choose(state, operation, &nobody_seen(), answers).map(|c| c.node)
+    };
+    assert_eq!(chosen(&state, &failover("x"), &far), Ok(name("db2")), "allowed unless forbidden");
+    state.safety.live.other_zone = false;
+    let held = Held::OtherZone(list("db2 db3"));
+    assert_eq!(chosen(&state, &failover("x"), &far), Err(held), "db3's zone is not known");
+    zone(&mut state, "db3", "fsn1");
+    assert_eq!(chosen(&state, &failover("x"), &far), Ok(name("db3")));
+    zone(&mut state, "db3", "hel1");
+    let back = [has("db1", my("1:1-9")), has("db2", my("1:1-9")), has("db3", my("1:1-9"))];
+    assert_eq!(chosen(&state, &failover("x"), &back), Ok(name("db1")), "it is back");
+    let wanted = Operation { wanted: Some(name("db3")), forced: forced(), ..failover("x") };
+    assert_eq!(chosen(&state, &wanted, &far), Ok(name("db3")), "an operator's word");
+    zone(&mut state, "db1 db2", "");
+    state.members.get_mut(&name("db1")).unwrap().zone = None;
+    assert_eq!(chosen(&state, &failover("x"), &far), Ok(name("db2")), "no zone, no other zone");
+}
+
+/// The leader that saw the old writer with 9 died with it; the next one has been told nothing of that.
+#[test]
+fn what_the_first_leader_saw_is_not_forgotten_by_the_next() {
+    let mut state = cluster("db1 db2");
+    state.durability = degraded(Some(my("1:1-5")));
+    let answers = [has("db2", my("1:1-8"))];
+    let unknown = choose(&state, &failover("x"), &Observations::default(), &answers).unwrap_err();
+    assert_eq!(unknown, Held::WouldLose("an unknown set".into()));
+    let begun = |upto| Operation { last_seen: Some(my(upto)), ..failover("x") };
+    let held = choose(&state, &begun("1:1-9"), &Observations::default(), &answers).unwrap_err();
+    assert_eq!(held, Held::WouldLose(my("1:9").to_string()));
+    let choice = choose(&state, &begun("1:1-8"), &Observations::default(), &answers).unwrap();
+    assert_eq!(choice.loss, Loss::NoneSeen);
+}
+
+#[test]
+fn a_writer_closed_by_hand_is_left_where_it_was_unless_the_policy_moves_it() {
+    let mut state = cluster("db1 db2");
+    let answers = [has("db1", my("1:1-9")), has("db2", my("1:1-9"))];
+    let by_hand = failover("WriterClosedByHand");
+    assert_eq!(choose(&state, &by_hand, &nobody_seen(), &answers).unwrap().node, name("db1"));
+    state.safety.live.on_closed_by_hand = OnClosedByHand::Move;
+    assert_eq!(choose(&state, &by_hand, &nobody_seen(), &answers).unwrap().node, name("db2"));
+    let crashed = failover("WriterCrashed");
+    assert_eq!(choose(&state, &crashed, &nobody_seen(), &answers).unwrap().node, name("db1"));
+}
+
 /// db3, which may not be the writer, acknowledged 9 alone. Lossless means that 9 is not to be lost; but somebody has it.
 #[test]
 fn a_server_that_may_not_be_the_writer_and_is_ahead_is_to_be_caught_up_from() {
@@ -172,10 +262,13 @@ fn a_server_that_may_not_be_the_writer_and_is_ahead_is_to_be_caught_up_from() {
     state.members.get_mut(&name("db3")).unwrap().excluded = true;
     let answers = [has("db2", my("1:1-8")), has("db3", my("1:1-9"))];
     let held = choose(&state, &failover("x"), &nobody_seen(), &answers).unwrap_err();
-    let missing = my("1:9").to_string();
-    assert_eq!(held, Held::MustCatchUp { node: name("db2"), from: name("db3"), missing });
+    let must = || Held::MustCatchUp { node: name("db2"), from: name("db3"), missing: my("1:9") };
+    assert_eq!(held, must());
     state.safety.on_loss = OnLoss::Promote;
-    let choice = choose(&state, &failover("x"), &nobody_seen(), &answers).unwrap();
+    let held = choose(&state, &failover("x"), &nobody_seen(), &answers).unwrap_err();
+    assert_eq!(held, must(), "what db3 has is not lost yet");
+    let stuck = [Answer { stuck: true, ..answers[0].clone() }, answers[1].clone()];
+    let choice = choose(&state, &failover("x"), &nobody_seen(), &stuck).unwrap();
     assert_eq!((choice.node, choice.loss), (name("db2"), Loss::Ranges(my("1:9"))));
 }
 

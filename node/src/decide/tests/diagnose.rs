@@ -1,8 +1,9 @@
 //! When the writer counts as lost.
 
 use super::*;
-use crate::decide::diagnose::{CLOSED_BY_HAND_FOR, Lasting, OPEN_WITHIN, diagnose};
+use crate::decide::diagnose::{Lasting, OPEN_WITHIN, diagnose};
 use crate::decide::diagnosis::{LostKind, Trouble, Writer};
+use crate::state::OnClosedByHand;
 
 fn writer(state: &ClusterState, seen: &Seen) -> Writer {
     diagnose(state, &seen.look(), Lasting::default()).writer
@@ -128,8 +129,16 @@ fn a_writer_closed_by_hand_is_left_alone_for_a_while() {
     let diagnosis = diagnose(&state, &seen.look(), Lasting::default());
     assert_eq!(diagnosis.writer, Writer::Serving);
     assert_eq!(diagnosis.troubles, [Trouble::WriterClosedByHand(name("db1")), Trouble::NoWriter]);
-    let lasting = Lasting { closed_by_hand: CLOSED_BY_HAND_FOR, ..Lasting::default() };
-    assert_lost(&diagnose(&state, &seen.look(), lasting).writer, LostKind::WriterClosedByHand);
+    let lasting = |ms_long| Lasting { closed_by_hand: ms(ms_long), ..Lasting::default() };
+    assert_lost(&diagnose(&state, &seen.look(), lasting(30_000)).writer, LostKind::WriterClosedByHand);
+    let mut configured = state.clone();
+    configured.safety.live.closed_by_hand_ms = 5_000;
+    assert_eq!(diagnose(&configured, &seen.look(), lasting(4_999)).writer, Writer::Serving);
+    assert_lost(&diagnose(&configured, &seen.look(), lasting(5_000)).writer, LostKind::WriterClosedByHand);
+    configured.safety.live.on_closed_by_hand = OnClosedByHand::Leave;
+    let left = diagnose(&configured, &seen.look(), lasting(3_600_000));
+    assert_eq!(left.writer, Writer::Serving, "it stays closed until somebody decides");
+    assert!(left.troubles.contains(&Trouble::WriterClosedByHand(name("db1"))));
 }
 
 /// Epoch 1 was adopted: its guard never opened the server. The server restarted while its node was down too.
@@ -138,7 +147,7 @@ fn an_adopted_writer_that_is_closed_is_not_left_so_for_ever() {
     let (state, mut seen) = well();
     seen.own("db1").guard.opened = Epoch(0);
     seen.pulse("db1").open = false;
-    let lasting = Lasting { closed_by_hand: CLOSED_BY_HAND_FOR, ..Lasting::default() };
+    let lasting = Lasting { closed_by_hand: ms(30_000), ..Lasting::default() };
     assert_lost(&diagnose(&state, &seen.look(), lasting).writer, LostKind::WriterClosedByHand);
 }
 

@@ -4,7 +4,10 @@
 mod choose;
 mod choose_properties;
 mod diagnose;
+mod holding;
 mod plan;
+mod starved;
+mod tried;
 mod troubles;
 mod upkeep;
 
@@ -63,8 +66,14 @@ fn cluster(nodes: &str) -> ClusterState {
         let server = node.starts_with("db").then(|| format!("{node}:3306"));
         state.members.insert(name(node), Member { server, ..Member::default() });
     }
-    state.grant =
-        Some(Grant { epoch: Epoch(1), node: name("db1"), since_ms: 0, unleased: false, opened_ms: Some(1) });
+    state.grant = Some(Grant {
+        epoch: Epoch(1),
+        node: name("db1"),
+        since_ms: 0,
+        unleased: false,
+        opened_ms: Some(1),
+        paused_at: None,
+    });
     state.ackers = state.data_nodes().map(|(n, _)| n.clone()).filter(|n| *n != name("db1")).collect();
     state.durability = Durability::Lossless { since_ms: 1 };
     state
@@ -91,6 +100,7 @@ fn failover(diagnosis: &str) -> Operation {
         evidence: vec![],
         forced: None,
         wanted: None,
+        last_seen: None,
         proof: None,
         loss: None,
         to: None,
@@ -105,7 +115,14 @@ fn forced() -> Option<Forced> {
 
 /// A server that has applied all it received, its receiver stopped.
 fn has(node: &str, set: GtidSet) -> Answer {
-    Answer { node: name(node), received: set.clone(), executed: set, still: true, delayed: false }
+    Answer {
+        node: name(node),
+        received: set.clone(),
+        executed: set,
+        still: true,
+        delayed: false,
+        stuck: false,
+    }
 }
 
 fn about(node: &str, dialect: Dialect) -> About {

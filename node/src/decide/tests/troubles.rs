@@ -43,6 +43,16 @@ fn each_change_has_its_name() {
     assert_eq!(wrong, [Trouble::ReplicaOfWrongSource(db2(), "db3:3306".into())]);
     let rejected = after(|_, seen| seen.channel("db2").io_error = Some((1045, "denied".into())));
     assert_eq!(rejected, [Trouble::ReplicationUserRejected(db2())]);
+    let failed = |inner: u32| format!("Source command COM_REGISTER_REPLICA failed: no (Errno: {inner})");
+    for errno in [13120, 1597] {
+        let rejected = after(|_, seen| seen.channel("db2").io_error = Some((errno, failed(1045))));
+        assert_eq!(rejected, [Trouble::ReplicationUserRejected(db2())], "{errno}");
+        let broken = after(|_, seen| {
+            (seen.channel("db2").io_error, seen.channel("db2").io_running) =
+                (Some((errno, failed(2013))), false);
+        });
+        assert!(matches!(&broken[..], [Trouble::ReplicaStopped(..)]), "{errno}: {broken:?}");
+    }
     let keeper = after(|_, seen| seen.own("db2").guard.trouble = Some("no keeper".into()));
     assert_eq!(keeper, [Trouble::GuardTrouble(db2(), "no keeper".into())]);
     let finding = || LintFinding { error: true, what: "x".into(), mend: "y".into() };

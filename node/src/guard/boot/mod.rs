@@ -24,9 +24,6 @@ mod setting;
 mod verdict;
 mod version;
 
-#[cfg(test)]
-mod real_server_tests;
-
 use std::path::Path;
 
 pub use arguments::ServerArguments;

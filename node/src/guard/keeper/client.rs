@@ -127,6 +127,15 @@ impl Client {
         call(&self.link, Request::Disarm { epoch, pid }).await
     }
 
+    /// Sets what is run after a SIGKILL at a deadline, in place of what it was started with. Program and arguments take
+    /// part in one line of the protocol, which the configuration's rules leave room for.
+    ///
+    /// # Errors
+    /// As for [`arm`](Self::arm).
+    pub async fn set_hard_fence(&self, command: Option<Vec<String>>) -> Result<Status, ClientError> {
+        call(&self.link, Request::HardFence { command }).await
+    }
+
     /// How things stand now.
     ///
     /// # Errors

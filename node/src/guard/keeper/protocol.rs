@@ -29,7 +29,7 @@ pub struct ArmRequest {
 }
 
 /// What a daemon asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
     /// The first request of every connection.
@@ -42,6 +42,8 @@ pub(crate) enum Request {
     Closed { epoch: u64, pid: i32 },
     /// A pause was granted by a majority: the server stays open without a deadline.
     Disarm { epoch: u64, pid: i32 },
+    /// What to run after a kill, from now on; nothing, without a command.
+    HardFence { command: Option<Vec<String>> },
     /// Only the answer is wanted.
     Status,
     /// Exit, if nothing is held.
@@ -49,7 +51,7 @@ pub(crate) enum Request {
 }
 
 /// One request with the number of its answer.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Call {
     pub(crate) id: u64,
     pub(crate) request: Request,

@@ -57,6 +57,7 @@ pub fn serve(listener: &UnixListener, stop: UnixStream, options: &KeeperOptions)
         connections: Vec::with_capacity(MAX_CONNECTIONS),
         stop: Some(stop),
         stop_asked: false,
+        hard_fence: options.hard_fence_command.clone(),
         fences: Vec::new(),
     };
     while !keeper.may_stop() {
@@ -75,6 +76,8 @@ struct Keeper<'a> {
     /// `None` once its other end is closed.
     stop: Option<UnixStream>,
     stop_asked: bool,
+    /// What to run after a kill; a daemon may have set another than it was started with.
+    hard_fence: Option<Vec<String>>,
     fences: Vec<Child>,
 }
 
@@ -177,7 +180,7 @@ impl Keeper<'_> {
     }
 
     fn run_hard_fence(&mut self, held: Held) {
-        let Some([program, arguments @ ..]) = self.options.hard_fence_command.as_deref() else { return };
+        let Some([program, arguments @ ..]) = self.hard_fence.as_deref() else { return };
         let started = Command::new(program)
             .args(arguments)
             .env("BATON_EPOCH", held.epoch.to_string())
@@ -239,6 +242,10 @@ impl Keeper<'_> {
             Request::Extend { epoch, pid, deadline } => self.hold.extend((epoch, pid), deadline, now),
             Request::Closed { epoch, pid } => self.hold.closed(epoch, pid),
             Request::Disarm { epoch, pid } => self.hold.disarm(epoch, pid, now),
+            Request::HardFence { command } => {
+                self.hard_fence = command;
+                Ok(())
+            }
             Request::Status => Ok(()),
         }
     }

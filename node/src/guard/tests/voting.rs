@@ -1,5 +1,6 @@
 //! What a voter grants, and when it says that nothing of it is left.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,14 +10,16 @@ use futures::future::BoxFuture;
 use super::world::{TTL, granted};
 use crate::guard::clock::{Boottime, Clock, ManualClock};
 use crate::guard::{Applied, Electorate, ExpiryAnswer, Judged, LeaseAnswer, LeaseRequest, Notes, Voter};
-use crate::state::{ClusterState, Epoch};
+use crate::state::{ClusterState, Epoch, OPEN_ENDED, Pause};
+
+const HAND_OVER: Duration = Duration::from_secs(15);
 
 struct Log {
     state: ClusterState,
     electorate: Electorate,
     membership_since: Boottime,
     installing: bool,
-    note: Option<String>,
+    notes: BTreeMap<&'static str, String>,
 }
 
 #[derive(Clone)]
@@ -31,12 +34,12 @@ impl Applied for Node {
 }
 
 impl Notes for Node {
-    fn get(&self, _: &'static str) -> BoxFuture<'_, Result<Option<String>, String>> {
-        async { Ok(self.0.lock().unwrap().note.clone()) }.boxed()
+    fn get(&self, key: &'static str) -> BoxFuture<'_, Result<Option<String>, String>> {
+        async move { Ok(self.0.lock().unwrap().notes.get(key).cloned()) }.boxed()
     }
-    fn put(&self, _: &'static str, value: String) -> BoxFuture<'_, Result<(), String>> {
-        async {
-            self.0.lock().unwrap().note = Some(value);
+    fn put(&self, key: &'static str, value: String) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            self.0.lock().unwrap().notes.insert(key, value);
             Ok(())
         }
         .boxed()
@@ -56,10 +59,10 @@ async fn case() -> Case {
     let electorate = Electorate { index: 5, sets: vec![vec!["a".into(), "b".into(), "c".into()]] };
     let clock = Arc::new(ManualClock::at(Boottime::BOOT + Duration::from_secs(100)));
     let membership_since = clock.now();
-    let log = Log { state, electorate, membership_since, installing: false, note: None };
+    let log = Log { state, electorate, membership_since, installing: false, notes: BTreeMap::new() };
     let node = Node(Arc::new(Mutex::new(log)));
     let voter = voter(&node, &clock).await;
-    clock.advance(TTL * 10);
+    clock.advance(HAND_OVER * 2);
     Case { node, clock, voter }
 }
 
@@ -68,12 +71,60 @@ async fn voter(node: &Node, clock: &Arc<ManualClock>) -> Voter {
 }
 
 fn request() -> LeaseRequest {
-    LeaseRequest { epoch: Epoch(2), membership: 5, length: TTL, keeper_armed: true, hand_over: false }
+    LeaseRequest {
+        epoch: Epoch(2),
+        membership: 5,
+        length: TTL,
+        keeper_armed: true,
+        hand_over: false,
+        settled: false,
+        round: Boottime::BOOT,
+    }
 }
 
 impl Case {
     async fn ask(&self, by: &str, request: LeaseRequest) -> LeaseAnswer {
         self.voter.grant(&by.into(), &request).await
+    }
+
+    /// A request of the moment, for a hand-over.
+    fn hand_over(&self) -> LeaseRequest {
+        LeaseRequest { length: HAND_OVER, hand_over: true, round: self.clock.now(), ..request() }
+    }
+
+    /// One for a pause.
+    fn open_end(&self) -> LeaseRequest {
+        LeaseRequest { length: OPEN_ENDED, round: self.clock.now(), ..request() }
+    }
+
+    /// One that says that nothing longer is held.
+    fn settled(&self) -> LeaseRequest {
+        LeaseRequest { settled: true, round: self.clock.now(), ..request() }
+    }
+
+    fn note(&self, key: &'static str) -> Option<String> {
+        self.node.0.lock().unwrap().notes.get(key).cloned()
+    }
+
+    fn state(&self, change: impl FnOnce(&mut ClusterState)) {
+        change(&mut self.node.0.lock().unwrap().state);
+    }
+
+    fn pause(&self) {
+        let pause = Pause { until_ms: 1, by: "ann".into(), reason: "disks".into() };
+        self.state(|s| {
+            s.pause = Some(pause);
+            s.grant.as_mut().unwrap().paused_at = Some(6);
+        });
+    }
+
+    fn resume(&self) {
+        self.state(|s| s.pause = None);
+    }
+
+    /// The same voter, its process started again.
+    async fn restarted(self) -> Self {
+        Self { voter: voter(&self.node, &self.clock).await, ..self }
     }
 
     fn revoke(&self) {
@@ -170,7 +221,7 @@ async fn a_restarted_voter_counts_the_longest_length_it_ever_granted() {
     let case = case().await;
     let hand_over = LeaseRequest { length: Duration::from_secs(15), hand_over: true, ..request() };
     case.ask("a", hand_over).await;
-    assert_eq!(case.node.0.lock().unwrap().note.as_deref(), Some("15000"), "on disk before it is granted");
+    assert_eq!(case.note("voter.longest_grant_ms").as_deref(), Some("15000"), "on disk before it is granted");
     case.revoke();
     let again = Case { voter: voter(&case.node, &case.clock).await, ..case };
     assert_eq!(again.left(), Some(stretched(Duration::from_secs(15))));
@@ -186,7 +237,107 @@ async fn a_change_of_membership_is_waited_out_from_when_it_was_applied() {
     case.revoke();
     case.node.0.lock().unwrap().membership_since = case.clock.now();
     case.clock.advance(TTL / 3);
-    assert_eq!(case.left(), Some(stretched(TTL) - TTL / 3), "not from when it was first asked");
+    assert_eq!(case.left(), Some(stretched(HAND_OVER) - TTL / 3), "not from when it was first asked");
+    case.clock.advance(HAND_OVER);
+    assert_eq!(case.left(), None);
+}
+
+/// The guard's own word, under the new membership, is worth more than what others may have granted.
+#[tokio::test]
+async fn a_settled_lease_shortens_what_is_waited_for_after_a_change_of_membership() {
+    let case = case().await;
+    case.node.0.lock().unwrap().membership_since = case.clock.now();
+    case.ask("a", case.settled()).await;
+    case.revoke();
+    assert_eq!(case.left(), Some(stretched(TTL)));
+}
+
+#[tokio::test]
+async fn a_hand_over_is_forgotten_once_the_guard_says_that_its_lease_is_ordinary() {
+    let case = case().await;
+    case.ask("a", case.hand_over()).await;
+    let before = case.settled();
     case.clock.advance(TTL);
+    case.ask("a", case.hand_over()).await;
+    case.ask("a", request()).await;
+    case.ask("a", before).await;
+    assert_eq!(case.note("voter.longest_grant_ms").as_deref(), Some("15000"));
+    let long = Case { voter: voter(&case.node, &case.clock).await, ..case };
+    long.clock.advance(TTL);
+    // What an older request says, one that was overtaken by the hand-over, counts for nothing.
+    long.ask("a", long.hand_over()).await;
+    long.ask("a", LeaseRequest { round: Boottime::BOOT, ..long.settled() }).await;
+    long.revoke();
+    assert_eq!(long.left(), Some(stretched(HAND_OVER)));
+    long.state(|s| s.revoked_through = Epoch(1));
+    long.clock.advance(TTL);
+    long.ask("a", long.settled()).await;
+    assert_eq!(long.note("voter.longest_grant_ms").as_deref(), Some("1500"), "off the disk too");
+    long.revoke();
+    assert_eq!(long.left(), Some(stretched(TTL)));
+}
+
+#[tokio::test]
+async fn an_open_end_is_granted_in_a_pause_alone_and_kept_on_disk() {
+    let case = case().await;
+    assert!(matches!(case.ask("a", case.open_end()).await, LeaseAnswer::Refused { .. }));
+    case.pause();
+    assert_eq!(case.ask("a", case.open_end()).await, LeaseAnswer::Granted);
+    assert_eq!(case.note("voter.open_ended_epoch").as_deref(), Some("2"), "on disk before it is granted");
+    let case = case.restarted().await;
+    case.clock.advance(HAND_OVER * 1000);
+    case.revoke();
+    assert!(case.left().is_some(), "it never expires");
+}
+
+/// The guard asks for less long before its keeper has a deadline again, and the end of the pause may be known to it first.
+#[tokio::test]
+async fn an_open_end_is_forgotten_once_the_end_of_the_pause_is_applied_and_the_guard_has_settled() {
+    let case = case().await;
+    case.pause();
+    case.ask("a", case.open_end()).await;
+    case.clock.advance(TTL);
+    assert_eq!(case.ask("a", case.settled()).await, LeaseAnswer::Granted);
+    case.resume();
+    case.ask("a", LeaseRequest { settled: false, ..case.settled() }).await;
+    case.revoke();
+    assert!(case.left() > Some(HAND_OVER));
+    case.state(|s| s.revoked_through = Epoch(1));
+    case.ask("a", case.settled()).await;
+    assert_eq!(case.note("voter.open_ended_epoch").as_deref(), Some("0"));
+    let again = case.restarted().await;
+    again.revoke();
+    assert_eq!(again.left(), Some(stretched(TTL)));
+}
+
+/// Voters that have left may have granted an open end, and one that has just joined knows nothing of it.
+#[tokio::test]
+async fn after_a_pause_a_changed_membership_needs_the_guards_word() {
+    let case = case().await;
+    case.pause();
+    case.resume();
+    case.node.0.lock().unwrap().electorate.index = 7;
+    case.clock.advance(HAND_OVER * 2);
+    case.revoke();
+    assert!(case.left() > Some(HAND_OVER));
+    case.state(|s| s.revoked_through = Epoch(1));
+    case.ask("a", LeaseRequest { membership: 7, ..case.settled() }).await;
+    case.revoke();
+    assert_eq!(case.left(), Some(stretched(TTL)));
+}
+
+/// The voters of the membership before granted 15 s just before the lease was shortened.
+#[tokio::test]
+async fn a_voter_of_a_new_membership_counts_the_longest_lease_that_ever_was_in_force() {
+    let case = case().await;
+    {
+        let mut log = case.node.0.lock().unwrap();
+        log.state.longest_lease_ms = 15_000;
+        log.membership_since = case.clock.now();
+    }
+    case.revoke();
+    case.clock.advance(TTL * 2);
+    assert!(case.left().is_some(), "the old membership's lease may still run");
+    case.clock.advance(Duration::from_millis(15_100) - TTL * 2);
     assert_eq!(case.left(), None);
 }

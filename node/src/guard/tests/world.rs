@@ -19,7 +19,7 @@ use crate::sql::{
     Account, CloseOptions, ClosedProof, Inventory, ManagedServer, Permit, Privileges, Pulse, SemiSync,
     Source, SqlError, SqlFuture, Switch,
 };
-use crate::state::{Change, ClusterState, Durability, Epoch, Grant, NodeName, Outcome, Phase};
+use crate::state::{Change, ClusterState, Durability, Epoch, Grant, NodeName, OPEN_ENDED, Outcome, Phase};
 
 /// The lease of the default settings.
 pub(super) const TTL: Duration = Duration::from_millis(1500);
@@ -44,7 +44,20 @@ pub(super) struct Facts {
     pub(super) keeper_silent: bool,
     /// Voters that grant; the others do not answer.
     pub(super) granting: BTreeSet<NodeName>,
+    /// No voter has applied the pause.
+    pub(super) refuse_open_end: bool,
+    /// How long the answers to requests without an end are on their way.
+    pub(super) open_end_takes: Duration,
+    /// Every request, as it reached a voter.
+    pub(super) asked: Vec<LeaseRequest>,
+    /// The longest length that voters grant, if they know of one.
+    pub(super) at_most: Option<Duration>,
     pub(super) group_silent: bool,
+    pub(super) leaderless: bool,
+    /// Whether the guard wants events to follow the writer.
+    pub(super) wants_events: bool,
+    pub(super) scheduler_on: bool,
+    pub(super) scheduler_takes: Duration,
     pub(super) proposed: Vec<Change>,
     /// What happened, in order, in one word each.
     pub(super) events: Vec<&'static str>,
@@ -72,8 +85,14 @@ pub(super) fn granted(epoch: u64) -> ClusterState {
     let mut state = ClusterState::default();
     state.phase = Phase::Managed;
     let me = NodeName::from("a");
-    state.grant =
-        Some(Grant { epoch: Epoch(epoch), node: me, since_ms: 0, unleased: false, opened_ms: None });
+    state.grant = Some(Grant {
+        epoch: Epoch(epoch),
+        node: me,
+        since_ms: 0,
+        unleased: false,
+        opened_ms: None,
+        paused_at: None,
+    });
     state.durability = Durability::Lossless { since_ms: 0 };
     state
 }
@@ -144,6 +163,7 @@ impl Ports {
             propose: all,
             nudge: Arc::new(Notify::new()),
             accepts: Arc::new(|_| true),
+            events: self.facts().wants_events,
         };
         let (guard, handle) = Guard::new(ports).await.unwrap();
         (handle, tokio::spawn(guard.run()))
@@ -197,8 +217,20 @@ impl Voters for Ports {
     ) -> BoxFuture<'static, Option<LeaseAnswer>> {
         let this = self.clone();
         async move {
-            assert!(request.keeper_armed && this.facts().held.is_some(), "asked before the keeper is armed");
-            if this.facts().granting.contains(&voter) {
+            assert!(!request.keeper_armed || this.facts().held.is_some(), "asked before the keeper is armed");
+            let request_is_open_ended = request.length == OPEN_ENDED;
+            let length = request.length;
+            this.facts().asked.push(request);
+            let refuse = request_is_open_ended && this.facts().refuse_open_end;
+            let takes = this.facts().open_end_takes;
+            if request_is_open_ended {
+                sleep(takes).await;
+            }
+            let too_long = !request_is_open_ended && this.facts().at_most.is_some_and(|most| length > most);
+            if too_long && this.facts().granting.contains(&voter) {
+                return Some(LeaseAnswer::Refused { reason: "too long".into(), membership: None });
+            }
+            if !refuse && this.facts().granting.contains(&voter) {
                 return Some(LeaseAnswer::Granted);
             }
             sleep(Duration::from_secs(1)).await;
@@ -299,6 +331,15 @@ impl KeeperPort for Ports {
         }
         .boxed()
     }
+    fn disarm(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            let mut facts = self.facts();
+            facts.held.take_if(|h| h.epoch == epoch && h.process.0 == pid);
+            facts.events.push("disarmed");
+            Ok(())
+        }
+        .boxed()
+    }
     fn closed(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>> {
         async move {
             let mut facts = self.facts();
@@ -321,12 +362,15 @@ impl KeeperPort for Ports {
 }
 
 impl Propose for Ports {
-    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, String>> {
+    fn propose(&self, change: Change) -> BoxFuture<'_, Result<Outcome, NotCommitted>> {
         async move {
             self.facts().proposed.push(change);
+            if self.facts().leaderless {
+                return Err(NotCommitted { why: "no leader".into(), never: true });
+            }
             if self.facts().group_silent {
                 sleep(Duration::from_secs(3)).await;
-                return Err("no majority".into());
+                return Err(NotCommitted { why: "no majority".into(), never: false });
             }
             Ok(Outcome::Applied)
         }
@@ -438,8 +482,14 @@ impl ManagedServer for Ports {
     fn prove_commit(&self, _: Duration) -> SqlFuture<'_, ()> {
         never()
     }
-    fn set_event_scheduler<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {
-        never()
+    fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let takes = self.facts().scheduler_takes;
+            sleep(takes).await;
+            permit.check("event scheduler")?;
+            self.facts().scheduler_on = on;
+            Ok(())
+        })
     }
     fn kill_own_leftovers(&self) -> SqlFuture<'_, u32> {
         never()

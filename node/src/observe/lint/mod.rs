@@ -48,13 +48,13 @@ impl Findings {
 
 /// A line that takes effect only with the server's next start.
 fn option_line(line: &str) -> String {
-    format!("option file, section [mysqld]: {line}; then restart the server")
+    format!("option file, section [mysqld]: {line}\nthen restart the server")
 }
 
 /// A setting that can be changed now and must be in the option file too, or the next start undoes it. SET PERSIST would
 /// be one statement on MySQL, and would hide the value where nobody looks for it.
 fn set_global(name: &str, value: &str) -> String {
-    format!("SET GLOBAL {name}={value}; and in the option file, section [mysqld]: {name}={value}")
+    format!("SET GLOBAL {name}={value};\nand in the option file, section [mysqld]: {name}={value}")
 }
 
 /// MySQL has said `replica` and `source` since 8.0.26; MariaDB still takes the old names everywhere.

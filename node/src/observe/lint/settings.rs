@@ -54,8 +54,10 @@ fn gtid(inventory: &Inventory, found: &mut Findings) {
                 // The server takes one step at a time, and all servers must have taken one before the next.
                 found.error(
                     "gtid_mode is not ON: what a server has and lacks cannot be told",
-                    "on every server in turn, each step everywhere before the next: \
-                     SET GLOBAL gtid_mode=OFF_PERMISSIVE; SET GLOBAL gtid_mode=ON_PERMISSIVE; SET GLOBAL gtid_mode=ON; \
+                    "on every server in turn, each step everywhere before the next:\n\
+                     SET GLOBAL gtid_mode=OFF_PERMISSIVE;\n\
+                     SET GLOBAL gtid_mode=ON_PERMISSIVE;\n\
+                     SET GLOBAL gtid_mode=ON;\n\
                      and in the option file, section [mysqld]: gtid_mode=ON",
                 );
             }

@@ -65,7 +65,7 @@ fn waits(subject: &mut Subject) -> &mut crate::sql::SemiSync {
 #[test]
 fn settings_of_both_dialects() {
     let cases: &[Case] = &[
-        (true, |s| s.inventory.settings.log_bin = false, "binary log", "log_bin=binlog; then restart"),
+        (true, |s| s.inventory.settings.log_bin = false, "binary log", "log_bin=binlog\nthen restart"),
         (true, |s| s.inventory.settings.sync_binlog = 0, "sync_binlog is 0", "SET GLOBAL sync_binlog=1;"),
         (
             true,
@@ -78,7 +78,7 @@ fn settings_of_both_dialects() {
             true,
             |s| s.inventory.settings.relay_log_recovery = true,
             "relay_log_recovery",
-            "relay_log_recovery=OFF;",
+            "relay_log_recovery=OFF\n",
         ),
         (
             false,

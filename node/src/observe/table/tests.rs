@@ -37,7 +37,14 @@ fn with_ackers(serial: u64, ackers: u32, open: bool) -> Report {
 }
 
 fn managed() -> ClusterState {
-    let grant = Grant { epoch: Epoch(1), node: db1(), since_ms: 0, unleased: false, opened_ms: Some(0) };
+    let grant = Grant {
+        epoch: Epoch(1),
+        node: db1(),
+        since_ms: 0,
+        unleased: false,
+        opened_ms: Some(0),
+        paused_at: None,
+    };
     let members = ["db1", "db2"].map(|n| (NodeName::from(n), Member::default()));
     let mut state = ClusterState::default();
     (state.grant, state.members) = (Some(grant), members.into());

@@ -81,23 +81,33 @@ fn health_and_the_worst_warning() {
             crash(seen);
             state.safety.live.automatic = false;
         }),
-        ("degraded", "db2 does not answer", |_, seen| {
+        ("degraded", "NodeDown: db2 does not answer", |_, seen| {
             seen.silent("db2");
             seen.unreachable("db2");
         }),
-        ("degraded", "db2: its server answers, its Baton node does not", |_, seen| seen.silent("db2")),
-        ("degraded", "app1 does not answer", |_, seen| seen.silent("app1")),
+        ("degraded", "NodeDownServerUp: db2: its server answers, its Baton node does not", |_, seen| {
+            seen.silent("db2")
+        }),
+        ("degraded", "NodeDown: app1 does not answer", |_, seen| seen.silent("app1")),
         ("degraded", "QuorumLost: 1 of 3 voters answer", |_, seen| {
             seen.silent("db1");
             seen.silent("db2");
         }),
-        ("degraded", "the writer does not answer, but db2 still receive", |_, seen| {
-            seen.silent("db1");
-            seen.unreachable("db1");
+        (
+            "degraded",
+            "WriterUnreachableButReplicating: the writer does not answer, but db2 still receive",
+            |_, seen| {
+                seen.silent("db1");
+                seen.unreachable("db1");
+            },
+        ),
+        ("degraded", "ReplicaLagging: db2 is 41 s behind", |_, seen| {
+            seen.channel("db2").behind = Some(ms(41_000))
         }),
-        ("degraded", "db2 is 41 s behind", |_, seen| seen.channel("db2").behind = Some(ms(41_000))),
-        ("degraded", "more than one server is open: db1, db2", |_, seen| seen.pulse("db2").open = true),
-        ("degraded", "not lossless: no acker's server is running", |state, _| {
+        ("degraded", "TwoWritersSeen: more than one server is open: db1, db2", |_, seen| {
+            seen.pulse("db2").open = true
+        }),
+        ("degraded", "NotLossless: no acker's server is running", |state, _| {
             state.durability = Durability::Degraded {
                 since_ms: 0,
                 reason: DegradeReason::NoAcker,
@@ -106,10 +116,10 @@ fn health_and_the_worst_warning() {
                 index: 1,
             };
         }),
-        ("degraded", "not lossless: no acker has acknowledged", |state, _| {
+        ("degraded", "NotLossless: no acker has acknowledged", |state, _| {
             state.durability = Durability::Unknown
         }),
-        ("degraded", "db2 is out: quarantined, 2 transactions", |state, _| {
+        ("degraded", "ServerOut: db2 is out: quarantined, 2 transactions", |state, _| {
             let extra = set("6-7");
             state.out.insert(name("db2"), Out { reason: OutReason::Quarantine { extra }, since_ms: 0 });
         }),
@@ -168,7 +178,7 @@ fn without_a_leader_it_says_so_and_is_never_healthy() {
     assert_eq!(reply.leader, "");
     assert_eq!(
         reply.warnings,
-        ["no leader: 1 of 3 voters answer; nothing is promoted until a majority is back"]
+        ["QuorumLost: 1 of 3 voters answer; nothing is promoted until a majority is back"]
     );
     assert!(reply.writer_open, "its own probe finds db1 open");
 
@@ -297,6 +307,7 @@ fn begin() -> Change {
         evidence: vec!["db1: the server's process exited and its port refuses".into()],
         forced: None,
         wanted: None,
+        last_seen: None,
     })
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::control::control_server::ControlServer;
 use baton_proto::control::{
-    AddNodeRequest, AdoptRequest, CheckRequest, FailoverRequest, HistoryRequest, PauseRequest,
-    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
+    AddNodeRequest, AdoptRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
+    HistoryRequest, PauseRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest,
+    WhyRequest,
 };
 use baton_proto::peer::peer_server::{Peer, PeerServer};
 use baton_proto::peer::{
@@ -27,7 +28,9 @@ use crate::decide::diagnose::Lasting;
 use crate::decide::sample::{NOW_MS, Seen, name, observed};
 use crate::peers::{Dialer, Peers};
 use crate::serve::{Callers, Control};
-use crate::state::{Change, Cluster, ClusterState, Command, CommandId, Epoch, NodeName, Safety};
+use crate::state::{
+    Begin, Change, Cluster, ClusterState, Command, CommandId, Epoch, NodeName, Operation, Safety,
+};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -303,6 +306,39 @@ async fn only_a_lost_writer_is_replaced_without_force() {
     nodes.remove(0).end().await;
 }
 
+/// An automatic failover that finds no proof, or no candidate, waits for a word; the next order would not bring it one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_takes_over_a_failover_that_is_held_up() {
+    let mut nodes = group(&["app1"]).await;
+    let node = &mut nodes[0];
+    let (operation, by) = (node.control.operation_id(), String::new());
+    commit(node, Change::Adopt { operation, node: name("db1"), by }).await;
+    let begin = Begin {
+        operation: node.control.operation_id(),
+        epoch: Epoch(1),
+        diagnosis: "WriterCrashed".into(),
+        evidence: vec!["gone".into()],
+        forced: None,
+        wanted: None,
+        last_seen: None,
+    };
+    commit(node, Change::Begin(begin.clone())).await;
+    let ask = |force| FailoverRequest { force, by: "ann".into(), ..FailoverRequest::default() };
+    let refused = node.client.failover(ask(false)).await.unwrap_err();
+    assert!(refused.message().contains("is under way"), "{refused}");
+
+    let mut client = node.client.clone();
+    let asked = tokio::spawn(async move { client.failover(ask(true)).await });
+    let mut states = node.control.group.states();
+    let taken = |o: &Option<Operation>| o.as_ref().is_some_and(|o| o.id != begin.operation);
+    let after =
+        states.wait_for(|a| taken(&a.state.operation)).await.unwrap().state.operation.clone().unwrap();
+    assert_eq!((after.diagnosis.as_str(), after.from), ("WriterCrashed", Epoch(1)));
+    assert!(after.forced.is_some() && after.evidence[0] == "gone", "{after:?}");
+    asked.abort();
+    nodes.remove(0).end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn any_node_answers_what_the_leader_sees() {
     let mut nodes = group(&["db1", "db2", "app1"]).await;
@@ -354,7 +390,7 @@ async fn any_node_answers_what_the_leader_sees() {
     };
     let status = tokio::time::timeout(WITHIN, asked).await.unwrap();
     assert_eq!(status.health, "degraded");
-    let words = "no leader: 1 of 3 voters answer; nothing is promoted until a majority is back";
+    let words = "QuorumLost: 1 of 3 voters answer; nothing is promoted until a majority is back";
     assert_eq!(status.warnings, [words]);
     let refused = left.client.resume(ResumeRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
@@ -386,4 +422,47 @@ async fn nodes_leave_by_the_rules() {
     for node in nodes {
         node.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_applied_once_it_is_right_and_shown_before() {
+    let mut nodes = group(&["app1"]).await;
+    let node = &mut nodes[0];
+    let names: Vec<NodeName> = node.control.state().members.keys().cloned().collect();
+    let members: String = names
+        .iter()
+        .map(|n| format!("[[node]]\nname = \"{n}\"\npeer = \"{n}:7400\"\nserver = \"{n}:3306\"\n"))
+        .collect();
+    let request = |ttl: &str, dry_run| ConfigApplyRequest {
+        file: format!("[cluster]\nname = \"shop\"\n{members}[failover]\nlease_ttl = \"{ttl}\"\n"),
+        path: "new.toml".into(),
+        dry_run,
+        by: "ann".into(),
+    };
+    let before = node.control.state();
+    let wrong = node.client.config_apply(request("10ms", false)).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    assert!(
+        wrong.message().contains("new.toml") && wrong.message().contains("failover.lease_ttl"),
+        "{wrong}"
+    );
+    let plan = node.client.config_apply(request("3s", true)).await.unwrap().into_inner();
+    let ttl = plan.changes.iter().find(|c| c.key == "failover.lease_ttl").unwrap();
+    assert_eq!((ttl.old.as_str(), ttl.new.as_str(), plan.applied), ("\"1500ms\"", "\"3s\"", false));
+    assert_eq!(node.control.state().safety, before.safety, "a dry run changes nothing");
+    let other = ConfigApplyRequest {
+        file: request("3s", false).file.replace("shop", "mart"),
+        ..request("3s", false)
+    };
+    let other = node.client.config_apply(other).await.unwrap_err();
+    assert!(other.message().contains("cluster mart's"), "{other}");
+
+    let done = node.client.config_apply(request("3s", false)).await.unwrap().into_inner();
+    assert!(done.applied);
+    assert_eq!(node.control.state().safety.lease_ttl_ms, 3000);
+    let shown = node.client.config_show(ConfigShowRequest {}).await.unwrap().into_inner();
+    assert!(shown.settings.iter().any(|s| s.key == "failover.lease_ttl" && s.value == "\"3s\""), "{shown:?}");
+    let again = node.client.config_apply(request("3s", false)).await.unwrap().into_inner();
+    assert!(!again.applied && again.changes.is_empty(), "{again:?}");
+    nodes.remove(0).end().await;
 }

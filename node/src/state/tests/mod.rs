@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod promises;
+mod settings;
 
 use std::collections::BTreeSet;
 
@@ -67,6 +68,7 @@ fn begin(op: &str, epoch: u64) -> Change {
         evidence: vec![],
         forced: None,
         wanted: None,
+        last_seen: None,
     })
 }
 

@@ -26,6 +26,7 @@ pub(crate) async fn run(cluster: &mut Cluster) -> Result<(f64, usize)> {
     cluster.server_mut(replica)?.wait_exit(SOON).await?;
     cluster.reaches("the writer to go on alone", SOON, |status| status.durability == "degraded").await?;
     goes_on(&ledger).await?;
+    // The fault comes at a random moment.
     sleep(Duration::from_millis(rand::random_range(0..1000))).await;
 
     let writer = cluster.server_mut(&status.writer)?;

@@ -1,5 +1,7 @@
 //! What is shown, act by act.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +16,13 @@ use serde::Serialize;
 use crate::paper::Paper;
 
 const SOON: Duration = Duration::from_secs(10);
+
+/// So gentle that in the moment of a fault often no commit is under way: a server that comes back with one of its own
+/// stays out, and the return that the demo is to show is the usual one.
+const SESSIONS: usize = 4;
+const PACE: Duration = Duration::from_millis(100);
+/// Rows to see acknowledged before a fault and after it.
+const ROWS: usize = 60;
 
 /// The whole demo.
 #[derive(Debug)]
@@ -76,10 +85,23 @@ impl Play {
     pub(crate) async fn run(&mut self) -> Result<()> {
         self.paper.title(&format!("Baton: a primary dies, a replica takes over ({})", self.dialect));
         let mut cluster = self.make().await?;
-        let acted = self.faults(&mut cluster).await;
-        let acted = acted.map_err(|error| cluster.explained(error));
+        self.faults(&mut cluster).await?;
         self.cluster = Some(cluster);
-        acted
+        self.sum_up();
+        Ok(())
+    }
+
+    /// The last words.
+    fn sum_up(&mut self) {
+        let sum = |count: fn(&Fault) -> usize| self.told.faults.iter().map(count).sum::<usize>();
+        let faults = match self.told.faults.len() {
+            1 => "One fault".to_owned(),
+            many => format!("{many} faults"),
+        };
+        let acknowledged = sum(|fault| fault.acknowledged);
+        let (found, lost) = (sum(|fault| fault.found), sum(|fault| fault.lost));
+        let sum = format!("{faults}: {acknowledged} rows acknowledged, {found} found, {lost} lost");
+        self.paper.act(&sum);
     }
 
     async fn faults(&mut self, cluster: &mut Cluster) -> Result<()> {
@@ -119,11 +141,14 @@ impl Play {
     async fn kill(&mut self, cluster: &mut Cluster) -> Result<()> {
         let before = cluster.settled().await?;
         let old = before.writer.clone();
-        let mut ledger = cluster.ledger(&[], LedgerOptions::default());
+        let mut ledger = cluster.ledger(&[], load());
         more_writes(&ledger).await?;
         let pid = cluster.server(&old)?.pid().context("the primary does not run")?;
         self.paper.act(&format!("{old}'s server is killed: kill -9 {pid}"));
-        self.paper.say("Eight sessions write through the nodes' routers, port 6446, a row every 20 ms each.");
+        self.paper.say(&format!(
+            "{SESSIONS} sessions write through the nodes' routers (port 6446), a row every {} ms each.",
+            PACE.as_millis()
+        ));
         let killed = Instant::now();
         cluster.server(&old)?.kill(Signal::KILL)?;
         cluster.server_mut(&old)?.wait_exit(SOON).await?;
@@ -144,7 +169,7 @@ impl Play {
         let old = before.writer.clone();
         let host = cluster.host(&old)?.clone();
         // The application does not live on the host that goes away.
-        let mut ledger = cluster.ledger(&[&old], LedgerOptions::default());
+        let mut ledger = cluster.ledger(&[&old], load());
         more_writes(&ledger).await?;
         self.paper.act(&format!("{old}'s host is cut off from the network"));
         self.paper.say(&format!(
@@ -157,7 +182,7 @@ impl Play {
         let fenced = self.fenced(cluster, &old).await?;
         more_writes(&ledger).await?;
         ledger.stop().await;
-        self.paper.figure(&format!("{old}, cut off"), fenced);
+        self.paper.say(fenced);
         self.outcome(cluster, "cut", &before, &after, &ledger, cut).await?;
 
         self.paper.act(&format!("{old}'s host is back"));
@@ -172,10 +197,10 @@ impl Play {
     /// How the server on a host that nobody reaches was kept from accepting writes.
     async fn fenced(&self, cluster: &mut Cluster, old: &str) -> Result<&'static str> {
         if cluster.server_mut(old)?.exited()?.is_some() {
-            return Ok("its server was killed by its keeper");
+            return Ok("Its keeper killed its server.");
         }
         ensure!(!is_open(cluster.server(old)?).await?, "{old} is still open");
-        Ok("closed by its own node")
+        Ok("Its own node closed it.")
     }
 
     /// The journal of the failover, and what the client had of it.
@@ -242,9 +267,14 @@ impl Play {
         Ok(())
     }
 
+    /// Where every other server is out, the writer has nobody to wait for: that is as settled as it gets.
     async fn settled(&self, cluster: &Cluster) -> Result<StatusReply> {
         let out: Vec<&str> = self.out.iter().map(String::as_str).collect();
-        cluster.settled_without(&out).await
+        if out.len() + 1 < cluster.servers().len() {
+            return cluster.settled_without(&out).await;
+        }
+        let alone = |status: &StatusReply| status.writer_open && status.operation.is_empty();
+        cluster.reaches("the writer to go on alone", SOON, alone).await
     }
 
     fn status(&mut self, status: &StatusReply) {
@@ -254,18 +284,25 @@ impl Play {
     }
 
     /// For `--keep`.
-    pub(crate) fn how_to_look_around(&mut self) {
-        let Some(cluster) = &self.cluster else { return };
+    ///
+    /// # Errors
+    /// When the script for looking around cannot be written.
+    pub(crate) fn how_to_look_around(&mut self) -> Result<()> {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        let script = cluster.sandbox().root().join("batonctl");
+        fs::write(&script, cluster.ctl().script())?;
+        fs::set_permissions(&script, Permissions::from_mode(0o755))?;
         self.paper.act("Everything stays up until you press Ctrl-C");
         self.paper.say("In another terminal, as the same user:");
         self.paper.gap();
-        self.paper.block(&format!("batonctl() {{ {} \"$@\"; }}", cluster.ctl().command_line()));
-        self.paper.block("batonctl status");
+        self.paper.block(&format!("{} status", script.display()));
         self.paper.gap();
         self.paper.say("Also history, why, check, failover --force --reason test. The nodes' logs:");
+        self.paper.gap();
         let logs: Vec<String> = cluster.nodes().iter().map(|node| node.log().display().to_string()).collect();
         self.paper.block(&logs.join("\n"));
         self.paper.gap();
+        Ok(())
     }
 }
 
@@ -279,9 +316,13 @@ fn steps(operation: &Operation) -> Vec<Step> {
     operation.steps.iter().map(step).collect()
 }
 
+fn load() -> LedgerOptions {
+    LedgerOptions { sessions: SESSIONS, pace: Some(PACE), ..LedgerOptions::default() }
+}
+
 /// Waits for acknowledged writes.
 async fn more_writes(ledger: &Ledger) -> Result<()> {
     let before = ledger.acknowledged();
-    until("acknowledged writes", SOON, async || Ok((ledger.acknowledged() >= before + 200).then_some(())))
+    until("acknowledged writes", SOON, async || Ok((ledger.acknowledged() >= before + ROWS).then_some(())))
         .await
 }

@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use baton_tests::sandbox::{Dialect, within};
+use baton_tests::sandbox::Dialect;
 use clap::{Parser, ValueEnum};
+use tokio::time::timeout;
 
 use acts::Play;
 use paper::Paper;
@@ -57,13 +58,13 @@ async fn run(cli: &Cli) -> Result<()> {
         Which::Mariadb => Dialect::MariaDb,
     };
     let mut play = Play::new(dialect, if cli.json { Paper::none() } else { Paper::stdout() });
-    let told = within("the demo", WHOLE, play.run()).await;
-    if cli.json && told.is_ok() {
+    let played = timeout(WHOLE, play.run()).await;
+    played.with_context(|| format!("not at its end after {} s", WHOLE.as_secs()))??;
+    if cli.json {
         println!("{}", play.told());
     }
-    told?;
     if cli.keep {
-        play.how_to_look_around();
+        play.how_to_look_around()?;
         tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     }
     // Ends everything, and returns when it has ended.

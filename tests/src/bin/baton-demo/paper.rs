@@ -15,18 +15,20 @@ const NAMES: usize = 14;
 pub(crate) struct Paper {
     style: Option<Style>,
     acts: usize,
+    /// The last line is empty.
+    gap: bool,
 }
 
 impl Paper {
     /// The standard output.
     pub(crate) fn stdout() -> Self {
         let color = Style::of_stdout(Color::Auto).color;
-        Self { style: Some(Style { color, width: WIDTH - INDENT }), acts: 0 }
+        Self { style: Some(Style { color, width: WIDTH - INDENT }), acts: 0, gap: false }
     }
 
     /// Nothing is written.
     pub(crate) fn none() -> Self {
-        Self { style: None, acts: 0 }
+        Self { style: None, acts: 0, gap: false }
     }
 
     /// How something that is put on the page with [`Paper::block`] should look.
@@ -43,7 +45,8 @@ impl Paper {
     /// A new act.
     pub(crate) fn act(&mut self, text: &str) {
         self.acts += 1;
-        let line = format!("\n {}  {}\n", self.strong(&self.acts.to_string()), self.strong(text));
+        self.gap();
+        let line = format!(" {}  {}\n", self.strong(&self.acts.to_string()), self.strong(text));
         self.write(&line);
     }
 
@@ -74,9 +77,11 @@ impl Paper {
         self.write(&lines);
     }
 
-    /// An empty line.
+    /// An empty line, where there is none yet.
     pub(crate) fn gap(&mut self) {
-        self.write("\n");
+        if !self.gap {
+            self.write("\n");
+        }
     }
 
     /// A figure and its name.
@@ -101,7 +106,8 @@ impl Paper {
     }
 
     /// A reader that has gone away does not end the demo half way.
-    fn write(&self, text: &str) {
+    fn write(&mut self, text: &str) {
+        self.gap = text == "\n" || text.ends_with("\n\n");
         if self.style.is_some() {
             let mut out = stdout().lock();
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

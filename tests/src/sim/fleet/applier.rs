@@ -5,8 +5,9 @@ use std::sync::Arc;
 use baton_node::gtid::GtidSet;
 use baton_node::sql::ThreadError;
 
+use super::events::Event;
 use super::faults::Disk;
-use super::machine::{Event, Machine};
+use super::machine::Machine;
 use super::process::{Commit, Owner};
 use super::transaction::Gtid;
 

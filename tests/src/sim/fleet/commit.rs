@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use baton_node::sql::{SqlError, Switch};
 
+use super::events::Event;
 use super::faults::Disk;
 use super::inspect::Acknowledged;
-use super::machine::{Event, Machine};
+use super::machine::Machine;
 use super::process::{Commit, Owner, Phase, Reply, SessionKind, Write};
 use super::transaction::{Row, Transaction};
 use baton_node::gtid::Dialect;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use baton_node::gtid::{Dialect, GtidSet};
 use rand::Rng;
 
-use super::machine::{Event, Machine, SEND_AGAIN, Sent};
+use super::events::{Event, Sent};
+use super::machine::{Machine, SEND_AGAIN};
 use super::process::Dump;
 use super::transaction::has;
 

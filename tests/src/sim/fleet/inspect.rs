@@ -70,6 +70,12 @@ impl Fleet {
         self.lock().by_host.keys().cloned().collect()
     }
 
+    /// Rises with whatever may have changed a server: as long as it stays, there is nothing new to look at. Pulses and
+    /// heartbeats do not move it.
+    pub fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
     /// The server's process.
     pub fn process(&self, host: &str) -> Option<ProcessSeen> {
         self.seen(host).and_then(|s| s.process)

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use baton_node::gtid::Dialect;
 
-use super::machine::{Event, Machine};
+use super::events::Event;
+use super::machine::Machine;
 use super::process::{Owner, Phase, Process};
 
 /// Pids of servers begin here: below are the machine's own.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use baton_node::sql::{SqlError, Switch};
 
-use super::machine::{Event, Machine};
+use super::events::Event;
+use super::machine::Machine;
 use super::process::{Closing, Owner, Phase, Process, Reply};
 
 impl Machine {

@@ -12,7 +12,7 @@ use baton_node::sql::{
 };
 use tokio::time::Instant;
 
-use super::connection::{Held, Line, Way};
+use super::lines::{Held, Line, Way};
 use super::statements::gone;
 use super::transaction::has;
 use super::{Fleet, Host};
@@ -61,7 +61,7 @@ impl Fleet {
 
 /// Reads the server over a line that is held.
 pub(super) async fn look(held: &mut Held<'_>) -> Result<Pulse, SqlError> {
-    held.ask(|m, at, _| m.pulse(at)).await?.ok_or_else(gone)
+    held.read(|m, at| m.pulse(at)).await?.ok_or_else(gone)
 }
 
 /// One statement that changes something, under its permit.
@@ -115,7 +115,7 @@ impl Remote {
 impl ManagedServer for Remote {
     fn ping(&self) -> SqlFuture<'_, ()> {
         Box::pin(async move {
-            self.take(&self.watch, "ping", self.limits.query, false).await?.ask(|_, _, _| ()).await
+            self.take(&self.watch, "ping", self.limits.query, false).await?.read(|_, _| ()).await
         })
     }
 
@@ -128,7 +128,7 @@ impl ManagedServer for Remote {
     fn inventory(&self) -> SqlFuture<'_, Inventory> {
         Box::pin(async move {
             let mut held = self.take(&self.watch, "inventory", self.limits.query, false).await?;
-            held.ask(|m, at, _| m.inventory(at)).await
+            held.read(|m, at| m.inventory(at)).await
         })
     }
 

@@ -6,7 +6,7 @@ use baton_node::gtid::Dialect;
 use baton_node::sql::{CloseOptions, ClosedProof, Pulse, SqlError, Switch};
 use tokio::time::Instant;
 
-use super::connection::Held;
+use super::lines::Held;
 use super::managed::{LOOK_AGAIN, Remote, look};
 
 /// Kept back from the bound for killing the statement.

@@ -3,7 +3,7 @@
 use baton_node::gtid::Dialect;
 use baton_node::sql::{Permit, Pulse, Replication, Source, SqlError};
 
-use super::connection::Held;
+use super::lines::Held;
 use super::managed::{LOOK_AGAIN, Remote, look, step};
 use super::threads::Thread;
 

@@ -7,7 +7,7 @@ use baton_node::sql::{SqlError, Switch, ThreadError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::machine::Entry;
+use super::events::Entry;
 use super::settings::ServerSettings;
 use super::transaction::Row;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use baton_node::gtid::Dialect;
 use baton_node::sql::ThreadError;
 
-use super::machine::{Event, Machine, SEND_AGAIN, Sent};
+use super::events::{Event, Sent};
+use super::machine::{Machine, SEND_AGAIN};
 use super::transaction::Shared;
 
 /// `SOURCE_CONNECT_RETRY`, as Baton sets it.
@@ -182,7 +183,7 @@ impl Machine {
 
     /// The IO thread hangs in a write that does not return: stopping it would hang too.
     pub(super) fn receiver_hangs(&self, at: usize) -> bool {
-        let hangs = |e: &super::machine::Entry| matches!(e.event, Event::Stored { .. });
+        let hangs = |e: &super::events::Entry| matches!(e.event, Event::Stored { .. });
         self.servers[at].process.as_ref().is_some_and(|p| p.at_disk.iter().any(hangs))
     }
 }

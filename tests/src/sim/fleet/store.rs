@@ -86,8 +86,11 @@ impl Store {
     /// Executed and received.
     pub(super) fn received(&self) -> GtidSet {
         match &self.channel {
-            Some(channel) => union(&self.executed, &channel.retrieved),
-            None => self.executed.clone(),
+            // Where nothing is under way, the union would find nothing new.
+            Some(channel) if !channel.relay.is_empty() || self.committed < self.binlog.len() => {
+                union(&self.executed, &channel.retrieved)
+            }
+            _ => self.executed.clone(),
         }
     }
 

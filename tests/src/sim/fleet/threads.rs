@@ -5,7 +5,8 @@ use std::time::Duration;
 use baton_node::gtid::Dialect;
 use baton_node::sql::SqlError;
 
-use super::machine::{Event, Machine};
+use super::events::Event;
+use super::machine::Machine;
 use super::process::Receiver;
 use super::store::Channel;
 

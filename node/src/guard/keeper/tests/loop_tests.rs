@@ -64,6 +64,7 @@ async fn extensions_keep_it_alive() {
     client.arm(request).await.unwrap();
     let mut deadline = request.deadline.unwrap();
     for _ in 0..6 {
+        // The keeper goes by the kernel's clock. Six of these are twice the deadline, one is a third of it.
         tokio::time::sleep(Duration::from_millis(100)).await;
         deadline = Boottime::now() + Duration::from_millis(300);
         let status = client.extend(1, request.pid, deadline).await.unwrap();
@@ -108,6 +109,7 @@ async fn a_closed_server_lives() {
     assert_eq!(refusal(client.closed(2, request.pid).await), Refusal::NotHeld);
     assert_eq!(client.closed(3, request.pid).await.unwrap().holding, None);
     client.closed(3, request.pid).await.unwrap();
+    // Past its deadline: that nothing happens can only be seen in time.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(runs(&mut server));
     assert_eq!(client.status().await.unwrap().killed, None);
@@ -194,9 +196,11 @@ async fn runs_the_hard_fence_after_the_kill() {
         "echo $BATON_EPOCH $BATON_SERVER_PID > {0}/new && mv {0}/new {0}/done",
         proof.path().display()
     );
-    let keeper = Loop::with_fence(Some(vec!["sh".into(), "-c".into(), script]));
+    // What it was started with is replaced by what the group agreed on.
+    let keeper = Loop::with_fence(Some(vec!["false".into()]));
     let server = Sleeper::start();
     let client = keeper.client().await;
+    client.set_hard_fence(Some(vec!["sh".into(), "-c".into(), script])).await.unwrap();
     let request = request_for(&server, 6, Duration::from_millis(50));
     client.arm(request).await.unwrap();
     wait_for_kill(&client).await;

@@ -81,6 +81,22 @@ async fn a_source_that_is_cut_off_from_its_replicas_is_caught_up_with_later() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_generation_rises_with_changes_alone() {
+    let world = World::lossless(Dialect::Mysql).await;
+    sleep(Duration::from_secs(1)).await;
+    let own = world.own("db1");
+    own.ping().await.unwrap();
+    let still = world.fleet.generation();
+    sleep(Duration::from_secs(5)).await;
+    own.pulse().await.unwrap();
+    assert_eq!(world.fleet.generation(), still);
+    assert_eq!(world.write("db1", 1).await, Written::Acknowledged);
+    let written = world.fleet.generation();
+    world.fleet.freeze("db2");
+    assert!(still < written && written < world.fleet.generation());
+}
+
 /// A run with faults in it, as text.
 async fn run(dialect: Dialect) -> String {
     let world = World::lossless(dialect).await;

@@ -1,13 +1,17 @@
-//! Asks real servers how they read what is read here: `--verbose --help` prints the settings in force and starts
-//! nothing. Run with `BATON_TEST_MYSQLD` or `BATON_TEST_MARIADBD` naming a program, and `--ignored`.
+//! How `baton-node check-boot` reads option files, and how real servers do: `--verbose --help` prints the settings in
+//! force and starts nothing.
 
-#![allow(clippy::unwrap_used)]
+use std::fs;
+use std::process::Stdio;
 
-use std::path::PathBuf;
-use std::process::Command;
+use anyhow::{Context, Result, ensure};
+use baton_node::guard::boot::{Dialect as Family, Environment, ServerArguments, ServerVersion, Setting};
+use baton_node::guard::boot::{effective, read_sources};
+use baton_tests::on_both;
+use baton_tests::sandbox::{Dialect, Sandbox, SandboxOptions, server_program, within};
+use tokio::process::Command;
 
-use super::*;
-use crate::guard::testing::Directory;
+use super::SOON;
 
 const SWITCHES: &[&str] = &["read_only", "super_read_only", "skip_slave_start", "relay_log_recovery"];
 
@@ -41,43 +45,32 @@ const CASES: &[(&str, &[&str])] = &[
     ("event_scheduler", &[]),
 ];
 
-#[test]
-#[ignore = "needs BATON_TEST_MYSQLD"]
-fn reads_as_mysql_does() {
-    compare("BATON_TEST_MYSQLD");
-}
+on_both!(reads_as_the_server_does, reads_as_mysql_does, reads_as_mariadb_does);
 
-#[test]
-#[ignore = "needs BATON_TEST_MARIADBD"]
-fn reads_as_mariadb_does() {
-    compare("BATON_TEST_MARIADBD");
-}
-
-fn compare(variable: &str) {
-    let program = PathBuf::from(std::env::var_os(variable).unwrap());
-    let version = version::ask(&program).unwrap();
-    let directory = Directory::new();
-    let root = directory.path().display().to_string();
-    directory.write("data/empty", "");
-    directory.write("d/b.cnf", "[mysqld]\nread_only=1\n");
-    directory.write("d/B.cnf", "[mysqld]\nread_only=0\nskip_slave_start\n");
-    directory.write("d/c.x.cnf", "[mysqld]\nrelay_log_recovery\n");
-    directory.write("d/d.cnf.old", "[mysqld]\nread_only=0\n");
+async fn reads_as_the_server_does(dialect: Dialect) -> Result<()> {
+    let sandbox = Sandbox::new(SandboxOptions::new(dialect)).await?;
+    let host = &sandbox.hosts()[0];
+    let (program, version) = server_program(dialect).await?;
+    let version = ServerVersion::parse(&version).context("a version that is not understood")?;
+    let root = host.folder();
+    let write = |name: &str, text: &str| fs::write(root.join(name), text);
+    fs::create_dir(root.join("data"))?;
+    fs::create_dir(root.join("d"))?;
+    write("d/b.cnf", "[mysqld]\nread_only=1\n")?;
+    write("d/B.cnf", "[mysqld]\nread_only=0\nskip_slave_start\n")?;
+    write("d/c.x.cnf", "[mysqld]\nrelay_log_recovery\n")?;
+    write("d/d.cnf.old", "[mysqld]\nread_only=0\n")?;
     for (lines, more) in CASES {
-        let text = format!("[mysqld]\n{}\n", lines.replace("DIRECTORY", &root));
-        let file = directory.write("my.cnf", &text);
-        let mut arguments =
-            vec![format!("--defaults-file={}", file.display()), format!("--datadir={root}/data")];
+        let lines = lines.replace("DIRECTORY", &root.display().to_string());
+        write("my.cnf", &format!("[mysqld]\n{lines}\n"))?;
+        let mut arguments = vec![
+            format!("--defaults-file={}", root.join("my.cnf").display()),
+            format!("--datadir={}", root.join("data").display()),
+        ];
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        let sources =
-            read_sources(version, &ServerArguments::parse(&arguments), &Environment::default()).unwrap();
+        let sources = read_sources(version, &ServerArguments::parse(&arguments), &Environment::default())?;
         let ours = effective(version.dialect, sources);
-        let output = Command::new(&program)
-            .args(&arguments)
-            .args(["--user=root", "--verbose", "--help"])
-            .output()
-            .unwrap();
-        let theirs = String::from_utf8_lossy(&output.stdout).into_owned();
+        let theirs = printed_by(host.command(&program), &arguments).await?;
         for switch in SWITCHES {
             let Some(value) = printed(&theirs, switch) else { continue };
             // MySQL prints the old name too and both mean the new one.
@@ -87,22 +80,35 @@ fn compare(variable: &str) {
                 } else {
                     switch
                 };
-            let implied = version.dialect == Dialect::MySql
+            let implied = version.dialect == Family::MySql
                 && *switch == "read_only"
                 && ours.of("super_read_only").iter().any(Setting::is_on);
             let on = implied || ours.of(own_name).last().is_some_and(Setting::is_on);
-            assert_eq!(on, value == "TRUE", "{version}: {switch} with {lines:?} {more:?}");
+            ensure!(on == (value == "TRUE"), "{version}: {switch} is {value} with {lines:?} {more:?}");
         }
         let events = ours.of("event_scheduler").last().map(|setting| setting.value.as_deref().unwrap_or("1"));
         let expected = match events {
             Some("0") => "OFF",
             Some("1" | "ON") => "ON",
             Some("2") => "DISABLED",
-            _ if version.dialect == Dialect::MySql => "ON",
+            _ if version.dialect == Family::MySql => "ON",
             _ => "OFF",
         };
-        assert_eq!(printed(&theirs, "event_scheduler"), Some(expected), "{lines:?} {more:?}");
+        let said = printed(&theirs, "event_scheduler");
+        ensure!(
+            said == Some(expected),
+            "event_scheduler is {said:?}, not {expected}, with {lines:?} {more:?}"
+        );
     }
+    Ok(())
+}
+
+/// All settings as the server would start with them.
+async fn printed_by(mut server: Command, arguments: &[String]) -> Result<String> {
+    server.args(arguments).args(["--user=root", "--verbose", "--help"]);
+    server.stdout(Stdio::piped()).stderr(Stdio::null());
+    let output = within("--verbose --help", SOON, server.output()).await?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The value in the table of variables: a name with dashes, blanks, the value.
