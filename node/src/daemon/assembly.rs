@@ -132,7 +132,7 @@ impl Assembly {
         let mut assembly = Self {
             states: states_only(&group),
             proposer: Proposer::new(group.clone(), me.clone(), draw_id, Arc::clone(&parts.now)),
-            table: Arc::default(),
+            table: Arc::new(Table::new(Arc::clone(&parts.now))),
             live: watch::Sender::new(parts.live),
             lasting: watch::Sender::new(Lasting::default()),
             own: Arc::new(Report::default),

@@ -1,16 +1,17 @@
 //! The leader's side of the exchange: the latest report of every node.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::digest::Digest;
 use super::shortage::Shortage;
 use crate::decide::seen::{Observations, Report};
-use crate::state::{ClusterState, NodeName};
+use crate::state::{ClusterState, NodeName, UnixMillis};
 
 /// A report older than this says nothing about now.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
@@ -19,8 +20,9 @@ pub(super) const FRESH: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(2);
 
 /// Keeps the latest report of each node while this node leads.
-#[derive(Default)]
 pub struct Table {
+    /// This node's wall clock.
+    wall_ms: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     held: Mutex<Held>,
     changed: Notify,
 }
@@ -39,7 +41,18 @@ struct Entry {
     digest: Digest,
 }
 
+impl Default for Table {
+    fn default() -> Self {
+        Self::new(Arc::new(|| Timestamp::now().as_millisecond()))
+    }
+}
+
 impl Table {
+    /// A table without reports. `wall_ms` is this node's wall clock, with which the senders' are compared.
+    pub fn new(wall_ms: Arc<dyn Fn() -> UnixMillis + Send + Sync>) -> Self {
+        Self { wall_ms, held: Mutex::default(), changed: Notify::new() }
+    }
+
     /// Takes a report in; false for one that is older than what is known already.
     pub fn take(&self, from: NodeName, report: Report) -> bool {
         let now = Instant::now();
@@ -51,8 +64,7 @@ impl Table {
             return false;
         }
         let matters = before.is_none_or(|b| b.digest != digest || age(b) >= FRESH);
-        let ahead_ms =
-            (report.wall_ms != 0).then(|| report.wall_ms - jiff::Timestamp::now().as_millisecond());
+        let ahead_ms = (report.wall_ms != 0).then(|| report.wall_ms - (self.wall_ms)());
         held.reports.insert(from, Entry { at: now, ahead_ms, report, digest });
         drop(held);
         if matters {

@@ -136,8 +136,8 @@ impl OwnTrial {
                 let settings = inventory.settings;
                 lock(&self.record).sessions = Some((pulse.threads_connected, settings.max_connections));
                 // A call into a file system that hangs never returns: it has a thread of its own, and no second one.
-                let looked = tokio::task::spawn_blocking(move || disk(settings.datadir.into())).await;
-                lock(&self.record).disk = looked.ok().flatten();
+                let looked = crate::task::ask_host(move || disk(settings.datadir.into())).await;
+                lock(&self.record).disk = looked;
             }
             sleep(SLOW_EVERY).await;
         }

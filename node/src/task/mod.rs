@@ -56,3 +56,18 @@ where
         }
     }
 }
+
+/// Asks this host something that may never return, on a thread of its own.
+#[cfg(not(feature = "simulation"))]
+pub async fn ask_host<T: Send + 'static>(ask: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(ask).await.ok().flatten()
+}
+
+/// A node of the simulation has no host that could answer; whatever runs outside of one asks its own.
+#[cfg(feature = "simulation")]
+pub async fn ask_host<T: Send + 'static>(ask: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
+    match Scope::current() {
+        Some(_) => None,
+        None => tokio::task::spawn_blocking(ask).await.ok().flatten(),
+    }
+}

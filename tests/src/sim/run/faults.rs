@@ -235,6 +235,7 @@ fn planned(world: &World, draw: &Draw, to: &Node) -> Change {
         evidence: vec!["asked for".into()],
         forced: None::<Forced>,
         wanted: Some(to.name.clone()),
+        last_seen: None,
     })
 }
 

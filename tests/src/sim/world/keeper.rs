@@ -141,6 +141,10 @@ impl KeeperPort for Keeper {
         self.call(move |hold, now| hold.extend((epoch.0, pid), deadline, now))
     }
 
+    fn disarm(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>> {
+        self.call(move |hold, now| hold.disarm(epoch.0, pid, now))
+    }
+
     fn closed(&self, epoch: Epoch, pid: i32) -> BoxFuture<'_, Result<(), String>> {
         self.call(move |hold, _| hold.closed(epoch.0, pid))
     }

@@ -285,6 +285,7 @@ impl Node {
             keeper: self.attach_to_keeper(),
             source_at: source_at(),
             accepts: Arc::new(|_| true),
+            events: false,
         }
     }
 
