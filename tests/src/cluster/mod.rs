@@ -18,10 +18,12 @@
 
 mod checks;
 mod ctl;
+mod direct;
 mod files;
 mod join;
 mod node;
 mod programs;
+mod scenario;
 mod wait;
 mod watch;
 
@@ -37,8 +39,10 @@ use crate::sandbox::{
 
 pub use checks::{ReturnOfOldWriter, executed, is_open};
 pub use ctl::Ctl;
+pub use direct::DirectWriters;
 pub use files::Files;
 pub use node::Node;
+pub use scenario::Scenario;
 pub use watch::OpenWatch;
 
 /// The name of every cluster that is made here.
