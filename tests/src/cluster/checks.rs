@@ -58,7 +58,7 @@ impl Cluster {
     }
 
     /// The rows that were acknowledged are the rows that this node's server has.
-    async fn rows_are_right(&self, name: &str, ledger: &Ledger) -> Result<()> {
+    pub(super) async fn rows_are_right(&self, name: &str, ledger: &Ledger) -> Result<()> {
         let found = ledger.found(self.server(name)?).await?;
         ensure!(
             found.lost.is_empty() && found.refused.is_empty() && found.doubled == 0,

@@ -18,11 +18,13 @@
 
 mod checks;
 mod ctl;
+mod direct;
 mod files;
 mod join;
 mod leading;
 mod node;
 mod programs;
+mod scenario;
 mod wait;
 mod watch;
 
@@ -38,8 +40,10 @@ use crate::sandbox::{
 
 pub use checks::{ReturnOfOldWriter, executed, is_open};
 pub use ctl::Ctl;
+pub use direct::DirectWriters;
 pub use files::Files;
 pub use node::Node;
+pub use scenario::Scenario;
 pub use watch::OpenWatch;
 
 /// The name of every cluster that is made here.

@@ -76,7 +76,7 @@ impl Node {
     /// # Errors
     /// When it runs already, or cannot be started.
     pub fn start(&mut self) -> Result<()> {
-        if self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None))) {
+        if self.runs()? {
             bail!("{}'s daemon runs already", self.name);
         }
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
@@ -84,6 +84,14 @@ impl Node {
         command.stdout(log.try_clone()?).stderr(log);
         self.process = Some(command.spawn().context("cannot start baton-node")?);
         Ok(())
+    }
+
+    /// Whether the daemon runs, a stopped one included.
+    ///
+    /// # Errors
+    /// When it cannot be asked after.
+    pub fn runs(&mut self) -> Result<bool> {
+        Ok(self.process.as_mut().map(Child::try_wait).transpose()?.is_some_and(|exit| exit.is_none()))
     }
 
     /// What starts the daemon, with a program and its arguments in front (`unshare …`) if need be.

@@ -35,6 +35,8 @@ pub struct LedgerOptions {
     pub connect_timeout: Duration,
     /// How long to wait for the answer to one write.
     pub write_timeout: Duration,
+    /// Whether a session whose write was refused goes on where it is, instead of connecting again.
+    pub stays_when_refused: bool,
 }
 
 impl Default for LedgerOptions {
@@ -45,6 +47,7 @@ impl Default for LedgerOptions {
             pace: Some(Duration::from_millis(20)),
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
+            stays_when_refused: false,
         }
     }
 }

@@ -91,7 +91,11 @@ impl Session {
             Ok(Err(error)) => Outcome::Unknown(error.to_string()),
             Err(_) => Outcome::Unknown("no answer in time".to_owned()),
         };
-        let good = outcome == Outcome::Acknowledged;
+        let good = match &outcome {
+            Outcome::Acknowledged => true,
+            Outcome::Refused(_) => self.options.stays_when_refused,
+            Outcome::Unknown(_) => false,
+        };
         // Timed under the lock, so that the book is in the order of its instants.
         let mut writes = self.book.writes();
         writes.push(Write { client, seq, sent, ended: Instant::now(), outcome });

@@ -1,0 +1,170 @@
+//! One fault on one cluster, from the check before it to the check after it: what every scenario does around its fault.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use baton_proto::control::StatusReply;
+use tokio::time::sleep;
+
+use super::{Cluster, ClusterOptions, DirectWriters, ReturnOfOldWriter};
+use crate::sandbox::{Ledger, LedgerOptions, until};
+
+/// How long writes may take to come again on a machine that does other things beside the test.
+const WRITES: Duration = Duration::from_secs(30);
+/// Acknowledged rows that show that writes go on.
+const ROWS: usize = 50;
+/// How often a cluster in which nothing should happen is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// How many operations of a cluster are read: more than any scenario makes.
+const OPERATIONS: u32 = 50;
+
+/// A cluster under load, with a client that writes straight to each server besides.
+#[derive(Debug)]
+pub struct Scenario {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its status before the fault: `db1` is the writer.
+    pub before: StatusReply,
+    /// The application's writes, through the routers.
+    pub ledger: Ledger,
+    direct: DirectWriters,
+    name: &'static str,
+    fault: Instant,
+}
+
+impl Scenario {
+    /// A cluster that is well and under load. The application uses the routers of all hosts but those in `avoid`, which
+    /// the fault will take.
+    ///
+    /// # Errors
+    /// What is not as it should be before the fault.
+    pub async fn begin(name: &'static str, options: ClusterOptions, avoid: &[&str]) -> Result<Self> {
+        let cluster = Cluster::managed(options).await?;
+        let before = cluster.pre_flight().await?;
+        let ledger = cluster.ledger(avoid, LedgerOptions::default());
+        let direct = DirectWriters::start(&cluster);
+        let scenario = Self { cluster, before, ledger, direct, name, fault: Instant::now() };
+        scenario.writes_go_on().await?;
+        Ok(scenario)
+    }
+
+    /// Notes that the fault comes now.
+    pub fn fault(&mut self) {
+        self.fault = Instant::now();
+    }
+
+    /// The longest write outage since the fault, until now.
+    pub fn outage(&self) -> Duration {
+        self.ledger.gap_after(self.fault)
+    }
+
+    /// Waits for more acknowledged writes.
+    ///
+    /// # Errors
+    /// When none come.
+    pub async fn writes_go_on(&self) -> Result<()> {
+        let before = self.ledger.acknowledged();
+        let more = async || Ok((self.ledger.acknowledged() >= before + ROWS).then_some(()));
+        until("more acknowledged writes", WRITES, more).await.map_err(|error| self.cluster.explained(error))
+    }
+
+    /// The writer moves away from the node that held it, and writes go on after an outage of less than `bound`.
+    ///
+    /// # Errors
+    /// When it stays, or takes longer.
+    pub async fn moves(&self, bound: Duration) -> Result<StatusReply> {
+        let after = self.cluster.moved_from(&self.before.writer).await?;
+        self.writes_go_on().await?;
+        self.ends_within(bound)?;
+        ensure!(after.epoch > self.before.epoch, "another writer under the same epoch: {after:#?}");
+        Ok(after)
+    }
+
+    /// The writer stays where it is, under the same epoch, for as long as `watched`; the longest write outage is less
+    /// than `bound`.
+    ///
+    /// # Errors
+    /// When it moves, or writes are out for longer.
+    pub async fn stays(&self, watched: Duration, bound: Duration) -> Result<()> {
+        let until = self.fault + watched;
+        while Instant::now() < until {
+            let status = self.cluster.ctl().status().await.map_err(|error| self.cluster.explained(error))?;
+            ensure!(
+                status.epoch == self.before.epoch,
+                self.cluster.explained(anyhow::anyhow!("it moved: {status:#?}"))
+            );
+            sleep(LOOK).await;
+        }
+        self.writes_go_on().await?;
+        self.ends_within(bound)
+    }
+
+    /// The write outage since the fault is over, and was shorter than `bound`.
+    ///
+    /// # Errors
+    /// When it was longer.
+    pub fn ends_within(&self, bound: Duration) -> Result<()> {
+        let outage = self.outage();
+        println!("{}: writes were out for {} ms", self.name, outage.as_millis());
+        ensure!(
+            outage < bound,
+            self.cluster.explained(anyhow::anyhow!("writes were out for {outage:?}, more than {bound:?}"))
+        );
+        Ok(())
+    }
+
+    /// Waits until the present diagnosis is one of this name, as `batonctl why` tells it.
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub async fn is_diagnosed(&self, name: &str, bound: Duration) -> Result<()> {
+        let look = async || {
+            let why = self.cluster.ctl().why().await?;
+            ensure!(why.diagnosis == name, "it is {}: {}", why.diagnosis, why.summary);
+            Ok(Some(()))
+        };
+        until("the diagnosis", bound, look).await.map_err(|error| self.cluster.explained(error))
+    }
+
+    /// Starts what does not run any more of a node that lost its role, and waits until Baton has judged its server.
+    /// Returns the node if it is out.
+    ///
+    /// # Errors
+    /// When it does not start, or is not judged as it should be.
+    pub async fn comes_back(&mut self, name: &'static str) -> Result<Option<&'static str>> {
+        if self.cluster.server_mut(name)?.exited()?.is_some() {
+            self.cluster.server_mut(name)?.start().await?;
+        }
+        if !self.cluster.node_mut(name)?.runs()? {
+            self.cluster.node_mut(name)?.start()?;
+        }
+        match self.cluster.old_writer_returns(name).await? {
+            ReturnOfOldWriter::Follows => Ok(None),
+            ReturnOfOldWriter::Quarantined(extra) => {
+                println!("{}: {name} is out, it alone has {extra}", self.name);
+                Ok(Some(name))
+            }
+        }
+    }
+
+    /// The checks at the end: roles, replication, no acknowledged row lost (of the application's and of the direct
+    /// clients'), never two writers. Nodes in `out` may be out.
+    ///
+    /// # Errors
+    /// What is not as it should be.
+    pub async fn ends(mut self, out: impl IntoIterator<Item = &'static str>) -> Result<()> {
+        let out: Vec<_> = out.into_iter().collect();
+        self.writes_go_on().await?;
+        self.ledger.stop().await;
+        self.direct.stop().await;
+        let after = self.cluster.post_check(&self.ledger, &out).await?;
+        for (name, ledger) in self.direct.ledgers() {
+            let checked = self.cluster.rows_are_right(&after.writer, ledger).await;
+            checked.with_context(|| format!("rows that were written straight to {name}"))?;
+        }
+        let operations = self.cluster.ctl().history(OPERATIONS).await?;
+        self.direct
+            .one_after_the_other(&self.before.writer, self.before.epoch, &operations)
+            .map_err(|error| self.cluster.explained(error))
+    }
+}

@@ -1,0 +1,144 @@
+//! Daemon, keeper and server killed or stopped, in every combination that differs.
+
+use anyhow::{Result, ensure};
+use baton_tests::cluster::{ClusterOptions, Scenario};
+use baton_tests::sandbox::Dialect;
+use rustix::process::Signal;
+
+use super::{GAP, OUTAGE, SOON, cannot_cut, fault};
+
+fault!(daemon_killed: mysql mysql_daemon_killed, mariadb mariadb_daemon_killed);
+fault!(daemon_restarted: mariadb mariadb_daemon_restarted, mysql mysql_daemon_restarted);
+fault!(daemon_stopped: mariadb mariadb_daemon_stopped, mysql mysql_daemon_stopped);
+fault!(keeper_killed: mysql mysql_keeper_killed, mariadb mariadb_keeper_killed);
+fault!(keeper_stopped: mariadb mariadb_keeper_stopped, mysql mysql_keeper_stopped);
+fault!(both_killed: mysql mysql_daemon_and_keeper_killed, mariadb mariadb_daemon_and_keeper_killed);
+fault!(both_stopped: mariadb mariadb_daemon_and_keeper_stopped, mysql mysql_daemon_and_keeper_stopped);
+fault!(both_killed_and_cut: mysql mysql_both_killed_and_cut_off, mariadb mariadb_both_killed_and_cut_off);
+fault!(server_hung: both mysql_server_hung, mariadb_server_hung);
+fault!(host_frozen: mysql mysql_host_frozen, mariadb mariadb_host_frozen);
+
+/// The daemon beside the writer is gone and nobody starts it: its keeper ends the server with the lease.
+async fn daemon_killed(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.node_mut("db1")?.kill().await?;
+    scenario.moves(OUTAGE).await?;
+    ensure!(
+        scenario.cluster.server_mut("db1")?.exited()?.is_some(),
+        "a server without a daemon outlived its lease"
+    );
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// systemd starts the daemon again before the lease ends: it takes the lease over, and nothing happens.
+async fn daemon_restarted(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.node_mut("db1")?.restart().await?;
+    scenario.stays(super::NOTHING, GAP).await?;
+    scenario.ends(None).await
+}
+
+/// A daemon that stands still renews nothing. When it goes on, its server is another's or gone.
+async fn daemon_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.node("db1")?.signal(Signal::STOP)?;
+    scenario.moves(OUTAGE).await?;
+    scenario.cluster.node("db1")?.signal(Signal::CONT)?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// Without a keeper there is no lease: the daemon closes the server and ends.
+async fn keeper_killed(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.node("db1")?.signal_keeper(Signal::KILL)?;
+    scenario.moves(OUTAGE).await?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// A keeper that stands still takes no extension, so the daemon closes its server in time.
+async fn keeper_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.node("db1")?.signal_keeper(Signal::STOP)?;
+    scenario.moves(OUTAGE).await?;
+    scenario.cluster.node("db1")?.signal_keeper(Signal::CONT)?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// Nobody beside the server is left to close it: the leader does it over SQL.
+async fn both_killed(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.node("db1")?.signal_keeper(Signal::KILL)?;
+    scenario.cluster.node_mut("db1")?.kill().await?;
+    scenario.moves(OUTAGE).await?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// The same, and later both go on as if nothing had been.
+async fn both_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.node("db1")?.signal_keeper(Signal::STOP)?;
+    scenario.cluster.node("db1")?.signal(Signal::STOP)?;
+    scenario.moves(OUTAGE).await?;
+    scenario.cluster.node("db1")?.signal_keeper(Signal::CONT)?;
+    scenario.cluster.node("db1")?.signal(Signal::CONT)?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// Nobody can close the server, inside or outside: it stays open, and acknowledges nothing for want of an acker.
+async fn both_killed_and_cut(name: &'static str, dialect: Dialect) -> Result<()> {
+    if cannot_cut() {
+        return Ok(());
+    }
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.host("db1")?.cut().await?;
+    scenario.cluster.node("db1")?.signal_keeper(Signal::KILL)?;
+    scenario.cluster.node_mut("db1")?.kill().await?;
+    scenario.moves(OUTAGE).await?;
+    scenario.cluster.host("db1")?.heal().await?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// The server's process stands still: its port takes connections and nobody answers. Going on, it acknowledges nothing.
+async fn server_hung(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.server("db1")?.kill(Signal::STOP)?;
+    scenario.moves(OUTAGE).await?;
+    // Its keeper may have killed it, and then there is nothing to let go on.
+    if scenario.cluster.server_mut("db1")?.exited()?.is_none() {
+        scenario.cluster.server("db1")?.kill(Signal::CONT)?;
+    }
+    scenario.writes_go_on().await?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// A virtual machine is paused for longer than a lease, and goes on.
+async fn host_frozen(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
+    scenario.cluster.host("db1")?.freeze();
+    scenario.moves(OUTAGE).await?;
+    scenario.cluster.host("db1")?.thaw();
+    let after = scenario.cluster.reaches("the old writer to be closed", SOON, |status| {
+        status.nodes.iter().any(|node| node.name == "db1" && !node.open)
+    });
+    after.await?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
