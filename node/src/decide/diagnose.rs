@@ -48,6 +48,9 @@ fn writer(
     if let Some(lost) = told_by_its_node(state, grant, seen, lasting, troubles) {
         return Writer::Lost(lost);
     }
+    if let Some(lost) = closed_without_its_node(state, grant, seen) {
+        return Writer::Lost(lost);
+    }
     match unreachable(state, grant, seen) {
         Some((lost, receiving)) if receiving.is_empty() => return Writer::Lost(lost),
         Some((lost, receiving)) => {
@@ -122,6 +125,30 @@ fn told_by_its_node(
     }
     troubles.push(Trouble::WriterCannotWrite(grant.node.clone(), why));
     None
+}
+
+/// A majority of the voters finds it closed, and its own node, which alone could open it again, is not there for longer
+/// than a lease. Whoever closed it, that node with its last breath or a person, nobody is left to wait for.
+fn closed_without_its_node(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<WriterLost> {
+    let there = |h: &Heard| h.age <= state.safety.lease_ttl().max(FRESH);
+    if grant.opened_ms.is_none() || seen.of(&grant.node).is_some_and(there) {
+        return None;
+    }
+    let finds_it_closed = |voter: &&NodeName| {
+        let heard = seen.of(voter).filter(|h| h.age <= FRESH);
+        heard.and_then(|h| Some((h, h.report.probes.get(&grant.node)?))).is_some_and(|(h, probe)| {
+            probe.error.is_none() && h.age + probe.silent_for <= FRESH && probe.open == Some(false)
+        })
+    };
+    let others = state.members.keys().filter(|v| **v != grant.node);
+    let closed: Vec<&str> = others.filter(finds_it_closed).map(NodeName::as_str).collect();
+    (closed.len() > state.members.len() / 2).then(|| WriterLost {
+        kind: LostKind::WriterSelfClosed,
+        evidence: vec![
+            format!("{} find {}'s server closed", closed.join(", "), grant.node),
+            format!("{}'s node does not answer", grant.node),
+        ],
+    })
 }
 
 fn unreachable_after(state: &ClusterState) -> Duration {

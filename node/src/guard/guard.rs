@@ -179,6 +179,8 @@ pub struct Guard {
     pub(super) handed_over: bool,
     pub(super) lease: Option<Lease>,
     pub(super) trouble: Option<String>,
+    /// Since when a server that may not be open was seen open.
+    pub(super) open_since: Option<Boottime>,
     /// The newest epoch that was released and whose server waits for no acker any more.
     pub(super) given_back: Epoch,
     pub(super) behind: Behind,
@@ -240,6 +242,7 @@ impl Guard {
             handed_over: false,
             lease: None,
             trouble: None,
+            open_since: None,
             given_back: Epoch(0),
             behind: Behind::new(done_sender),
             events: EventsSeen::default(),

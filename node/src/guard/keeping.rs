@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::asking::Reply;
 use super::clock::Boottime;
@@ -16,6 +16,8 @@ use crate::state::{Change, ClusterState, Epoch, OPEN_ENDED, Phase};
 
 /// How soon a keeper that did not answer is asked again.
 pub(super) const KEEPER_AGAIN: Duration = Duration::from_millis(20);
+/// For how long a server that may not be open is closed again and again before it is killed.
+const CLOSES_WITHIN: Duration = Duration::from_secs(3);
 
 impl Guard {
     /// Nothing is guarded: a keeper that still holds the server lets it go. Only for an epoch that the state knows to be
@@ -69,20 +71,36 @@ impl Guard {
         let open = self.ports.server.pulse().await.map(|p| !p.switch.is_closed());
         match open {
             Ok(false) => self.settle_closed().await,
-            Ok(true) => {
-                warn!("the server is open and may not be; closing it");
-                match self.close("no grant").await {
-                    Ok(()) => info!("closed"),
-                    Err(why) => warn!(why, "the server could not be closed"),
-                }
-            }
+            Ok(true) => self.close_on_sight().await,
             Err(error) => self.trouble = Some(format!("its server does not answer: {error}")),
+        }
+    }
+
+    /// Nobody has a lease for it, so there is no keeper's deadline that would end a close that hangs: commits that wait for
+    /// an acker which never comes hold it up for ever.
+    async fn close_on_sight(&mut self) {
+        let now = self.ports.clock.now();
+        let since = *self.open_since.get_or_insert(now);
+        warn!("the server is open and may not be; closing it");
+        let why = match self.close("no grant").await {
+            Ok(()) => return info!("closed"),
+            Err(why) => why,
+        };
+        let Attached::To { process, .. } = &self.server else { return };
+        if self.ports.clock.now().saturating_since(since) < CLOSES_WITHIN {
+            return warn!(why, "the server could not be closed");
+        }
+        error!(pid = process.pid(), why, "the server cannot be closed; killing it");
+        if let Err(error) = process.kill() {
+            self.trouble =
+                Some(format!("the server is open, cannot be closed and cannot be killed: {error}"));
         }
     }
 
     /// A closed server: the keeper lets it live, and the source side of semi-sync, which would hang its applier, goes off.
     async fn settle_closed(&mut self) {
         self.trouble = None;
+        self.open_since = None;
         self.events_off();
         self.release_keeper().await;
         let waits = self.ports.server.pulse().await.is_ok_and(|p| p.semi_sync.source_enabled);

@@ -11,6 +11,8 @@ use crate::sandbox::{Ledger, LedgerOptions, until};
 
 /// How long writes may take to come again on a machine that does other things beside the test.
 const WRITES: Duration = Duration::from_secs(30);
+/// How long a node that was struck may take to be a replica again, or out.
+const SETTLES: Duration = Duration::from_secs(45);
 /// Acknowledged rows that show that writes go on.
 const ROWS: usize = 50;
 /// How often a cluster in which nothing should happen is looked at.
@@ -126,17 +128,31 @@ impl Scenario {
         until("the diagnosis", bound, look).await.map_err(|error| self.cluster.explained(error))
     }
 
-    /// Starts what does not run any more of a node that lost its role, and waits until Baton has judged its server.
-    /// Returns the node if it is out.
+    /// Waits until Baton has judged the server of a node that lost its role. What does not run of the node is started
+    /// meanwhile, as systemd does, also when Baton ends it late. Returns the node if it is out.
     ///
     /// # Errors
     /// When it does not start, or is not judged as it should be.
     pub async fn comes_back(&mut self, name: &'static str) -> Result<Option<&'static str>> {
-        if self.cluster.server_mut(name)?.exited()?.is_some() {
-            self.cluster.server_mut(name)?.start().await?;
-        }
-        if !self.cluster.node_mut(name)?.runs()? {
-            self.cluster.node_mut(name)?.start()?;
+        let deadline = Instant::now() + SETTLES;
+        loop {
+            if self.cluster.server_mut(name)?.exited()?.is_some() {
+                self.cluster.server_mut(name)?.start().await?;
+            }
+            if !self.cluster.node_mut(name)?.runs()? {
+                self.cluster.node_mut(name)?.start()?;
+            }
+            let status = self.cluster.ctl().status().await;
+            let judged = status.is_ok_and(|status| {
+                let node = status.nodes.into_iter().find(|node| node.name == name);
+                node.is_some_and(|node| {
+                    node.role == "out" || node.role == "replica" && node.replicating && node.acker
+                })
+            });
+            if judged || Instant::now() > deadline {
+                break;
+            }
+            sleep(LOOK).await;
         }
         match self.cluster.old_writer_returns(name).await? {
             ReturnOfOldWriter::Follows => Ok(None),

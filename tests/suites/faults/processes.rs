@@ -73,27 +73,43 @@ async fn keeper_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
     scenario.ends(out).await
 }
 
-/// Nobody beside the server is left to close it: the leader does it over SQL.
+/// Nobody beside the server is left, and it serves on: alone, as nobody is promoted beside it. The next daemon finds no
+/// lease to take over, so it closes the server, and the next epoch is granted.
 async fn both_killed(name: &'static str, dialect: Dialect) -> Result<()> {
     let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::KILL)?;
     scenario.cluster.node_mut("db1")?.kill().await?;
-    scenario.moves(OUTAGE).await?;
-    let out = scenario.comes_back("db1").await?;
-    scenario.ends(out).await
+    scenario.stays(super::NOTHING, GAP).await?;
+    scenario.fault();
+    scenario.cluster.node_mut("db1")?.start()?;
+    goes_on_under_the_next_epoch(scenario).await
 }
 
-/// The same, and later both go on as if nothing had been.
+/// The same, and later both go on as if nothing had been: the keeper finds its deadline passed.
 async fn both_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
     let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::STOP)?;
     scenario.cluster.node("db1")?.signal(Signal::STOP)?;
-    scenario.moves(OUTAGE).await?;
+    scenario.stays(super::NOTHING, GAP).await?;
+    scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::CONT)?;
     scenario.cluster.node("db1")?.signal(Signal::CONT)?;
-    let out = scenario.comes_back("db1").await?;
+    goes_on_under_the_next_epoch(scenario).await
+}
+
+/// Whoever is the writer then.
+async fn goes_on_under_the_next_epoch(mut scenario: Scenario) -> Result<()> {
+    let before = scenario.before.epoch;
+    let next = scenario.cluster.reaches("the next epoch", SOON, |s| s.epoch > before && s.writer_open);
+    let after = next.await?;
+    scenario.writes_go_on().await?;
+    scenario.ends_within(OUTAGE)?;
+    let out = match after.writer.as_str() {
+        "db1" => None,
+        _ => scenario.comes_back("db1").await?,
+    };
     scenario.ends(out).await
 }
 

@@ -41,7 +41,7 @@ async fn lock_and_long_transaction(name: &'static str, dialect: Dialect) -> Resu
     within("a transaction", SOON, long.query_drop("BEGIN")).await?;
     within("a row", SOON, long.query_drop("INSERT INTO app.writes (client, seq, at_us) VALUES (-1, 1, 1)"))
         .await?;
-    let mut locker = application(&scenario, "db1").await?;
+    let mut locker = administrator(&scenario, "db1").await?;
     within("a lock", SOON, locker.query_drop("LOCK TABLES app.locked WRITE")).await?;
     scenario.fault();
     scenario.cluster.ctl().force_failover("db2", "locks are tested").await?;

@@ -65,6 +65,22 @@ async fn an_open_server_without_a_grant_is_closed_on_sight() {
     world.until("closed", |f| !f.open).await;
 }
 
+/// No keeper has a deadline for it: commits that wait for an acker which never comes would hold the close up for ever.
+#[tokio::test(start_paused = true)]
+async fn an_open_server_without_a_grant_that_does_not_close_is_killed() {
+    let mut state = granted(1);
+    state.grant.as_mut().unwrap().node = NodeName::from("b");
+    let world = World::of(state, ALL);
+    (world.facts().open, world.facts().close_hangs) = (true, true);
+    let (_handle, _guard) = world.guard().await;
+    // The process is a real one, and so is the time in which it ends.
+    let began = std::time::Instant::now();
+    while world.0.server.lock().unwrap().child().try_wait().unwrap().is_none() {
+        sleep(Duration::from_millis(100)).await;
+        assert!(began.elapsed() < Duration::from_secs(20), "it stays open");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fenced_epoch_is_never_opened() {
     let world = World::of(granted(1), &[]);
