@@ -69,7 +69,7 @@ pub struct GuardHandle {
 }
 
 pub(super) enum Request {
-    Fence(Epoch, oneshot::Sender<Fenced>),
+    Fence(Epoch, bool, oneshot::Sender<Fenced>),
     MakeWait(Epoch, u64, oneshot::Sender<Result<(), String>>),
     HandOver(oneshot::Sender<Result<HandedOver, String>>),
     StepDown(oneshot::Sender<Result<(), String>>),
@@ -130,11 +130,12 @@ impl GuardHandle {
         tokio::time::timeout(bound, ask).await.map_err(late)??
     }
 
-    /// Ends `epoch` here: the server closed or gone, and never opened under it again. Bounded by `bound`.
-    pub async fn fence(&self, epoch: Epoch, bound: Duration) -> Fenced {
+    /// Ends `epoch` here: the server closed or gone, and never opened under it again; one that `hangs` is killed. Bounded
+    /// by `bound`.
+    pub async fn fence(&self, epoch: Epoch, hangs: bool, bound: Duration) -> Fenced {
         let (reply, answer) = oneshot::channel();
         let ask = async {
-            self.requests.send(Request::Fence(epoch, reply)).await.ok()?;
+            self.requests.send(Request::Fence(epoch, hangs, reply)).await.ok()?;
             answer.await.ok()
         };
         match tokio::time::timeout(bound, ask).await {
@@ -343,8 +344,8 @@ impl Guard {
 
     async fn serve(&mut self, request: Request) {
         match request {
-            Request::Fence(epoch, reply) => {
-                let fenced = self.fence(epoch).await;
+            Request::Fence(epoch, hangs, reply) => {
+                let fenced = self.fence(epoch, hangs).await;
                 let _asker_gone = reply.send(fenced);
             }
             Request::MakeWait(epoch, since, reply) => self.make_wait(epoch, since, reply).await,

@@ -268,7 +268,7 @@ impl Guard {
     }
 
     /// Ends an epoch for good on this host. A server that is open under a later one has nothing to do with it.
-    pub(super) async fn fence(&mut self, epoch: Epoch) -> Fenced {
+    pub(super) async fn fence(&mut self, epoch: Epoch, hangs: bool) -> Fenced {
         let newest = self.memory.record.opened.max(self.ports.states.borrow().epoch());
         if newest > epoch {
             return Fenced::Open { why: format!("epoch {epoch} is over, this is epoch {newest}") };
@@ -284,6 +284,16 @@ impl Guard {
             Attached::None => Fenced::Open { why: "the server's process has not been seen".into() },
             Attached::Dying { process } => {
                 Fenced::Open { why: format!("process {} has been killed and has not exited", process.pid()) }
+            }
+            Attached::To { process, .. } if hangs => {
+                let pid = process.pid();
+                warn!(pid, "the server hangs and its epoch is revoked; killing it");
+                Fenced::Open {
+                    why: match process.kill() {
+                        Ok(()) => format!("process {pid} hung, has been killed and has not exited"),
+                        Err(error) => format!("process {pid} hangs and cannot be killed: {error}"),
+                    },
+                }
             }
             Attached::To { process, .. } => {
                 let pid = process.pid();

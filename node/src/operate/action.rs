@@ -13,7 +13,11 @@ use crate::state::{Epoch, NodeName};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// End the epoch on this host: the server closed or gone, and never opened under it again.
-    Fence,
+    Fence {
+        /// It hangs: a close would wait for it, so it is killed. Going on, it could still answer clients whose writes
+        /// were acknowledged to it before it stood still.
+        hangs: bool,
+    },
     /// Promise on disk never to receive from this epoch again, stop receiving, then say what there is.
     StopReceiver,
     /// Say what there is.

@@ -71,7 +71,7 @@ impl Actor {
 
     async fn run(&self, order: &Order, action: Action, bound: Duration) -> Acted {
         match action {
-            Action::Fence => Acted::Fenced(self.guard.fence(order.epoch, bound).await),
+            Action::Fence { hangs } => Acted::Fenced(self.guard.fence(order.epoch, hangs, bound).await),
             Action::StopReceiver => self.stop_receiver(order).await,
             Action::ReadSets => self.read().await,
             Action::WaitApplied(set) => match self.server.wait_applied(&set, bound).await {

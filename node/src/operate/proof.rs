@@ -7,6 +7,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, select_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{sleep, timeout};
+use tracing::debug;
 
 use super::action::{Acted, Action};
 use super::lead::Term;
@@ -68,7 +69,8 @@ pub(super) async fn first_proof(term: &Term<'_>, operation: &Operation) -> Proof
 async fn asked(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proof {
     loop {
         let order = term.order(operation.from, &operation.id);
-        match term.lead.hands.act(writer.clone(), order, Action::Fence, FENCE_WITHIN).await {
+        let fence = Action::Fence { hangs: hangs(operation) };
+        match term.lead.hands.act(writer.clone(), order, fence, FENCE_WITHIN).await {
             Some(Acted::Fenced(Fenced::Closed { detail })) => {
                 return Proof { kind: ProofKind::Closed, detail: format!("{writer}: {detail}") };
             }
@@ -80,6 +82,10 @@ async fn asked(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proo
     }
 }
 
+fn hangs(operation: &Operation) -> bool {
+    operation.diagnosis == LostKind::WriterHung.to_string()
+}
+
 /// `starved`: so many ackers have stopped receiving, and promised on disk never to begin again, that no commit can be
 /// acknowledged any more. Replicas that are no ackers stop as well: what they received counts for the choice.
 ///
@@ -87,7 +93,13 @@ async fn asked(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proo
 /// until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds; one that
 /// hangs is not.
 async fn starved(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proof {
-    if operation.diagnosis != LostKind::WriterHung.to_string() {
+    if hangs(operation) {
+        // Killed by its node, it answers nobody when it goes on. Where that cannot be had, the ackers alone must do.
+        let order = term.order(operation.from, &operation.id);
+        let killed =
+            term.lead.hands.act(writer.clone(), order, Action::Fence { hangs: true }, CLOSES_WITHIN).await;
+        debug!(?killed, "a writer that hangs is killed");
+    } else {
         sleep(CLOSES_WITHIN).await;
     }
     let state = term.state();

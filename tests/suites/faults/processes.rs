@@ -68,7 +68,9 @@ async fn keeper_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
     scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::STOP)?;
     scenario.moves(OUTAGE).await?;
+    // It finds its deadline passed before it reads that the server is closed.
     scenario.cluster.node("db1")?.signal_keeper(Signal::CONT)?;
+    scenario.cluster.server_mut("db1")?.wait_exit(SOON).await?;
     let out = scenario.comes_back("db1").await?;
     scenario.ends(out).await
 }

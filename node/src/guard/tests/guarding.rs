@@ -86,7 +86,7 @@ async fn a_fenced_epoch_is_never_opened() {
     let world = World::of(granted(1), &[]);
     let (handle, guard) = world.guard().await;
     world.until("armed", |f| f.held.is_some()).await;
-    let fenced = handle.fence(Epoch(1), LONG).await;
+    let fenced = handle.fence(Epoch(1), false, LONG).await;
     assert!(matches!(fenced, Fenced::Closed { .. }), "{fenced:?}");
     world.facts().granting = super::world::names(ALL);
     sleep(LONG).await;
@@ -101,6 +101,18 @@ async fn a_fenced_epoch_is_never_opened() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fence_of_a_server_that_hangs_kills_it() {
+    let world = World::of(granted(1), ALL);
+    let (handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    world.facts().close_hangs = true;
+    let fenced = handle.fence(Epoch(1), true, LONG).await;
+    assert!(matches!(&fenced, Fenced::Open { why } if why.contains("killed")), "{fenced:?}");
+    let exit = world.0.server.lock().unwrap().child().wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&exit), Some(9));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_fence_of_an_older_epoch_closes_nothing() {
     let world = World::of(granted(1), ALL);
     let (handle, _guard) = world.guard().await;
@@ -108,7 +120,7 @@ async fn a_late_fence_of_an_older_epoch_closes_nothing() {
     world.state(|s| *s = granted(2));
     world.until("open again", |f| f.opened == 2).await;
     let closed = world.facts().closed;
-    assert!(matches!(handle.fence(Epoch(1), LONG).await, Fenced::Open { .. }));
+    assert!(matches!(handle.fence(Epoch(1), false, LONG).await, Fenced::Open { .. }));
     assert_eq!(world.facts().closed, closed);
     assert!(world.facts().open);
 }
@@ -118,7 +130,7 @@ async fn a_process_never_seen_proves_nothing() {
     let world = World::of(granted(1), ALL);
     world.facts().attach_hangs = true;
     let (handle, _guard) = world.guard().await;
-    assert!(matches!(handle.fence(Epoch(1), LONG).await, Fenced::Open { .. }));
+    assert!(matches!(handle.fence(Epoch(1), false, LONG).await, Fenced::Open { .. }));
 }
 
 /// The daemon ended between the note and the statement.
@@ -160,7 +172,7 @@ async fn a_close_does_not_wait_for_the_source_to_be_forgotten() {
     let (handle, _guard) = world.guard().await;
     world.until("forgetting", |f| f.events.contains(&"forgets")).await;
     let asked = tokio::time::Instant::now();
-    let fenced = handle.fence(Epoch(1), LONG).await;
+    let fenced = handle.fence(Epoch(1), false, LONG).await;
     assert!(matches!(fenced, Fenced::Closed { .. }), "{fenced:?}");
     assert!(asked.elapsed() < Duration::from_millis(50), "{:?}", asked.elapsed());
     sleep(LONG * 2).await;
