@@ -91,7 +91,7 @@ fn hangs(operation: &Operation) -> bool {
 ///
 /// Not at once: a commit that waits for an acker whose receiver has stopped holds up the very close that is asked for,
 /// until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds; one that
-/// hangs is not.
+/// hangs, or whose node is not heard, is not.
 async fn starved(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proof {
     if hangs(operation) {
         // Killed by its node, it answers nobody when it goes on. Where that cannot be had, the ackers alone must do.
@@ -99,7 +99,7 @@ async fn starved(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Pr
         let killed =
             term.lead.hands.act(writer.clone(), order, Action::Fence { hangs: true }, CLOSES_WITHIN).await;
         debug!(?killed, "a writer that hangs is killed");
-    } else {
+    } else if !is_unheard(term, &writer) {
         sleep(CLOSES_WITHIN).await;
     }
     let state = term.state();
@@ -161,12 +161,15 @@ async fn expired(term: &Term<'_>, epoch: Epoch, writer: NodeName) -> Proof {
     }
 }
 
+fn is_unheard(term: &Term<'_>, node: &NodeName) -> bool {
+    term.lead.table.snapshot(&term.state()).of(node).is_none_or(|heard| heard.age > FRESH)
+}
+
 /// What an end of the lease does not prove where nobody has heard of the writer's host: the clock of a machine that
 /// stands still stands still too.
 fn reservation(term: &Term<'_>, writer: &NodeName) -> &'static str {
     let state = term.state();
-    let unheard = term.lead.table.snapshot(&state).of(writer).is_none_or(|heard| heard.age > FRESH);
-    match (unheard, state.durability.is_lossless()) {
+    match (is_unheard(term, writer), state.durability.is_lossless()) {
         (false, _) => "",
         (true, true) => "; old writer unreachable",
         (true, false) => "; old writer unreachable and not lossless: not certain if its machine was paused",
