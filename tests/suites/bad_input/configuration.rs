@@ -17,21 +17,21 @@ fn at(bench: &Bench, text: &str) -> String {
 #[tokio::test]
 async fn an_unknown_key() -> Result<()> {
     let bench = Bench::new().await?;
-    bench.append("[failover]\nlease_tll = \"1s\"")?;
+    bench.replace("[failover]", "[failover]\nlease_tll = \"1s\"")?;
     bench.refuses(&[&at(&bench, "lease_tll"), "failover.lease_tll", "lease_ttl"]).await
 }
 
 #[tokio::test]
 async fn a_wrong_type() -> Result<()> {
     let bench = Bench::new().await?;
-    bench.append("[failover]\nautomatic = \"perhaps\"")?;
+    bench.replace("[failover]", "[failover]\nautomatic = \"perhaps\"")?;
     bench.refuses(&[&at(&bench, "perhaps"), "failover.automatic", "true"]).await
 }
 
 #[tokio::test]
 async fn a_lease_too_short_for_its_renewals() -> Result<()> {
     let bench = Bench::new().await?;
-    bench.append("[failover]\nlease_ttl = \"300ms\"")?;
+    bench.replace("[failover]", "[failover]\nlease_ttl = \"300ms\"")?;
     bench.refuses(&[&at(&bench, "lease_ttl"), "failover.lease_ttl", "renewals", "500ms or more"]).await
 }
 
