@@ -14,11 +14,12 @@ async fn all_or_none_of_a_file_is_reloaded() -> Result<()> {
     let cluster = Cluster::managed(ClusterOptions::new(Dialect::MariaDb)).await?;
     let sound = fs::read_to_string(cluster.config())?;
 
-    let live = "[failover]\nunreachable_after = \"3s\"\nautomatic = false";
+    // The file ends with its failover section.
+    let live = "unreachable_after = \"3s\"\nautomatic = false";
     reload(&cluster, &sound, live, "reloaded", &["unreachable_after", "3s", "automatic"]).await?;
     cluster.reaches("automatic failover to be off", SOON, |status| status.automation == "manual").await?;
 
-    let back = "[failover]\nautomatic = true\n";
+    let back = "automatic = true\n";
     let wrong = format!("{back}unreachable_afer = \"2s\"");
     reload(
         &cluster,
