@@ -61,7 +61,9 @@ impl<'a> Field<'a> {
             let version = self.seen.own(&a.node).and_then(|o| o.about.as_ref()).map(|about| about.number);
             let disk = self.seen.tried(&a.node).and_then(|t| t.disk).is_some_and(|d| d.is_nearly_full());
             let preferred = (Reverse(priority), elsewhere, version, disk);
-            (self.turn(a), errant, hampered, preferred, a.executed != a.received, a.node.clone())
+            // Whoever has less to apply opens sooner: one that lags is waited for before the next is tried.
+            let unapplied = a.received.subtract(&a.executed).map_or(0, |set| set.count());
+            (self.turn(a), errant, hampered, preferred, unapplied, a.node.clone())
         });
         fit
     }

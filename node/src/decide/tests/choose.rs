@@ -166,6 +166,19 @@ fn among_equals_priority_decides() {
     assert_eq!((choice.node, choice.runners_up), (name("db3"), list("db2")));
 }
 
+/// Both have a little to apply; which has less matters, and not only that both have some.
+#[test]
+fn among_equals_the_one_with_less_to_apply_comes_first() {
+    let behind = |node: &str, executed: &str| {
+        let mut answer = has(node, my("1:1-900"));
+        answer.executed = my(executed);
+        answer
+    };
+    let answers = [behind("db2", "1:1-2"), behind("db3", "1:1-899")];
+    let choice = choose(&cluster("db1 db2 db3"), &failover("x"), &nobody_seen(), &answers).unwrap();
+    assert_eq!((choice.node, choice.runners_up), (name("db3"), list("db2")));
+}
+
 /// Three replicas with everything; what decides among them, one thing after the other.
 #[test]
 fn then_zone_version_and_disk_decide() {
