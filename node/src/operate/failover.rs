@@ -11,6 +11,7 @@ use super::action::{Acted, Action};
 use super::journal::Journal;
 use super::lead::Term;
 use super::proof::first_proof;
+use super::upkeep;
 use crate::decide::choose::{Answer, Choice, Held, choose};
 use crate::decide::diagnose::{FRESH, RECEIVING_WITHIN};
 use crate::gtid::GtidSet;
@@ -21,7 +22,7 @@ use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof}
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
 /// A candidate whose node is silent for so long while it applies is not waited for.
 const CANDIDATE_SILENT: Duration = Duration::from_secs(2);
-/// Pause before everybody is asked again, when nobody can be promoted.
+/// When nobody can be promoted, everybody is asked again after this without news; a server that comes up is news.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// How long the end of the operation waits for the other replicas.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(5);
@@ -130,7 +131,7 @@ async fn choose_and_prepare(
                 {
                     stuck = Some(node.clone());
                 }
-                sleep(ASK_AGAIN).await;
+                let _or_ask_again = timeout(ASK_AGAIN, term.lead.table.changed()).await;
             }
         }
         term.still_leads().await?;
@@ -248,7 +249,9 @@ async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> {
     }
 }
 
-/// Step 7: every node repoints its own server; here it is only awaited, bounded.
+/// Step 7: every node repoints its own server; here it is only awaited, bounded. Not while commits wait for ackers that
+/// do not come: a MariaDB replica that has much to apply follows only after that, and upkeep, which lets the writer go on
+/// without it, comes after the operation.
 async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Journal) {
     let deadline = Instant::now() + FOLLOW_WITHIN;
     let mut missing = term.replicas_that_answer(writer);
@@ -271,7 +274,7 @@ async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Jo
             }
             !follows
         });
-        if term.writer_is_lost() {
+        if term.writer_is_lost() || upkeep::must_degrade(term) {
             return;
         }
         let _or_look_again = timeout(Duration::from_millis(100), term.lead.table.changed()).await;

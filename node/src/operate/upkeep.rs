@@ -41,6 +41,13 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
     }
 }
 
+/// Whether commits wait for ackers that the writer has to go on without.
+pub(super) fn must_degrade(term: &Term<'_>) -> bool {
+    let state = term.state();
+    let due = upkeep(&state, &term.lead.table.snapshot(&state), &term.lead.me);
+    matches!(due, Some(Upkeep::Degrade(_)))
+}
+
 /// The writer's set is read while its commits still wait; only then may it go on.
 async fn degrade(
     term: &Term<'_>,
