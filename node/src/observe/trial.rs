@@ -186,6 +186,7 @@ impl Record {
         }
         let suspicious = own.pulse_age >= SUSPICIOUS
             || self.connecting_since.is_some_and(|since| now.duration_since(since) >= SUSPICIOUS)
+            || self.disk.is_some_and(|disk| disk.takes_nothing())
             || matches!(self.write, Write::Blocked | Write::Failed(_));
         // Commits come through, or wait for ackers that a further one would wait for as well.
         let quiet = self.executed.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= SUSPICIOUS);

@@ -126,6 +126,18 @@ impl Node {
         Ok(())
     }
 
+    /// Removes all that the daemon, which must have ended, keeps on disk.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn lose_store(&self) -> Result<()> {
+        let data = self.host.folder().join("baton/data");
+        for entry in fs::read_dir(&data)? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(())
+    }
+
     /// Asks the daemon to end, as systemd does, and waits for it.
     ///
     /// # Errors

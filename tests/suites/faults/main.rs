@@ -5,6 +5,7 @@
 //! runs as well.
 #![allow(clippy::unwrap_used)]
 
+mod disks;
 mod network;
 mod operators;
 mod processes;

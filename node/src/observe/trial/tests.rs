@@ -65,6 +65,19 @@ async fn a_connection_that_does_not_come_about_calls_for_a_write() {
     assert!(record.at(Instant::now()).hung(MS * 1500).is_some());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_calls_for_a_write() {
+    let mut record = Record::default();
+    assert!(!record.is_write_due(&writer(1), Instant::now()));
+    advance(MS * 400).await;
+    record.disk = Some(Disk { free: 1 << 30, size: 1 << 34, read_only: false });
+    assert!(!record.is_write_due(&writer(1), Instant::now()), "there is room");
+    record.disk = Some(Disk { free: 0, size: 1 << 34, read_only: false });
+    assert!(record.is_write_due(&writer(1), Instant::now()));
+    record.wrote(Ok(()), &writer(1), Instant::now());
+    assert!(!record.is_write_due(&writer(1), Instant::now()), "not again at once");
+}
+
 /// It was busy until then, and the first write is still on its way.
 #[tokio::test(start_paused = true)]
 async fn a_busy_writer_that_stops_hangs() {
