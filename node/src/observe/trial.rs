@@ -213,6 +213,8 @@ impl Record {
                 Err(SqlError::TimedOut { .. } | SqlError::Gone { .. } | SqlError::Refused { .. }) => {
                     if waits { Write::AckersMissing } else { Write::Blocked }
                 }
+                // The write before this one is still on its way, and holds the lock that this one waited for.
+                Err(SqlError::LockWaitTimeout) if self.write == Write::Blocked => Write::Blocked,
                 Err(error @ SqlError::Other { .. }) => Write::Failed(error.to_string()),
                 // Closed meanwhile, or somebody holds a lock, or nobody lets Baton in: no word on the server's health.
                 Err(_) => Write::NotTried,

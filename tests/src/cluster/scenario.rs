@@ -75,7 +75,7 @@ impl Scenario {
     /// # Errors
     /// When it stays, or takes longer.
     pub async fn moves(&self, bound: Duration) -> Result<StatusReply> {
-        let after = self.cluster.moved_from(&self.before.writer).await?;
+        let after = self.cluster.moved_later(&self.before.writer, bound).await?;
         self.writes_go_on().await?;
         self.ends_within(bound)?;
         ensure!(after.epoch > self.before.epoch, "another writer under the same epoch: {after:#?}");

@@ -125,6 +125,22 @@ async fn what_a_write_says() {
     }
 }
 
+/// On a disk that stands still the first write never ends, and the next ones wait for its locks.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_waits_for_the_one_before_it_is_blocked_too() {
+    let mut record = Record::default();
+    record.is_write_due(&writer(1), Instant::now());
+    advance(WRITE_EVERY).await;
+    assert!(record.is_write_due(&writer(1), Instant::now()));
+    for answer in [timed_out(), Err(SqlError::LockWaitTimeout), Err(SqlError::LockWaitTimeout)] {
+        advance(MS * 1500).await;
+        record.wrote(answer, &writer(1), Instant::now());
+        record.is_write_due(&writer(1), Instant::now());
+    }
+    let tried = record.at(Instant::now());
+    assert_eq!((tried.no_commit_for, tried.write), (MS * 4500, Write::Blocked));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_commit_of_anybody_ends_the_count() {
     let mut record = Record::default();
