@@ -78,12 +78,15 @@ impl Disk {
         }
     }
 
-    /// Gives the space back.
+    /// Gives the space back. Harmless where it was not filled.
     ///
     /// # Errors
-    /// When it was not filled.
+    /// When the file that takes it cannot be removed.
     pub fn empty(&self) -> Result<()> {
-        Ok(fs::remove_file(self.at.join(BALLAST))?)
+        match fs::remove_file(self.at.join(BALLAST)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Stops all writing: whoever writes from now on stands still, as with storage that does not answer.
