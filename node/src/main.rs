@@ -132,7 +132,9 @@ fn main() -> ExitCode {
         ),
         Command::Recover { file, keep, drop, reason, accept_loss, dry_run, yes_i_mean } => {
             let recovery = Recovery { keep, drop, reason, accept_loss, dry_run, cluster: yes_i_mean };
-            report(small(&file, async |loaded| recover(&loaded, recovery).await).map(|said| println!("{said}")))
+            report(
+                small(&file, async |loaded| recover(&loaded, recovery).await).map(|said| println!("{said}")),
+            )
         }
         Command::Run { file, log_json } => {
             start_log(log_json);

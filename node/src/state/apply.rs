@@ -1,12 +1,12 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
 use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_ackers, take_out};
-use super::{apply_recover, apply_settings};
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
     Refusal, Step, UnixMillis, trim,
 };
+use super::{apply_recover, apply_settings};
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
 const STEPS_MAX: usize = 200;

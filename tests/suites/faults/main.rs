@@ -8,6 +8,7 @@
 mod network;
 mod operators;
 mod processes;
+mod recovery;
 mod sequences;
 mod servers;
 

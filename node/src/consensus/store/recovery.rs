@@ -28,7 +28,9 @@ pub enum RecoveryError {
     #[error("there is no store at {0}: this node has no memory of a group, so none can be recovered from it")]
     None(String),
     /// It is blank.
-    #[error("the store {0} has never belonged to a group: start baton-node, and the group is formed or joined")]
+    #[error(
+        "the store {0} has never belonged to a group: start baton-node, and the group is formed or joined"
+    )]
     Blank(String),
     /// It holds no formed group.
     #[error("the store {0} has not taken in yet who belongs to the group: nothing can be recovered from it")]
@@ -183,7 +185,8 @@ impl Known {
     fn begun_anew(mut self, keep: &NodeName, command: &Command) -> Result<(Position, Vote), RecoveryError> {
         let (last_term, last_index) = self.last();
         let (id, member) = {
-            let view = MembershipView::of(&self.position.membership, &self.position.membership, Duration::ZERO);
+            let view =
+                MembershipView::of(&self.position.membership, &self.position.membership, Duration::ZERO);
             let found = view.by_name(keep).filter(|(id, _)| *id == self.binding.raft_id);
             let (id, member) = found.ok_or_else(|| Refusal::NoSuchNode(keep.clone()))?;
             (id, member.clone())

@@ -7,9 +7,7 @@ use thiserror::Error;
 use super::{Facts, Wish};
 use crate::decide::diagnose::out_in_words;
 use crate::gtid::GtidSet;
-use crate::state::{
-    Change, ClusterState, Command, Durability, NodeName, Phase, Recover, WithoutAckers,
-};
+use crate::state::{Change, ClusterState, Command, Durability, NodeName, Phase, Recover, WithoutAckers};
 
 /// What was asked for cannot be, whatever is known. Each names the mend.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -20,9 +18,11 @@ pub(super) enum Wrong {
     NoMember(NodeName, String),
     #[error("{0} is both kept and dropped: name it once")]
     Both(NodeName),
-    #[error("{0} neither kept nor dropped: every member has to be named, since the group goes on without those that are dropped")]
+    #[error("{0} neither kept nor dropped: name every member, so that none is left out by mistake")]
     Neither(String),
-    #[error("this node is {me}, and {keep} is to be kept: run the command on {keep}'s host, whose memory counts")]
+    #[error(
+        "this node is {me}, and {keep} is to be kept: run the command on {keep}'s host, whose memory counts"
+    )]
     Elsewhere { me: NodeName, keep: NodeName },
     #[error("{0} is a witness, and nothing can be opened there: keep a node with a server")]
     Witness(NodeName),
@@ -157,7 +157,10 @@ fn writes(facts: &Facts, wish: &Wish) -> (String, Option<String>) {
         }
         Durability::Degraded { .. } | Durability::Unknown => {
             let text = format!("what {writer} acknowledged alone: it was not lossless. {later}");
-            (text, Some(format!("{writer} was not lossless and may have acknowledged writes that {keep} lacks")))
+            (
+                text,
+                Some(format!("{writer} was not lossless and may have acknowledged writes that {keep} lacks")),
+            )
         }
     }
 }
@@ -172,19 +175,22 @@ fn warnings(facts: &Facts, wish: &Wish) -> Vec<String> {
     let (state, keep) = (&facts.survey.state, &wish.keep);
     let mut warnings = Vec::new();
     let may_write = match writer(state).filter(|writer| wish.drop.contains(*writer)) {
-        Some(writer) => format!("{writer}, or whoever they gave the write role since, may be writing now"),
-        None => "whoever they gave the write role since may be writing now".into(),
+        Some(writer) => format!("{writer}, or whoever has been given the write role since, may be writing"),
+        None => "whoever has been given the write role since may be writing".into(),
     };
     warnings.push(format!(
-        "{} may still run, and {may_write}. Baton cannot tell from here. Switch these hosts off, or cut them off from \
-         clients and from {keep}, before you go on: two writers are the price of a mistake.",
+        "{} may still run: then {may_write}, and Baton cannot tell from here. Switch every host that is dropped off, or \
+         cut it off from clients, before you go on: two writers are the price of a mistake.",
         list(&wish.drop)
     ));
     if let Err(why) = &facts.received {
         warnings.push(format!("{keep}'s server cannot be asked what it has: {why}"));
     }
     if let Some(out) = state.out.get(keep) {
-        warnings.push(format!("{keep} is out ({}): it is not opened before it is in again", out_in_words(&out.reason)));
+        warnings.push(format!(
+            "{keep} is out ({}): it is not opened before it is in again",
+            out_in_words(&out.reason)
+        ));
     }
     if state.members.get(keep).is_some_and(|member| member.excluded) {
         warnings.push(format!("{keep} is excluded from being the writer: it is not opened"));
@@ -212,7 +218,7 @@ fn follows(facts: &Facts, wish: &Wish, generation: u64, after: &ClusterState) ->
          joined"
     ));
     follows.push(format!(
-        "{} stay out, closed, until each has joined again with an empty state directory",
+        "left behind: {}, out and closed until each has joined again with an empty state directory",
         list(&wish.drop)
     ));
     follows

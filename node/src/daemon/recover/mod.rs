@@ -99,8 +99,7 @@ async fn with_store(loaded: &Loaded, recovery: &Recovery, store: &AtRest) -> Res
     if mine != theirs {
         return Err(format!("the store belongs to cluster {theirs:?}, the configuration says {mine:?}"));
     }
-    let facts =
-        Facts { me: loaded.me.name.as_str().into(), survey, received: received(loaded).await };
+    let facts = Facts { me: loaded.me.name.as_str().into(), survey, received: received(loaded).await };
     let wish = wish(recovery);
     let prospect = judge(&facts, &wish).map_err(|e| e.to_string())?;
     println!("{}", paper::render(&facts, &wish, &prospect));
