@@ -18,7 +18,7 @@ use super::store::StoreError;
 use crate::state::NodeName;
 
 /// The note's key.
-const KEY: &str = "group.left_behind";
+pub(super) const KEY: &str = "group.left_behind";
 /// In a refusal, beside its words.
 const GENERATION: &str = "baton-generation";
 /// How long the end of the consensus task is waited for.

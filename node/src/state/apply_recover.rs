@@ -5,8 +5,8 @@ use super::{Begin, ClusterState, Epoch, Phase, Recover, Recovered, Refusal, Unix
 
 /// The name of a recovery in the history: what made it necessary.
 const DIAGNOSIS: &str = "QuorumLost";
-/// Epochs of a recovered group begin after the next multiple of this: the members that were dropped may have granted some
-/// that the one that is left has never heard of, and one epoch names one node.
+/// Epochs of a recovered group begin after the next multiple of this, and of a later generation after a later one: members
+/// that were dropped may have granted some that the one that is left has never heard of, and one epoch names one node.
 const EPOCHS_APART: u64 = 1000;
 
 /// The kept node is the only member. A managed cluster has lost its writer in any case: it is no longer known under which
@@ -32,7 +32,8 @@ pub(super) fn recover(state: &mut ClusterState, at: UnixMillis, recover: &Recove
     // The list of ackers stays until the next grant: it says who else may hold what was acknowledged.
     state.generation = recover.generation;
     let newest = state.epoch().max(state.revoked_through).max(state.epochs_after).0;
-    state.epochs_after = Epoch((newest / EPOCHS_APART + 1) * EPOCHS_APART);
+    let apart = (newest / EPOCHS_APART + 1).max(recover.generation.saturating_sub(1));
+    state.epochs_after = Epoch(apart.saturating_mul(EPOCHS_APART));
     let word = format!("{}: {}", recover.word.by, recover.word.reason);
     state.note(at, &format!("recovered as generation {}, {} alone", recover.generation, recover.keep), word);
     Ok(())

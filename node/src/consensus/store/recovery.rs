@@ -14,7 +14,8 @@ use rusqlite::Transaction;
 use super::log::{self, Memory};
 use super::machine::{self, Position};
 use super::visible::MembershipView;
-use super::{Binding, Store, StoreError, read_binding, signed};
+use super::{Binding, Store, StoreError, from_json, notes, read_binding, signed};
+use crate::consensus::left_behind::{self, LeftBehind};
 use crate::consensus::types::{LogId, StoredMembership, Vote};
 use crate::state::{ClusterState, Command, NodeName, Outcome, Refusal, UnixMillis};
 
@@ -58,6 +59,8 @@ pub struct Survey {
     pub membership: MembershipView,
     /// The state after the newest entry.
     pub state: ClusterState,
+    /// The generation that has gone on without this member, if it knows of one.
+    pub left_behind_by: Option<u64>,
 }
 
 /// A store that no daemon has open. It stays locked until [`AtRest::close`].
@@ -106,6 +109,7 @@ impl AtRest {
                 log::begin_after(transaction, upto, vote)?;
             }
             transaction.execute("UPDATE binding SET generation = ?1", [signed(generation)?])?;
+            transaction.execute("DELETE FROM notes WHERE key = ?1", [left_behind::KEY])?;
             Ok(())
         };
         Ok(self.store.thread.start("start its group anew", work).await?.done().await?)
@@ -116,24 +120,28 @@ impl AtRest {
         self.store.close().await;
     }
 
-    fn known(&self, (binding, position, memory): Read) -> Result<Known, RecoveryError> {
+    fn known(&self, (binding, left_behind_by, position, memory): Read) -> Result<Known, RecoveryError> {
         let path = || self.store.path().display().to_string();
         let binding = binding.ok_or_else(|| RecoveryError::Blank(path()))?;
-        let known = Known::new(binding, position, memory);
+        let known = Known::new(binding, left_behind_by, position, memory);
         let formed = known.position.state.cluster.is_some() && known.position.last_applied.is_some();
         if formed { Ok(known) } else { Err(RecoveryError::Unformed(path())) }
     }
 }
 
-type Read = (Option<Binding>, Position, Memory);
+type Read = (Option<Binding>, Option<u64>, Position, Memory);
 
 fn read_all(transaction: &Transaction<'_>) -> rusqlite::Result<Read> {
-    Ok((read_binding(transaction)?, machine::read(transaction)?, log::read_all(transaction)?))
+    let left = notes::read(transaction, left_behind::KEY)?;
+    let left = left.map(|left| from_json::<LeftBehind>(0, &left)).transpose()?;
+    let left_behind_by = left.map(|left| left.generation);
+    Ok((read_binding(transaction)?, left_behind_by, machine::read(transaction)?, log::read_all(transaction)?))
 }
 
 /// A store's content, the log applied to its end.
 struct Known {
     binding: Binding,
+    left_behind_by: Option<u64>,
     position: Position,
     vote_term: u64,
     unapplied: u64,
@@ -141,7 +149,7 @@ struct Known {
 }
 
 impl Known {
-    fn new(binding: Binding, mut position: Position, memory: Memory) -> Self {
+    fn new(binding: Binding, left_behind_by: Option<u64>, mut position: Position, memory: Memory) -> Self {
         let applied = position.last_applied.map(|id| id.index);
         let last_command = memory.entries.values().rev().find_map(|entry| match &entry.payload {
             EntryPayload::Normal(logged) => Some((logged.0.at_ms, logged.0.by.clone())),
@@ -158,7 +166,7 @@ impl Known {
         }
         position.state = Arc::new(state);
         let vote_term = memory.vote.map_or(0, |vote| vote.leader_id.term);
-        Self { binding, position, vote_term, unapplied, last_command }
+        Self { binding, left_behind_by, position, vote_term, unapplied, last_command }
     }
 
     fn last(&self) -> (u64, u64) {
@@ -177,6 +185,7 @@ impl Known {
             last_command: self.last_command,
             membership,
             state: ClusterState::clone(&self.position.state),
+            left_behind_by: self.left_behind_by,
         }
     }
 

@@ -88,6 +88,15 @@ async fn the_one_that_is_left_leads_alone_and_the_others_learn_of_it() {
     for node in &others {
         node.kill().await;
     }
+
+    // The one that went on is lost as well: an old one is all that there is.
+    let store = at_rest(all[0]);
+    assert_eq!(store.survey().await.unwrap().left_behind_by, Some(2));
+    store.recover("db1".into(), 3, recovery(3, &"db1".into())).await.unwrap();
+    store.close().await;
+    let last = all[0].start(&all).await;
+    assert_eq!(last.group.left_behind(), None);
+    leader_of(&[&last]).await.kill().await;
 }
 
 /// A member that was dropped joins the new generation with a new store.

@@ -56,7 +56,8 @@ pub(super) struct Prospect {
 pub(super) fn judge(facts: &Facts, wish: &Wish) -> Result<Prospect, Wrong> {
     is_possible(facts, wish)?;
     let (survey, state) = (&facts.survey, &facts.survey.state);
-    let generation = survey.binding.generation.max(state.generation) + 1;
+    let newest = survey.binding.generation.max(state.generation);
+    let generation = newest.max(survey.left_behind_by.unwrap_or(0)) + 1;
     let (writes, loss) = writes(facts, wish);
     let command = command(facts, wish, generation, &writes);
     let mut after = state.clone();
@@ -118,6 +119,9 @@ pub(super) fn writer(state: &ClusterState) -> Option<&NodeName> {
 
 fn agreed(facts: &Facts, wish: &Wish) -> String {
     let (index, keep) = (facts.survey.last_index, &wish.keep);
+    if let Some(generation) = facts.survey.left_behind_by {
+        return format!("whatever generation {generation} agreed on, which has left {keep} behind");
+    }
     if facts.survey.membership.is_majority(&wish.drop) {
         let they_are = if wish.drop.len() == 1 { "it is" } else { "they are" };
         format!(
@@ -136,6 +140,13 @@ fn writes(facts: &Facts, wish: &Wish) -> (String, Option<String>) {
     let Some(writer) = writer(state) else {
         return ("not known: the cluster was only observed".into(), None);
     };
+    if let Some(generation) = facts.survey.left_behind_by {
+        let text = format!("all that generation {generation}, which left {keep} behind, has written");
+        let loss = format!(
+            "{keep} was left behind by generation {generation}, and has none of what that has written"
+        );
+        return (text, Some(loss));
+    }
     let upto = state.durability.upto();
     if let Some(lacking) = upto.and_then(|upto| lacking(facts, upto)) {
         let text = format!("{lacking}, which {keep} had to have and lacks. {later}");

@@ -51,6 +51,7 @@ fn facts() -> Facts {
         last_command: Some((1_793_157_164_000, "db1".into())),
         membership,
         state,
+        left_behind_by: None,
     };
     Facts { me: "db2".into(), survey, received: Ok(set("1-88123")) }
 }
@@ -165,6 +166,7 @@ fn a_loss_has_to_be_accepted_by_name() {
     }));
     let unacked = |facts: &mut Facts| facts.survey.state.durability = Durability::Unknown;
     assert!(refused(unacked));
+    assert!(refused(|facts| facts.survey.left_behind_by = Some(2)));
     // The kept one was the writer itself.
     fn writes(facts: &mut Facts) {
         facts.survey.state.grant.as_mut().unwrap().node = "db2".into();
@@ -174,6 +176,14 @@ fn a_loss_has_to_be_accepted_by_name() {
     writes(&mut facts);
     facts.survey.state.durability = degraded(Some(set("1-88124")));
     assert!(judge(&facts, &asked("db2", &["db1", "app1"])).unwrap().refused.unwrap().contains(":88124"));
+}
+
+#[test]
+fn a_generation_is_newer_than_all_that_are_known() {
+    let mut facts = facts();
+    facts.survey.left_behind_by = Some(4);
+    let wish = Wish { accepts_loss: true, ..asked("db2", &["db1", "app1"]) };
+    assert_eq!(judge(&facts, &wish).unwrap().generation, 5);
 }
 
 #[test]

@@ -81,6 +81,11 @@ fn generations_rise_and_epochs_do_not_come_again() {
     log.does(recover(3, "db2")).unwrap();
     log.does(granted("r", 1001, "db2", ProofKind::Forced)).unwrap();
     assert_eq!(log.state.epoch(), Epoch(2001));
+
+    // One that was itself left behind, and is all that there is now.
+    let mut log = Log::adopted();
+    log.does(recover(5, "db2")).unwrap();
+    assert_eq!(log.state.next_epoch(), Epoch(4001));
 }
 
 #[test]
