@@ -48,15 +48,13 @@ pub(super) async fn first_proof(term: &Term<'_>, operation: &Operation) -> Proof
         return Proof { kind: ProofKind::Expired, detail: "taken for granted".into() };
     }
     let is_left_behind = term.state().left_behind.contains_key(&writer);
-    let mut ways: Vec<BoxFuture<'_, Proof>> = vec![
-        asked(term, operation, writer.clone()).boxed(),
-        closed_over_sql(term, writer.clone()).boxed(),
-        power_fenced(term, operation, writer.clone()).boxed(),
-    ];
+    let mut ways: Vec<BoxFuture<'_, Proof>> = vec![asked(term, operation, writer.clone()).boxed()];
     if operation.recovered.is_none() {
         ways.push(starved(term, operation, writer.clone()).boxed());
-        ways.push(expired(term, operation.from, writer).boxed());
+        ways.push(expired(term, operation.from, writer.clone()).boxed());
     }
+    ways.push(closed_over_sql(term, writer.clone()).boxed());
+    ways.push(power_fenced(term, operation, writer).boxed());
     // Whoever recovered the group spoke of the hosts that were dropped, and not of the one that was kept.
     let word = operation.forced.as_ref().filter(|_| operation.recovered.is_none() || is_left_behind);
     if let Some(word) = word {

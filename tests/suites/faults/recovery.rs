@@ -40,7 +40,7 @@ async fn majority_gone(_name: &'static str, dialect: Dialect) -> Result<()> {
     ensure!(begun.elapsed() < WRITABLE, "writable after {:?}", begun.elapsed());
     println!("writable again after {} ms", begun.elapsed().as_millis());
     let status = cluster.ctl().status().await?;
-    ensure!(status.writer == "db2" && status.epoch == 1001 && status.voters == 1, "{status:#?}");
+    ensure!(status.writer == "db2" && status.epoch > 1000 && status.voters == 1, "{status:#?}");
     ensure!(node(&status, "db1")?.health == "down" && node(&status, "app1")?.role == "left behind");
 
     returns(&mut cluster).await?;
@@ -112,15 +112,17 @@ async fn returns(cluster: &mut Cluster) -> Result<()> {
     cluster.server_mut("db1")?.start().await?;
     cluster.node_mut("db1")?.start()?;
     let said = "db1 was left behind when the group was recovered (generation 2)";
-    let look = async || Ok(cluster.node("db1")?.log_tail().contains(said).then_some(()));
-    until("db1 to learn that it was left behind", SOON, look).await.map_err(|e| cluster.explained(e))?;
+    let look = async || {
+        let answer = cluster.ctl().status_of(cluster.host("db1")?).await.err().context("it answers")?;
+        let answer = format!("{answer:#}");
+        ensure!(answer.contains(said) && answer.contains("batonctl node add db1"), "{answer}");
+        Ok(Some(()))
+    };
+    until("db1 to say that it was left behind", SOON, look).await.map_err(|e| cluster.explained(e))?;
     let status = cluster.reaches("db1 to be shown closed", SOON, |status| {
         node(status, "db1").is_ok_and(|db1| db1.role == "left behind" && db1.server_answers && !db1.open)
     });
     ensure!(node(&status.await?, "db1")?.note == "its server is closed");
-    let answer = cluster.ctl().status_of(cluster.host("db1")?).await;
-    let answer = answer.err().context("a node that was left behind answers as if it were not")?;
-    ensure!(format!("{answer:#}").contains("batonctl node add db1"), "{answer:#}");
     Ok(())
 }
 
@@ -156,8 +158,13 @@ async fn joins_again(cluster: &mut Cluster) -> Result<()> {
     cluster.node_mut("db1")?.start()?;
     let address = cluster.host("db1")?.address();
     let (peer, server) = (format!("{address}:{PEER_PORT}"), format!("{address}:{SERVER_PORT}"));
-    let add =
-        async || ctl(cluster, &["node", "add", "db1", "--peer", &peer, "--server", &server]).await.map(Some);
+    let add = async || {
+        // Given again after it was done, it is refused.
+        let given = ctl(cluster, &["node", "add", "db1", "--peer", &peer, "--server", &server]).await;
+        let role = node(&cluster.ctl().status().await?, "db1")?.role.clone();
+        ensure!(role != "left behind", "{given:?}");
+        Ok(Some(()))
+    };
     until("db1 to join", SOON, add).await.map_err(|error| cluster.explained(error))?;
     ctl(cluster, &["node", "remove", "app1"]).await?;
     let status = cluster.reaches("db1 to follow or to be out", JOINS, |status| {
