@@ -185,9 +185,11 @@ fn lacking(facts: &Facts, set: &GtidSet) -> Option<String> {
 fn warnings(facts: &Facts, wish: &Wish) -> Vec<String> {
     let (state, keep) = (&facts.survey.state, &wish.keep);
     let mut warnings = Vec::new();
-    let may_write = match writer(state).filter(|writer| wish.drop.contains(*writer)) {
-        Some(writer) => format!("{writer}, or whoever has been given the write role since, may be writing"),
-        None => "whoever has been given the write role since may be writing".into(),
+    let since = "whoever has been given the write role since";
+    let may_write = match writer(state) {
+        Some(writer) if wish.drop.contains(writer) => format!("{writer}, or {since}, may be writing"),
+        Some(_) => format!("{since} may be writing"),
+        None => "they go on as a group of their own".into(),
     };
     warnings.push(format!(
         "{} may still run: then {may_write}, and Baton cannot tell from here. Switch every host that is dropped off, or \

@@ -9,7 +9,7 @@ use crate::state::{Durability, NodeName};
 /// Of the page.
 const WIDTH: usize = 80;
 /// Of the column with the labels.
-const LABEL: usize = 16;
+const LABEL: usize = 17;
 
 pub(super) fn render(facts: &Facts, wish: &Wish, prospect: &Prospect) -> String {
     let survey = &facts.survey;
