@@ -5,7 +5,7 @@ use super::apply_settings;
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
-    Refusal, Step, UnixMillis, trim,
+    Refusal, Step, StepName, UnixMillis, trim,
 };
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
@@ -224,7 +224,7 @@ fn opened(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, by: &NodeName)
         operation.steps.push(Step {
             at_ms: at,
             node: by.clone(),
-            name: "open".into(),
+            name: StepName::Open.as_str().into(),
             detail: "open".into(),
         });
     }

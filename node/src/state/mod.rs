@@ -13,6 +13,7 @@ mod hold;
 mod names;
 mod operation;
 mod refusal;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step,
 };
 pub use refusal::Refusal;
+pub use steps::StepName;
 
 /// How many finished operations, and how many recorded decisions, are kept.
 const KEPT: usize = 100;

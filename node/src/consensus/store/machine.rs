@@ -14,6 +14,7 @@ use super::thread::Thread;
 use super::visible::{Applied, Shared};
 use super::{from_json, to_json};
 use crate::consensus::types::{LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::cut::Steps;
 use crate::state::ClusterState;
 
 /// A snapshot is the state itself: it is small.
@@ -133,13 +134,18 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let mut position = self.position();
             let mut state = ClusterState::clone(&position.state);
             let mut answers = Vec::with_capacity(batch.len());
+            let mut steps = Steps::default();
             for item in batch {
                 let (entry, responder) = item?;
                 let log_id = entry.log_id();
                 position.last_applied = Some(log_id);
                 let outcome = match entry.payload {
                     EntryPayload::Blank => None,
-                    EntryPayload::Normal(logged) => Some(state.apply(log_id.index, &logged.0)),
+                    EntryPayload::Normal(logged) => {
+                        let outcome = state.apply(log_id.index, &logged.0);
+                        steps.note(&logged.0.change, &outcome);
+                        Some(outcome)
+                    }
                     EntryPayload::Membership(membership) => {
                         position.membership = StoredMembership::new(Some(log_id), membership);
                         None
@@ -149,6 +155,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             }
             position.state = Arc::new(state);
             self.persist_and_show(position).await?;
+            steps.reached();
             for (responder, reply) in answers {
                 responder.send(reply);
             }
