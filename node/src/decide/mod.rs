@@ -19,3 +19,4 @@ mod tests;
 pub mod tried;
 mod troubles;
 pub mod upkeep;
+pub mod vouched;
