@@ -42,7 +42,13 @@ impl Journal {
     }
 
     /// A line about an earlier moment.
-    pub(super) fn line_at(&self, at_ms: UnixMillis, node: &NodeName, name: StepName, detail: impl Into<String>) {
+    pub(super) fn line_at(
+        &self,
+        at_ms: UnixMillis,
+        node: &NodeName,
+        name: StepName,
+        detail: impl Into<String>,
+    ) {
         let detail = detail.into();
         info!(operation = %self.operation, %node, step = %name, detail, "step");
         let step = Step { at_ms, node: node.clone(), name: name.to_string(), detail };

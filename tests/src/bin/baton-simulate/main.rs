@@ -1,5 +1,7 @@
 //! `script/simulate`: runs seeds of the simulation, on every processor.
 
+mod steps;
+
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +39,9 @@ struct Arguments {
     /// Breaks the protocol in every way, one after the other, and wants each found within `--seeds`.
     #[arg(long)]
     mutations: bool,
+    /// Cuts every operation off at every step instead, in the worlds of the seeds.
+    #[arg(long, conflicts_with_all = ["mutation", "mutations"])]
+    steps: bool,
 }
 
 fn mutation(name: &str) -> Result<Mutation, String> {
@@ -64,6 +69,10 @@ fn main() -> anyhow::Result<ExitCode> {
             .without_time()
             .with_writer(std::io::stderr)
             .init();
+    }
+    if arguments.steps {
+        let seeds = arguments.from..arguments.from.saturating_add(arguments.seeds);
+        return steps::run_all(seeds, jobs(&arguments), arguments.show);
     }
     if !arguments.mutations {
         let begun = Instant::now();
@@ -96,6 +105,11 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// How many runs at a time.
+fn jobs(arguments: &Arguments) -> usize {
+    arguments.jobs.or(std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1)
+}
+
 /// Whether the same seed gives the same run, to the letter: without that no failure could be replayed.
 fn same_twice(seed: u64, mutation: Option<Mutation>) -> anyhow::Result<bool> {
     let once = || run(Options { seed, mutation, shown: false }).map_err(|e| anyhow!("seed {seed}: {e}"));
@@ -114,7 +128,7 @@ fn same_twice(seed: u64, mutation: Option<Mutation>) -> anyhow::Result<bool> {
 fn run_all(arguments: &Arguments, mutation: Option<Mutation>, keep_going: bool) -> anyhow::Result<Sum> {
     let (next, stop) = (AtomicU64::new(arguments.from), AtomicBool::new(false));
     let (sum, failed) = (Mutex::new(Sum::default()), Mutex::new(None));
-    let jobs = arguments.jobs.or(std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let jobs = jobs(arguments);
     let end = arguments.from.saturating_add(arguments.seeds);
     std::thread::scope(|scope| {
         for _ in 0..jobs {

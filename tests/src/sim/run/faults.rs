@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use baton_node::sql::Switch;
-use baton_node::state::{Begin, Change, Forced, OperationId};
-use tokio::time::{Instant, sleep};
+use baton_node::state::{Begin, Change, Forced, OperationId, OperationKind};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::steps;
 use crate::sim::fleet::Disk;
 use crate::sim::world::World;
 use crate::sim::world::draw::Draw;
@@ -17,6 +18,9 @@ use crate::sim::world::node::Node;
 
 /// systemd's RestartSec of a server.
 const SERVER_STARTS_AGAIN: Duration = Duration::from_millis(1000);
+
+/// A step that a failover has not reached by then is not reached.
+const STEP_WITHIN: Duration = Duration::from_secs(10);
 
 /// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub(super) enum Fault {
     KillLeader,
     /// Leader and writer's server in the same moment.
     KillLeaderAndWriter,
+    /// The writer's server dies, and the leader at a step of what follows.
+    KillLeaderAtStep,
     /// The host is cut off for a while.
     Isolate,
     /// Nothing leaves the host, or nothing reaches it.
@@ -67,7 +73,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// All of them; what matters most more than once.
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 27] = [
         Self::KillServer,
         Self::KillServer,
         Self::FreezeServer,
@@ -80,6 +86,8 @@ impl Fault {
         Self::StopKeeper,
         Self::KillLeader,
         Self::KillLeaderAndWriter,
+        Self::KillLeaderAtStep,
+        Self::KillLeaderAtStep,
         Self::Isolate,
         Self::Isolate,
         Self::Isolate,
@@ -136,7 +144,7 @@ fn target(world: &World, draw: &Draw, fault: Fault) -> Option<Arc<Node>> {
     let writer = state.grant.as_ref().and_then(|g| world.node(g.node.as_str()));
     let servers: Vec<_> = world.nodes.iter().filter(|n| n.has_server).cloned().collect();
     match fault {
-        Fault::KillLeader | Fault::KillLeaderAndWriter => world.leader().cloned(),
+        Fault::KillLeader | Fault::KillLeaderAndWriter | Fault::KillLeaderAtStep => world.leader().cloned(),
         Fault::ClosedByHand => writer.cloned(),
         Fault::SlowApplier | Fault::Planned => {
             let replicas =
@@ -172,13 +180,7 @@ fn begin(world: &Arc<World>, draw: &Draw, fault: Fault, node: &Arc<Node>) {
     match fault {
         Fault::KillServer => fleet.kill(&host),
         Fault::FreezeServer => fleet.freeze(&host),
-        Fault::Power => {
-            node.hold_down();
-            if let Some(keeper) = node.keeper() {
-                keeper.kill();
-            }
-            fleet.lose_power(&host);
-        }
+        Fault::Power => lose_power(world, node),
         Fault::KillDaemon | Fault::KillLeader => node.kill(),
         Fault::KillLeaderAndWriter => {
             node.kill();
@@ -186,6 +188,7 @@ fn begin(world: &Arc<World>, draw: &Draw, fault: Fault, node: &Arc<Node>) {
                 fleet.kill(grant.node.as_str());
             }
         }
+        Fault::KillLeaderAtStep => kill_leader_at_a_step(world, draw),
         Fault::DaemonAway => node.hold_down(),
         Fault::StopDaemon => node.stop(),
         Fault::KillKeeper => {
@@ -225,8 +228,33 @@ fn begin(world: &Arc<World>, draw: &Draw, fault: Fault, node: &Arc<Node>) {
     }
 }
 
+/// The host is without power until its node is started.
+pub(super) fn lose_power(world: &World, node: &Node) {
+    node.hold_down();
+    if let Some(keeper) = node.keeper() {
+        keeper.kill();
+    }
+    world.fleet.lose_power(node.name.as_str());
+}
+
+/// SIGKILL of the leader at a step of a failover, which begins now; nobody waits for one that never comes.
+fn kill_leader_at_a_step(world: &Arc<World>, draw: &Draw) {
+    let Some(step) = draw.one(OperationKind::Failover.steps()) else { return };
+    let caught = steps::at(world, step);
+    let trace = world.trace.clone();
+    tokio::spawn(async move {
+        if let Ok(Ok(leader)) = timeout(STEP_WITHIN, caught).await {
+            trace.line(|| format!("{} led, and is killed at {step}", leader.name));
+            leader.kill();
+        }
+    });
+    if let Some(grant) = &world.newest().0.grant {
+        world.fleet.kill(grant.node.as_str());
+    }
+}
+
 /// An operator's order, with a word that stands in for a proof only when no proof comes.
-fn planned(world: &World, draw: &Draw, to: &Node) -> Change {
+pub(super) fn planned(world: &World, draw: &Draw, to: &Node) -> Change {
     let id = OperationId(format!("{:016x}", draw.number()));
     Change::Begin(Begin {
         operation: id,

@@ -4,6 +4,7 @@
 mod clients;
 mod faults;
 pub mod liveness;
+pub mod steps;
 mod watch;
 
 use std::sync::Arc;
@@ -23,8 +24,6 @@ use super::world::World;
 const FORMS_WITHIN: Duration = Duration::from_secs(60);
 /// Faults for so long.
 const FAULTS: Duration = Duration::from_secs(110);
-/// Clients that write through the router.
-const CLIENTS: usize = 6;
 
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +96,7 @@ async fn play(options: Options) -> Result<Report, super::world::WorldError> {
         digest: world.trace.digest(),
         length: begun.elapsed(),
         faults: made.load(Ordering::Relaxed),
-        writes: (ledger.tried(), ledger.acknowledged.load(Ordering::Relaxed)),
+        writes: (ledger.tried(), ledger.acknowledged()),
         epochs: world.newest().0.epoch().0,
     })
 }
@@ -106,12 +105,7 @@ async fn scenes(world: &Arc<World>, ledger: &Arc<Ledger>, made: &Arc<AtomicU64>)
     tokio::spawn(faults::servers_start_again(Arc::clone(world)));
     let mut watch = Watch::new(Arc::clone(world));
     adopt(world).await?;
-    for _ in 0..CLIENTS {
-        tokio::spawn(clients::routed(Arc::clone(world), Arc::clone(ledger), world.draw.fork()));
-    }
-    for host in world.fleet.hosts() {
-        tokio::spawn(clients::direct(Arc::clone(world), host, Arc::clone(ledger), world.draw.fork()));
-    }
+    clients::start(world, ledger);
     let end = Instant::now() + FAULTS;
     let breaking = tokio::spawn(faults::run(Arc::clone(world), world.draw.fork(), end, Arc::clone(made)));
     watch.run(FAULTS).await?;
