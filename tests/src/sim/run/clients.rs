@@ -12,7 +12,7 @@ use crate::sim::world::World;
 use crate::sim::world::draw::Draw;
 
 /// Where applications run.
-const HOST: &str = "clients";
+pub(super) const HOST: &str = "clients";
 /// How long a client waits for anything.
 const PATIENCE: Duration = Duration::from_secs(2);
 
