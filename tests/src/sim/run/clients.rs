@@ -52,7 +52,7 @@ impl Ledger {
 pub(super) async fn routed(world: Arc<World>, ledger: Arc<Ledger>, draw: Draw) {
     let mut connected: Option<(String, Client)> = None;
     loop {
-        sleep(draw.millis(50..350)).await;
+        sleep(draw.millis(100..500)).await;
         let Some(writer) = writer(&world, &draw) else { continue };
         // The router cuts the connections to an old writer.
         let client = match connected.take().filter(|(host, _)| *host == writer) {
@@ -72,7 +72,7 @@ pub(super) async fn routed(world: Arc<World>, ledger: Arc<Ledger>, draw: Draw) {
 
 fn writer(world: &World, draw: &Draw) -> Option<String> {
     let running: Vec<_> = world.nodes.iter().filter_map(|n| n.running()).collect();
-    let state = Arc::clone(&draw.one(&running)?.group.states().borrow().state);
+    let state = Arc::clone(&draw.one(&running)?.states.borrow().state);
     match state.phase {
         Phase::Observing => Some("db1".into()),
         Phase::Managed => state.live_grant().filter(|g| g.opened_ms.is_some()).map(|g| g.node.to_string()),
@@ -90,7 +90,7 @@ pub(super) async fn direct(world: Arc<World>, host: String, ledger: Arc<Ledger>,
             if matches!(written, Written::Unknown(_)) {
                 break;
             }
-            sleep(draw.millis(20..200)).await;
+            sleep(draw.millis(50..400)).await;
         }
     }
 }

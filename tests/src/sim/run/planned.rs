@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_node::serve::Control;
 use baton_proto::control::control_server::Control as _;
 use baton_proto::control::{
     AddNodeRequest, ConfigApplyRequest, PauseRequest, RemoveNodeRequest, ResumeRequest,
@@ -14,7 +13,7 @@ use tonic::{Code, Request, Status};
 
 use crate::sim::world::World;
 use crate::sim::world::draw::Draw;
-use crate::sim::world::node::Node;
+use crate::sim::world::node::{Node, Running};
 
 /// Pause before a command that was refused, or whose leader was lost, is given again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -78,7 +77,7 @@ async fn pause(world: &World, draw: &Draw) -> Result<(), String> {
         |world, _: &()| world.newest().0.pause.is_some(),
         async |leader, _| {
             let request = PauseRequest { for_ms, reason: "work on the network".into(), by: by() };
-            control(leader)?.pause(Request::new(request)).await.map(drop)
+            running(leader)?.control.pause(Request::new(request)).await.map(drop)
         },
     )
     .await?;
@@ -91,7 +90,9 @@ async fn pause(world: &World, draw: &Draw) -> Result<(), String> {
         world,
         "resume",
         |world, _: &()| world.newest().0.pause.is_none(),
-        async |leader, _| control(leader)?.resume(Request::new(ResumeRequest { by: by() })).await.map(drop),
+        async |leader, _| {
+            running(leader)?.control.resume(Request::new(ResumeRequest { by: by() })).await.map(drop)
+        },
     )
     .await
     .map(drop)
@@ -104,8 +105,7 @@ async fn configure(world: &World, draw: &Draw) -> Result<(), String> {
         .iter()
         .map(|node| {
             let server = format!("server = \"{}:3306\"\npriority = {}\n", node.name, draw.of(50..150));
-            let witness = "witness = true\n".to_owned();
-            let rest = if node.has_server { server } else { witness };
+            let rest = if node.has_server { server } else { String::new() };
             format!("[[node]]\nname = \"{0}\"\npeer = \"{0}:7000\"\n{rest}", node.name)
         })
         .collect();
@@ -121,7 +121,7 @@ async fn configure(world: &World, draw: &Draw) -> Result<(), String> {
                 dry_run: false,
                 by: "the simulation".into(),
             };
-            control(leader)?.config_apply(Request::new(request)).await.map(drop)
+            running(leader)?.control.config_apply(Request::new(request)).await.map(drop)
         },
     )
     .await
@@ -140,7 +140,7 @@ async fn rejoin(world: &World, draw: &Draw) -> Result<(), String> {
             .or_else(|| draw.one(&nodes))
             .ok_or_else(|| Status::unavailable("nobody can leave"))?;
         let request = RemoveNodeRequest { name: node.name.to_string(), by: by() };
-        let removed = control(leader)?.remove_node(Request::new(request)).await.map(drop);
+        let removed = running(leader)?.control.remove_node(Request::new(request)).await.map(drop);
         // One that was begun goes on; what is refused leaves another choice.
         let refused = matches!(&removed, Err(status) if status.code() == Code::FailedPrecondition);
         *left = (!refused).then_some(node);
@@ -161,7 +161,7 @@ async fn rejoin(world: &World, draw: &Draw) -> Result<(), String> {
             zone: String::new(),
             by: by(),
         };
-        control(leader)?.add_node(Request::new(request)).await.map(drop)
+        running(leader)?.control.add_node(Request::new(request)).await.map(drop)
     })
     .await
     .map(drop)
@@ -200,7 +200,6 @@ async fn order<T: Default>(
     Err(format!("`batonctl {what}` was never done: {last}"))
 }
 
-fn control(leader: &Node) -> Result<Arc<Control>, Status> {
-    let running = leader.running().ok_or_else(|| Status::unavailable("the leader has gone"))?;
-    Ok(running.control)
+fn running(leader: &Node) -> Result<Arc<Running>, Status> {
+    leader.running().ok_or_else(|| Status::unavailable("the leader has gone"))
 }

@@ -75,7 +75,7 @@ impl Watch {
             .nodes
             .iter()
             .filter_map(|n| {
-                let applied = n.running()?.group.states().borrow().clone();
+                let applied = n.running()?.states.borrow().clone();
                 let (state, index) = (Arc::clone(&applied.state), applied.index);
                 Some(Applied { node: n.name.clone(), store: n.store(), state, index })
             })

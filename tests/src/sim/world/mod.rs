@@ -95,8 +95,7 @@ impl World {
     /// What the node that has applied most knows.
     pub fn newest(&self) -> Newest {
         let states = self.nodes.iter().filter_map(|n| n.running()).map(|r| {
-            let states = r.group.states();
-            let applied = states.borrow();
+            let applied = r.states.borrow();
             (Arc::clone(&applied.state), applied.index)
         });
         states.max_by_key(|(_, index)| *index).unwrap_or_default()
@@ -109,14 +108,14 @@ impl World {
 
     /// The index that each running node has applied up to, with the disk it runs on.
     pub fn applied(&self) -> Vec<(u32, Option<u64>)> {
-        let index = |n: &Arc<Node>| n.running().map(|r| r.group.states().borrow().index);
+        let index = |n: &Arc<Node>| n.running().map(|r| r.states.borrow().index);
         self.nodes.iter().map(|n| (n.store(), index(n))).collect()
     }
 
     /// Whether the leader knows this node as a voter.
     pub fn votes(&self, node: &NodeName) -> bool {
-        let group = self.leader().and_then(|leader| leader.running()).map(|r| r.group);
-        group.is_some_and(|group| group.membership().voter_names().contains(node))
+        let leading = self.leader().and_then(|leader| leader.running());
+        leading.is_some_and(|r| r.group.membership().voter_names().contains(node))
     }
 
     /// The node of the newest grant, if there is one.

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_node::consensus::{Group, MemoryDisk};
+use baton_node::consensus::{Applied, Group, MemoryDisk};
 use baton_node::daemon::Assembly;
 use baton_node::guard::KeeperPort;
 use baton_node::operate::Proposer;
 use baton_node::serve::Control;
 use baton_node::state::{Change, NodeName, Safety};
 use baton_node::task::Scope;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::clock::HostClock;
@@ -66,20 +66,21 @@ pub struct Node {
 #[derive(Default)]
 struct Daemon {
     scope: Option<Scope>,
-    running: Option<Running>,
+    running: Option<Arc<Running>>,
     /// Whether systemd starts it again.
     wanted: bool,
 }
 
 /// A daemon's handles.
-#[derive(Clone)]
 pub struct Running {
     /// Its part in the group.
     pub group: Group,
     /// Proposes in its name.
     pub proposer: Proposer,
+    /// What it has applied.
+    pub states: watch::Receiver<Arc<Applied>>,
     /// What answers operators.
-    pub control: Arc<Control>,
+    pub control: Control,
 }
 
 impl Node {
@@ -143,10 +144,11 @@ impl Node {
         let running = Running {
             group: assembly.group().clone(),
             proposer: assembly.proposer().clone(),
-            control: Arc::new(assembly.control_service()),
+            states: assembly.group().states(),
+            control: assembly.control_service(),
         };
         self.around.net.listen(self.name.as_str(), scope, assembly.peer_service());
-        self.daemon().running = Some(running);
+        self.daemon().running = Some(Arc::new(running));
         tokio::select! {
             why = assembly.ended() => return Ok(why),
             () = self.restart.notified() => {}
@@ -248,7 +250,7 @@ impl Node {
     }
 
     /// The daemon's handles, while it runs.
-    pub fn running(&self) -> Option<Running> {
+    pub fn running(&self) -> Option<Arc<Running>> {
         self.daemon().running.clone()
     }
 

@@ -74,8 +74,7 @@ impl Faults {
             self.begin(Fault::SlowApplier, &replica);
         }
         sleep(self.draw.millis(500..4000)).await;
-        self.begin(Fault::Power, writer);
-        sleep(self.draw.millis(2000..6000)).await;
+        self.loses_power_until_replaced(writer).await;
         Some(())
     }
 
@@ -83,13 +82,21 @@ impl Faults {
         let near = self.draw.one(&self.world.replicas())?;
         let far = self.world.replicas().into_iter().find(|r| r.name != near.name)?;
         self.begin(Fault::SlowApplier, &far);
-        self.world.fleet.set_apply_delay(far.name.as_str(), self.draw.millis(200..500));
-        sleep(self.draw.millis(1000..3000)).await;
+        self.world.fleet.set_apply_delay(far.name.as_str(), self.draw.millis(100..300));
+        sleep(self.draw.millis(1500..4000)).await;
         self.cut(writer, &near);
-        sleep(self.draw.millis(200..1200)).await;
-        self.begin(Fault::Power, writer);
-        sleep(self.draw.millis(2000..6000)).await;
+        sleep(self.draw.millis(200..1000)).await;
+        self.loses_power_until_replaced(writer).await;
         Some(())
+    }
+
+    /// The next writer is chosen while nothing is mended yet.
+    async fn loses_power_until_replaced(&self, writer: &Arc<Node>) {
+        let before = self.world.newest().0.epoch();
+        self.begin(Fault::Power, writer);
+        let chosen = self.until(COMES_WITHIN, || self.world.newest().0.epoch() > before).await;
+        self.world.trace.line(|| if chosen.is_some() { "replaced" } else { "not replaced yet" }.into());
+        sleep(self.draw.millis(100..1500)).await;
     }
 
     async fn left_to_its_keeper(&self, writer: &Arc<Node>) -> Option<()> {
@@ -131,7 +138,7 @@ impl Faults {
             let state = self.world.newest().0;
             let grant = state.live_grant().filter(|g| g.epoch > before && g.opened_ms.is_none())?;
             let node = self.world.node(grant.node.as_str())?;
-            let knows = node.running()?.group.states().borrow().state.epoch() == grant.epoch;
+            let knows = node.running()?.states.borrow().state.epoch() == grant.epoch;
             knows.then(|| (grant.epoch, Arc::clone(node)))
         };
         self.until(COMES_WITHIN, || granted().is_some()).await?;
