@@ -96,7 +96,8 @@ async fn choose_and_prepare(
     let mut late: Vec<NodeName> = Vec::new();
     let mut stuck: Option<NodeName> = None;
     loop {
-        let mut answers = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await;
+        let read = if mutate!(ReadBeforeProof) { Action::ReadSets } else { Action::StopReceiver };
+        let mut answers = ask_all(term, operation, &read, ANSWER_WITHIN).await;
         // Too slow to be promoted now; what it has counts all the same. When all are, the first may try again.
         if answers.iter().all(|a| late.contains(&a.node)) {
             late.clear();
@@ -339,7 +340,7 @@ async fn ask(
             node: node.clone(),
             received: if mutate!(ChooseByApplied) { sets.executed.clone() } else { sets.received },
             executed: sets.executed,
-            still: sets.still,
+            still: sets.still || mutate!(ReadBeforeProof),
             delayed: sets.delayed,
             stuck: false,
         }),

@@ -9,6 +9,9 @@ use anyhow::{Result, anyhow};
 use baton_tests::sim::run::Report;
 use baton_tests::sim::run::steps::{Cut, run};
 
+/// Seeds whose worlds are taken: two and three servers, of both dialects, with and without witnesses.
+pub(crate) const WORLDS: u64 = 10;
+
 /// Runs every cut in the worlds of these seeds; exit status 0 only if all held.
 pub(crate) fn run_all(seeds: std::ops::Range<u64>, jobs: usize, shown: bool) -> Result<ExitCode> {
     let begun = Instant::now();

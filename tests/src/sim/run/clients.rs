@@ -12,7 +12,7 @@ use crate::sim::world::World;
 use crate::sim::world::draw::Draw;
 
 /// Where applications run.
-const HOST: &str = "clients";
+pub(super) const HOST: &str = "clients";
 /// Clients that write through the router.
 const CLIENTS: usize = 6;
 /// How long a client waits for anything.
@@ -69,7 +69,7 @@ pub(super) fn start(world: &Arc<World>, ledger: &Arc<Ledger>) {
 async fn routed(world: Arc<World>, ledger: Arc<Ledger>, draw: Draw) {
     let mut connected: Option<(String, Client)> = None;
     loop {
-        sleep(draw.millis(50..350)).await;
+        sleep(draw.millis(100..500)).await;
         let Some(writer) = writer(&world, &draw) else { continue };
         // The router cuts the connections to an old writer.
         let client = match connected.take().filter(|(host, _)| *host == writer) {
@@ -89,7 +89,7 @@ async fn routed(world: Arc<World>, ledger: Arc<Ledger>, draw: Draw) {
 
 fn writer(world: &World, draw: &Draw) -> Option<String> {
     let running: Vec<_> = world.nodes.iter().filter_map(|n| n.running()).collect();
-    let state = Arc::clone(&draw.one(&running)?.group.states().borrow().state);
+    let state = Arc::clone(&draw.one(&running)?.states.borrow().state);
     match state.phase {
         Phase::Observing => Some("db1".into()),
         Phase::Managed => state.live_grant().filter(|g| g.opened_ms.is_some()).map(|g| g.node.to_string()),
@@ -107,7 +107,7 @@ async fn direct(world: Arc<World>, host: String, ledger: Arc<Ledger>, draw: Draw
             if matches!(written, Written::Unknown(_)) {
                 break;
             }
-            sleep(draw.millis(20..200)).await;
+            sleep(draw.millis(50..400)).await;
         }
     }
 }

@@ -154,34 +154,26 @@ fn at_rest(world: &Arc<World>) -> impl Future<Output = Result<(), String>> + Sen
 }
 
 fn begin(world: &Arc<World>, operated: Operated) -> Result<(), String> {
-    let writer = writer(world).ok_or("nobody is the writer")?;
+    let writer = world.writer().ok_or("nobody is the writer")?;
     match operated {
         Operated::Failover | Operated::Return => world.fleet.kill(writer.name.as_str()),
         Operated::Ordered => {
-            let to = replica_of(world, &writer).ok_or("no replica")?;
-            to.propose(faults::planned(world, &world.draw, &to));
+            let to = world.replicas().into_iter().next().ok_or("no replica")?;
+            to.propose(faults::moved(world, &world.draw, &to));
         }
     }
     Ok(())
 }
 
-fn writer(world: &World) -> Option<Arc<Node>> {
-    world.newest().0.grant.as_ref().and_then(|g| world.node(g.node.as_str())).cloned()
-}
-
-fn replica_of(world: &World, writer: &Node) -> Option<Arc<Node>> {
-    world.nodes.iter().find(|n| n.has_server && n.name != writer.name).cloned()
-}
-
 /// Catches the leader at the step, and strikes before anybody has done anything more.
 async fn strike_at(world: Arc<World>, cut: Cut, caught: oneshot::Receiver<Arc<Node>>) -> Result<(), String> {
-    let before = writer(&world).ok_or("nobody is the writer")?;
+    let before = world.writer().cloned().ok_or("nobody is the writer")?;
     let epoch = world.newest().0.epoch();
     let leader = caught.await.map_err(|_| "nobody watches the steps".to_owned())?;
     let target = match cut.operated {
         Operated::Return => Some(before),
-        _ if world.newest().0.epoch() > epoch => writer(&world),
-        _ => replica_of(&world, &before),
+        _ if world.newest().0.epoch() > epoch => world.writer().cloned(),
+        _ => world.replicas().into_iter().next(),
     };
     let target = target.ok_or("no target")?;
     world.trace.line(|| {
@@ -222,64 +214,4 @@ pub(super) fn at(world: &Arc<World>, step: StepName) -> oneshot::Receiver<Arc<No
     };
     cut::watch(Some(Rc::new(reached)));
     caught
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Seeds whose worlds differ: two and three servers, of both dialects, with and without witnesses.
-    const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
-
-    fn every_step(operated: Operated, victim: Victim) {
-        for (seed, step) in SEEDS.flat_map(|seed| operated.steps().iter().map(move |step| (seed, *step))) {
-            let report = run(seed, Cut { operated, step, victim }, false).expect("the simulation itself");
-            assert_eq!(report.broken, None, "seed {seed}, {step}:\n{}", report.trace.join("\n"));
-        }
-    }
-
-    #[test]
-    fn failover_without_its_leader() {
-        every_step(Operated::Failover, Victim::Leader);
-    }
-
-    #[test]
-    fn failover_without_the_next_writers_server() {
-        every_step(Operated::Failover, Victim::TargetServer);
-    }
-
-    #[test]
-    fn failover_without_the_next_writers_host() {
-        every_step(Operated::Failover, Victim::TargetHost);
-    }
-
-    #[test]
-    fn order_without_its_leader() {
-        every_step(Operated::Ordered, Victim::Leader);
-    }
-
-    #[test]
-    fn order_without_the_next_writers_server() {
-        every_step(Operated::Ordered, Victim::TargetServer);
-    }
-
-    #[test]
-    fn order_without_the_next_writers_host() {
-        every_step(Operated::Ordered, Victim::TargetHost);
-    }
-
-    #[test]
-    fn return_without_the_leader() {
-        every_step(Operated::Return, Victim::Leader);
-    }
-
-    #[test]
-    fn return_without_the_server_that_returns() {
-        every_step(Operated::Return, Victim::TargetServer);
-    }
-
-    #[test]
-    fn return_without_the_host_that_returns() {
-        every_step(Operated::Return, Victim::TargetHost);
-    }
 }
