@@ -21,7 +21,6 @@ use crate::observe::{
     OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Reporter, ReporterSetup, Table, TrialHandle, TrialSetup,
     see,
 };
-use crate::operate::actor::Wall;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, ReceiverStop};
 use crate::peers::Peers;
@@ -155,7 +154,7 @@ impl Assembly {
             news,
         };
         let beside = match parts.beside {
-            Some(beside) => Some(assembly.beside(beside, Arc::clone(&parts.now)).await?),
+            Some(beside) => Some(assembly.beside(beside).await?),
             None => None,
         };
         assembly.view(beside.as_ref(), parts.config_differs, Arc::clone(&parts.now));
@@ -204,7 +203,7 @@ impl Assembly {
     }
 
     /// The guard, and what looks after the server for it.
-    async fn beside(&mut self, parts: BesideParts, now: Wall) -> Result<Beside, StartError> {
+    async fn beside(&mut self, parts: BesideParts) -> Result<Beside, StartError> {
         let BesideParts { server, attach, keeper, source_at, accepts, events } = parts;
         let nudge = Arc::new(Notify::new());
         let (guard, handle) = Guard::new(GuardPorts {
@@ -261,7 +260,7 @@ impl Assembly {
         let notes = Arc::new(StoreNotes(self.group.notes()));
         let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
-        self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at)).with_wall(now)));
+        self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at))));
         Ok(Beside { server, source_at, own, trial, stop, follows })
     }
 

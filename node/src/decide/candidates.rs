@@ -141,13 +141,11 @@ impl<'a> Field<'a> {
             && self.seen.pulse(node).is_some_and(|(_, age)| age <= FRESH)
     }
 
-    /// Listed ackers whose answer counts. One whose set shrank since it was last seen has lost what it acknowledged; one
-    /// that restarted may have.
+    /// Listed ackers whose answer counts. One whose set shrank since it was last seen has lost what it acknowledged.
     pub(super) fn ackers_answered(&self) -> Vec<&'a Answer> {
         let shrank =
             |a: &Answer| self.seen.pulse(&a.node).is_some_and(|(p, _)| !contains(&a.received, &p.received));
-        let counts =
-            |a: &&Answer| self.state.ackers.contains(&a.node) && a.still && !a.restarted && !shrank(a);
+        let counts = |a: &&Answer| self.state.ackers.contains(&a.node) && a.still && !shrank(a);
         self.answers.iter().filter(counts).collect()
     }
 

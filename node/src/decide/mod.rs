@@ -19,4 +19,3 @@ mod tests;
 pub mod tried;
 mod troubles;
 pub mod upkeep;
-pub mod vouched;

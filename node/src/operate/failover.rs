@@ -7,13 +7,12 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::action::{Acted, Action, Sets};
+use super::action::{Acted, Action};
 use super::journal::Journal;
 use super::lead::Term;
 use super::proof::first_proof;
 use crate::decide::choose::{Answer, Choice, Held, choose};
 use crate::decide::diagnose::{FRESH, RECEIVING_WITHIN};
-use crate::decide::vouched::may_have_lost;
 use crate::gtid::GtidSet;
 use crate::mutation::mutate;
 use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof, StepName};
@@ -182,11 +181,7 @@ async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, j
             true
         }
         Some(Acted::Applied(false)) => {
-            journal.line(
-                &choice.node,
-                StepName::Applied,
-                format!("not applied within {} s", bound.as_secs()),
-            );
+            journal.line(&choice.node, StepName::Applied, format!("not applied within {} s", bound.as_secs()));
             false
         }
         other => {
@@ -228,11 +223,7 @@ async fn grant(
     };
     term.lead.proposer.must(Change::Grant(next)).await?;
     let epoch = operation.from.next();
-    journal.line(
-        &term.lead.me,
-        StepName::Grant,
-        format!("epoch {epoch} is {}'s; {}", choice.node, choice.loss),
-    );
+    journal.line(&term.lead.me, StepName::Grant, format!("epoch {epoch} is {}'s; {}", choice.node, choice.loss));
     Ok(())
 }
 
@@ -320,11 +311,6 @@ async fn ask_all(term: &Term<'_>, operation: &Operation, action: &Action, bound:
     answers
 }
 
-/// Whether its server may have lost by a restart what it had acknowledged.
-fn restarted(term: &Term<'_>, node: &NodeName, sets: &Sets) -> bool {
-    may_have_lost(&term.state(), node, sets.executed.dialect(), sets.began_ms)
-}
-
 async fn ask(
     term: &Term<'_>,
     operation: &Operation,
@@ -336,7 +322,6 @@ async fn ask(
     let answer = match term.lead.hands.act(node.clone(), order, action, bound).await {
         // An open server is no answer: it may have more in the next moment.
         Some(Acted::Sets(sets)) if sets.closed => Some(Answer {
-            restarted: restarted(term, &node, &sets),
             node: node.clone(),
             received: if mutate!(ChooseByApplied) { sets.executed.clone() } else { sets.received },
             executed: sets.executed,

@@ -70,9 +70,6 @@ pub struct ClusterState {
     pub durability: Durability,
     /// The replicas whose acknowledgement a commit waits for.
     pub ackers: BTreeSet<NodeName>,
-    /// When the run of its server began in which each replica has all that it ever acknowledged, by its own host's clock.
-    #[serde(default)]
-    pub vouched: BTreeMap<NodeName, UnixMillis>,
     /// Servers unfit to be writer, candidate or acker.
     pub out: BTreeMap<NodeName, Out>,
     /// The one operation that moves the writer, while it lasts.

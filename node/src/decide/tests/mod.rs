@@ -10,7 +10,6 @@ mod starved;
 mod tried;
 mod troubles;
 mod upkeep;
-mod vouched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -121,7 +120,6 @@ fn has(node: &str, set: GtidSet) -> Answer {
         received: set.clone(),
         executed: set,
         still: true,
-        restarted: false,
         delayed: false,
         stuck: false,
     }
