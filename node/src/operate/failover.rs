@@ -167,6 +167,9 @@ async fn catch_up(
 
 /// Step 4, bounded.
 async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, journal: &Journal) -> bool {
+    if mutate!(OpenBeforeApplied) {
+        return true;
+    }
     let bound = Duration::from_millis(term.state().safety.live.catch_up_ms);
     let order = term.order(operation.from, &operation.id);
     let action = Action::WaitApplied(choice.must_apply.clone());
@@ -175,7 +178,6 @@ async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, j
         () = falls_silent(term, &choice.node) => None,
     };
     match acted {
-        _ if mutate!(OpenBeforeApplied) => true,
         Some(Acted::Applied(true)) => {
             journal.line(&choice.node, StepName::Applied, "applied everything received");
             true
