@@ -99,7 +99,7 @@ pub struct Assembly {
     remote: Remote,
     news: Arc<Notify>,
     clock: Arc<dyn Clock>,
-    callers: Callers,
+    pub(super) callers: Callers,
     actor: Option<Arc<Actor>>,
 }
 

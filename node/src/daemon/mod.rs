@@ -3,6 +3,7 @@
 mod assembly;
 mod claim;
 mod names;
+mod ordered;
 mod ports;
 mod recover;
 mod reports;

@@ -4,7 +4,7 @@ use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_a
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
-    Refusal, Step, UnixMillis, trim,
+    Refusal, Step, StepName, UnixMillis, trim,
 };
 use super::{apply_recover, apply_settings};
 
@@ -229,7 +229,7 @@ fn opened(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, by: &NodeName)
         operation.steps.push(Step {
             at_ms: at,
             node: by.clone(),
-            name: "open".into(),
+            name: StepName::Open.as_str().into(),
             detail: "open".into(),
         });
     }

@@ -14,6 +14,7 @@ mod hold;
 mod names;
 mod operation;
 mod refusal;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Recovered, Step,
 };
 pub use refusal::Refusal;
+pub use steps::StepName;
 
 /// How many finished operations, and how many recorded decisions, are kept.
 const KEPT: usize = 100;

@@ -142,7 +142,7 @@ pub struct Step {
     pub at_ms: UnixMillis,
     /// At which node.
     pub node: NodeName,
-    /// A short fixed name, for histograms: `intent`, `proof`, `received`…
+    /// A short fixed name, for histograms: a [`super::StepName`].
     pub name: String,
     /// In words.
     pub detail: String,

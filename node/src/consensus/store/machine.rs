@@ -14,6 +14,7 @@ use super::thread::Thread;
 use super::visible::{Applied, Shared};
 use super::{from_json, to_json};
 use crate::consensus::types::{Entry, LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::cut::Steps;
 use crate::state::{ClusterState, Outcome};
 
 /// A snapshot is the state itself: it is small.
@@ -32,14 +33,14 @@ pub(super) struct Position {
 
 impl Position {
     /// Takes in the next entry of the log. `state` is a copy of its own, which becomes its state when the last is in.
-    pub(super) fn take(&mut self, state: &mut ClusterState, entry: Entry) -> Option<Outcome> {
+    pub(super) fn take(&mut self, state: &mut ClusterState, entry: &Entry) -> Option<Outcome> {
         let log_id = entry.log_id();
         self.last_applied = Some(log_id);
-        match entry.payload {
+        match &entry.payload {
             EntryPayload::Blank => None,
             EntryPayload::Normal(logged) => Some(state.apply(log_id.index, &logged.0)),
             EntryPayload::Membership(membership) => {
-                self.membership = StoredMembership::new(Some(log_id), membership);
+                self.membership = StoredMembership::new(Some(log_id), membership.clone());
                 None
             }
         }
@@ -147,13 +148,18 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let mut position = self.position();
             let mut state = ClusterState::clone(&position.state);
             let mut answers = Vec::with_capacity(batch.len());
+            let mut steps = Steps::default();
             for item in batch {
                 let (entry, responder) = item?;
-                let outcome = position.take(&mut state, entry);
+                let outcome = position.take(&mut state, &entry);
+                if let (EntryPayload::Normal(logged), Some(outcome)) = (&entry.payload, &outcome) {
+                    steps.note(&logged.0.change, outcome);
+                }
                 answers.extend(responder.map(|responder| (responder, Reply(outcome))));
             }
             position.state = Arc::new(state);
             self.persist_and_show(position).await?;
+            steps.reached();
             for (responder, reply) in answers {
                 responder.send(reply);
             }

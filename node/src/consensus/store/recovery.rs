@@ -160,7 +160,7 @@ impl Known {
         for entry in memory.entries.into_values() {
             if applied.is_none_or(|applied| entry.index() > applied) {
                 // What came of it counts in the state alone; nobody waits for its outcome any more.
-                let _outcome = position.take(&mut state, entry);
+                let _outcome = position.take(&mut state, &entry);
                 unapplied += 1;
             }
         }
