@@ -142,6 +142,24 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Replace a replica's data by a copy of another server's, and let it follow the writer again
+    Rebuild {
+        /// Whose server; never the writer's
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Copy from this replica; otherwise Baton chooses one
+        #[arg(long, value_name = "REPLICA", conflicts_with = "cancel")]
+        from: Option<String>,
+        /// Show what would be done, change nothing
+        #[arg(long, conflicts_with = "cancel")]
+        dry_run: bool,
+        /// End the rebuild of this node that is under way
+        #[arg(long)]
+        cancel: bool,
+        /// Don't ask for the node's name
+        #[arg(long)]
+        yes: bool,
+    },
     /// Make the cluster's CA and the certificates of nodes and clients
     Certs(CertsArgs),
     /// Show the settings that the group runs by, or change them to a file's

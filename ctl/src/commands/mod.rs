@@ -4,6 +4,7 @@ mod care;
 mod config;
 mod grants;
 mod operate;
+mod rebuild;
 mod report;
 
 use jiff::Timestamp;
@@ -78,6 +79,10 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
         }
         Command::Adopt { writer, dry_run, yes } => care::adopt(&context()?, writer, dry_run, yes).await,
         Command::Release { reason } => care::release(&context()?, reason).await,
+        Command::Rebuild { node, from, dry_run, cancel, yes } => {
+            let options = rebuild::Options { node, from, dry_run, cancel, yes };
+            rebuild::rebuild(&context()?, options).await
+        }
         Command::Config { action: ConfigAction::Show } => config::show(&context()?).await,
         Command::Config { action: ConfigAction::Apply { file, dry_run } } => {
             config::apply(&context()?, &file, dry_run).await

@@ -31,7 +31,7 @@ pub use kind::Kind;
 pub use load::{Loaded, Origin};
 pub use model::{
     ClusterConfig, Config, ControlConfig, FailoverConfig, FenceSignal, HardFence, HttpConfig, NodeConfig,
-    OnAckersLost, OnClosedByHand, OnLoss, OtherZone, PathsConfig, RaftConfig, RouterConfig, SafetySettings,
+    OnAckersLost, OnClosedByHand, OnLoss, OtherZone, RebuildPolicy, PathsConfig, RaftConfig, RouterConfig, SafetySettings,
     ServerConfig, TlsConfig, fence_command,
 };
 pub use problem::{ConfigErrors, Place, Problem};

@@ -13,6 +13,7 @@ use super::reports::ToLeader;
 use super::start::StartError;
 use super::watchdog::Turns;
 use crate::consensus::{Group, GroupOptions};
+use crate::decide::copying::Copying;
 use crate::decide::diagnose::Lasting;
 use crate::decide::seen::{GuardSeen, Report};
 use crate::guard::clock::Clock;
@@ -22,7 +23,9 @@ use crate::observe::{
     see,
 };
 use crate::operate::attend::{Remote, SourceAt};
-use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, ReceiverStop};
+use crate::operate::{
+    AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop,
+};
 use crate::peers::Peers;
 use crate::serve::Callers;
 use crate::serve::peer::PeerService;
@@ -70,6 +73,8 @@ pub struct BesideParts {
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
     /// Whether the writer's event scheduler is to be on.
     pub events: bool,
+    /// The means to rebuild the server; `None` where there are none.
+    pub rebuild: Option<RebuildParts>,
 }
 
 /// What this node sees itself, now.
@@ -112,6 +117,8 @@ struct Beside {
     stop: Arc<ReceiverStop>,
     /// Told why the server does not follow the writer.
     follows: watch::Sender<Option<String>>,
+    /// How far a rebuild of it is.
+    copying: watch::Receiver<Option<Copying>>,
 }
 
 impl Assembly {
@@ -204,7 +211,7 @@ impl Assembly {
 
     /// The guard, and what looks after the server for it.
     async fn beside(&mut self, parts: BesideParts) -> Result<Beside, StartError> {
-        let BesideParts { server, attach, keeper, source_at, accepts, events } = parts;
+        let BesideParts { server, attach, keeper, source_at, accepts, events, rebuild } = parts;
         let nudge = Arc::new(Notify::new());
         let (guard, handle) = Guard::new(GuardPorts {
             me: self.me.clone(),
@@ -259,9 +266,23 @@ impl Assembly {
         spawn_in(&mut self.tasks, trying.run());
         let notes = Arc::new(StoreNotes(self.group.notes()));
         let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
+        let (progress, copying) = watch::channel(None);
+        if let Some(parts) = rebuild {
+            let rebuilder = Rebuilder {
+                me: self.me.clone(),
+                server: Arc::clone(&server),
+                process: handle.process(),
+                remote: Arc::clone(&self.remote),
+                parts,
+                states: self.states.clone(),
+                proposer: self.proposer.clone(),
+                progress,
+            };
+            spawn_in(&mut self.tasks, rebuilder.run());
+        }
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
         self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at))));
-        Ok(Beside { server, source_at, own, trial, stop, follows })
+        Ok(Beside { server, source_at, own, trial, stop, follows, copying })
     }
 
     fn view(
@@ -272,10 +293,12 @@ impl Assembly {
     ) {
         let own = beside.map(|b| b.own.clone());
         let trial = beside.map(|b| b.trial.clone());
+        let copying = beside.map(|b| b.copying.clone());
         let (prober, states) = (Arc::clone(&self.prober), self.states.clone());
         self.own = Arc::new(move || {
             let mut report = see(own.as_ref(), &prober, config_differs(&states.borrow()));
             report.tried = trial.as_ref().map(TrialHandle::now);
+            report.copying = copying.as_ref().and_then(|c| c.borrow().clone());
             report.wall_ms = now();
             report
         });

@@ -27,6 +27,7 @@ use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
 use crate::guard::{GuardHandle, HandedOver};
 use crate::identity::{Identity, IdentityError};
+use crate::operate::{RebuildParts, Unit};
 use crate::peers::{Dialer, Peers};
 use crate::route::{Router, RouterError, RouterOptions, Routes};
 use crate::serve::Callers;
@@ -317,6 +318,7 @@ fn group_of(config: &Arc<Config>, me: &NodeName, identity: &Arc<Identity>) -> Gr
 }
 
 fn beside_of(config: &Config, loaded: &Loaded, servers: &Arc<Servers>, keeper: Client) -> BesideParts {
+    let for_node = |words: Vec<String>| fence_command(&words, &loaded.me.name);
     let local = servers.connector(Address::Socket(config.server.socket.clone()));
     BesideParts {
         server: Arc::new(SqlServer::new(&local)),
@@ -330,6 +332,13 @@ fn beside_of(config: &Config, loaded: &Loaded, servers: &Arc<Servers>, keeper: C
         source_at: servers.source_at(),
         accepts: servers.accepts(),
         events: config.server.events,
+        rebuild: Some(RebuildParts {
+            donor_at: servers.donor_at(),
+            unit: Unit {
+                start: config.rebuild.start.clone().map(for_node),
+                stop: config.rebuild.stop.clone().map(for_node),
+            },
+        }),
     }
 }
 

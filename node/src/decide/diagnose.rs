@@ -225,5 +225,6 @@ pub fn out_in_words(reason: &OutReason) -> String {
             format!("quarantined, {} that the writer lacks", extra.amount())
         }
         OutReason::Maintenance => "maintenance".to_owned(),
+        OutReason::Rebuild => "its data is being replaced: batonctl rebuild".to_owned(),
     }
 }

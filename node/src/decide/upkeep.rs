@@ -105,12 +105,12 @@ fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Optio
 
 fn ackers(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
     let (writer, writer_age) = seen.pulse(&grant.node).filter(|(_, age)| *age <= FRESH)?;
-    for (node, member) in state.data_nodes() {
+    for (node, _) in state.data_nodes() {
         if *node == grant.node || state.ackers.contains(node) || state.out.contains_key(node) {
             continue;
         }
         // One that may not become the writer would only keep what the others then lack.
-        if !member.excluded && can_ack(state, grant, seen, node, writer) {
+        if !state.leaves_ackers(node) && can_ack(state, grant, seen, node, writer) {
             let mut ackers = state.ackers.clone();
             ackers.insert(node.clone());
             return Some(Upkeep::Ackers {
@@ -156,7 +156,7 @@ fn off(
     }
     // A receiver that has ended; a server may say that it does not acknowledge while it still does.
     let receives = |p: &Pulse| p.acks || p.channel.as_ref().is_some_and(|c| c.io_running);
-    let leaves = state.members.get(node).is_some_and(|m| m.excluded);
+    let leaves = state.leaves_ackers(node);
     let stopped = own.pulse.as_ref().is_some_and(|p| !receives(p));
     if leaves && stopped && silent_for <= FRESH && writer_age <= silent_for {
         return Some("is to leave and has stopped receiving");

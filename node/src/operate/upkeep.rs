@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use super::action::{Acted, Action};
 use super::lead::Term;
+use super::rebuilding;
 use crate::decide::seen::Observations;
 use crate::decide::upkeep::{Upkeep, upkeep};
 use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason};
@@ -18,7 +19,9 @@ const MAKE_WAIT_WITHIN: Duration = Duration::from_secs(2);
 const PROVE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observations) -> Result<(), String> {
-    let Some(need) = upkeep(state, seen, &term.lead.me) else { return Ok(()) };
+    let Some(need) = upkeep(state, seen, &term.lead.me) else {
+        return rebuilding::run(term, state, seen).await;
+    };
     let epoch = state.epoch();
     match need {
         Upkeep::Ackers { ackers, why } => {

@@ -7,7 +7,7 @@ use baton_proto::control::control_server;
 use baton_proto::control::{
     AddNodeRequest, AdoptReply, AdoptRequest, CheckReply, CheckRequest, ConfigApplyReply, ConfigApplyRequest,
     ConfigShowReply, ConfigShowRequest, Done, FailoverRequest, HistoryReply, HistoryRequest, PauseRequest,
-    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusReply, StatusRequest, WhyReply, WhyRequest,
+    RebuildReply, RebuildRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusReply, StatusRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
@@ -175,6 +175,12 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |request: ReleaseRequest| self.release(request).await;
         self.lead(request, caller, here, async |mut c, q| c.release(q).await).await
+    }
+
+    async fn rebuild(&self, request: Request<RebuildRequest>) -> Answer<RebuildReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: RebuildRequest| self.rebuild(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.rebuild(q).await).await
     }
 
     async fn add_node(&self, request: Request<AddNodeRequest>) -> Answer<Done> {

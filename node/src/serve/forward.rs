@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::control::{
     AddNodeRequest, AdoptRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
-    PauseRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
+    PauseRequest, RebuildRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
 };
 use tokio::time::Instant;
 
@@ -83,7 +83,8 @@ macro_rules! signed {
 }
 
 signed!(asks StatusRequest, WhyRequest, CheckRequest, ConfigShowRequest;
-    changes ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, AdoptRequest, ReleaseRequest, AddNodeRequest, RemoveNodeRequest);
+    changes ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, AdoptRequest, ReleaseRequest, RebuildRequest,
+    AddNodeRequest, RemoveNodeRequest);
 
 fn sign<Q: Signed>(request: &mut Q, caller: &Caller) {
     let Some(by) = request.by().filter(|_| !caller.forwarded) else { return };

@@ -14,6 +14,7 @@ pub mod metrics;
 mod orders;
 pub mod peer;
 mod questions;
+mod rebuild;
 mod refusal;
 pub mod settings;
 pub mod status;

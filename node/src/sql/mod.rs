@@ -11,6 +11,7 @@ mod accounts;
 mod applied;
 pub mod capabilities;
 mod change_source;
+pub mod clone;
 mod close;
 pub mod connector;
 pub mod error;

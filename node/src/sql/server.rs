@@ -11,8 +11,12 @@ use super::managed::{
 };
 use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
-use super::{accounts, applied, close, inventory, pulse, release, replication, semi_sync, sessions};
+use super::clone::CloneSeen;
+use super::{accounts, applied, clone, close, inventory, pulse, release, replication, semi_sync, sessions};
 use crate::gtid::GtidSet;
+
+/// A copy of a large server takes hours. Whoever asks for one watches its progress and drops the call when it stalls.
+const COPY_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A MySQL or MariaDB server; which of them shows when it first answers. Each line is a connection of its own, so that
 /// a slow command never holds up a probe, and nothing holds up a close.
@@ -23,6 +27,7 @@ pub struct SqlServer {
     waiting: Line,
     fence: Line,
     second: Line,
+    copying: Line,
     quiet_since: QuietSince,
 }
 
@@ -38,6 +43,7 @@ impl SqlServer {
             waiting: line(),
             fence: line(),
             second: line(),
+            copying: line(),
             quiet_since: QuietSince::default(),
         }
     }
@@ -149,6 +155,33 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.command.take_living("follow", self.limits.command).await?;
             replication::follow(&mut wire, source, permit).await
+        })
+    }
+
+    fn copy_from<'a>(&'a self, donor: &'a Source, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.copying.take_living("clone", COPY_WITHIN).await?;
+            clone::clone(&mut wire, donor, permit).await
+        })
+    }
+
+    fn clone_seen(&self) -> SqlFuture<'_, CloneSeen> {
+        Box::pin(async move {
+            clone::seen(&mut *self.waiting.take_living("progress of a clone", self.limits.query).await?).await
+        })
+    }
+
+    fn end_clone<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("end a clone", self.limits.command).await?;
+            clone::end(&mut wire, permit).await
+        })
+    }
+
+    fn forget_copied_source<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("forget the copied source", self.limits.command).await?;
+            clone::forget_copied_source(&mut wire, permit).await
         })
     }
 

@@ -118,6 +118,7 @@ pub(super) fn take_out(
             format!("it has {} that the writer lacks", extra.amount())
         }
         OutReason::Maintenance => "maintenance".to_owned(),
+        OutReason::Rebuild => "it is being rebuilt".to_owned(),
     };
     state.note(at, &format!("{node} is out"), why);
     Ok(())

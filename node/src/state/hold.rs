@@ -34,6 +34,8 @@ pub enum OutReason {
     },
     /// An operator said so.
     Maintenance,
+    /// Its data is being replaced, or was and the copy is not whole.
+    Rebuild,
 }
 
 /// An automatic action or a refusal, with its reason.

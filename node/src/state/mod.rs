@@ -12,6 +12,7 @@ mod grant;
 mod hold;
 mod names;
 mod operation;
+mod rebuild;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{
-    Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, Safety,
-    WithoutAckers,
+    Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, RebuildPolicy,
+    Safety, WithoutAckers,
 };
 pub use command::{Change, Command, Outcome};
 pub use durability::{DegradeReason, Durability};
@@ -33,6 +34,7 @@ pub use names::{CommandId, Epoch, NodeName, OperationId, UnixMillis};
 pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step,
 };
+pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, Rebuild, RebuildStep};
 pub use refusal::Refusal;
 
 /// How many finished operations, and how many recorded decisions, are kept.
@@ -72,6 +74,9 @@ pub struct ClusterState {
     pub out: BTreeMap<NodeName, Out>,
     /// The one operation that moves the writer, while it lasts.
     pub operation: Option<Operation>,
+    /// The one rebuild, while it lasts; it never holds up [`Self::operation`].
+    #[serde(default)]
+    pub rebuild: Option<Rebuild>,
     /// While it lasts nothing is promoted automatically.
     pub pause: Option<Pause>,
     /// Finished operations, newest last.

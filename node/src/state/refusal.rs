@@ -62,4 +62,18 @@ pub enum Refusal {
     Paused,
     #[error("no pause to end")]
     NotPaused,
+    #[error("{0} is the writer, and a writer is never rebuilt; move the writer first")]
+    IsWriter(NodeName),
+    #[error("{0} is being rebuilt; wait for it, or end that with `batonctl rebuild {0} --cancel`")]
+    Rebuilding(NodeName),
+    #[error("{0} cannot be rebuilt from itself")]
+    FromItself(NodeName),
+    #[error("the rebuild has moved on")]
+    RebuildMoved,
+    #[error("{0} is not out, so its data stays")]
+    NotOut(NodeName),
+    #[error("what {0} has and the writer lacks is not known, so its data stays")]
+    ExtraUnknown(NodeName),
+    #[error("{0} has transactions that the writer lacks and that are not archived, so its data stays")]
+    NotArchived(NodeName),
 }

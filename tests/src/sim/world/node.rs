@@ -286,6 +286,7 @@ impl Node {
             source_at: source_at(),
             accepts: Arc::new(|_| true),
             events: false,
+            rebuild: None,
         }
     }
 
