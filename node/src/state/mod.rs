@@ -12,6 +12,7 @@ mod grant;
 mod hold;
 mod names;
 mod operation;
+mod quarantine;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use names::{CommandId, Epoch, NodeName, OperationId, UnixMillis};
 pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step,
 };
+pub use quarantine::{Archive, Quarantine};
 pub use refusal::Refusal;
 
 /// How many finished operations, and how many recorded decisions, are kept.
@@ -70,6 +72,9 @@ pub struct ClusterState {
     pub ackers: BTreeSet<NodeName>,
     /// Servers unfit to be writer, candidate or acker.
     pub out: BTreeMap<NodeName, Out>,
+    /// Where transactions that one server alone had are kept, oldest first.
+    #[serde(default)]
+    pub archives: VecDeque<Archive>,
     /// The one operation that moves the writer, while it lasts.
     pub operation: Option<Operation>,
     /// While it lasts nothing is promoted automatically.
