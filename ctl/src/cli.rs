@@ -168,6 +168,12 @@ pub enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
+    /// Transactions that one server alone has: where they are kept, and whether they may be discarded
+    Quarantine {
+        /// Which of the three
+        #[command(subcommand)]
+        action: QuarantineAction,
+    },
     /// Add or remove a node
     Node {
         /// Which of the two
@@ -221,6 +227,34 @@ pub enum ConfigAction {
         /// Show what would change, change nothing
         #[arg(long)]
         dry_run: bool,
+    },
+}
+
+/// `batonctl quarantine …`.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineAction {
+    /// The servers in quarantine, and every archive
+    List,
+    /// One archive: its transactions, its files, and the beginning of its SQL
+    Show {
+        /// Its name, or a node in quarantine
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Print the SQL alone, as far as one answer reaches
+        #[arg(long)]
+        sql: bool,
+    },
+    /// Say that a server's extra transactions may be discarded, so that it can be rebuilt
+    Release {
+        /// The server's node
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Also when they are not archived; nobody has them then, once the server is rebuilt
+        #[arg(long)]
+        without_archive: bool,
     },
 }
 

@@ -12,6 +12,7 @@ pub mod mutation;
 pub mod observe;
 pub mod operate;
 pub mod peers;
+pub mod quarantine;
 pub mod route;
 pub mod serve;
 pub mod sql;

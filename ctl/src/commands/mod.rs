@@ -5,13 +5,14 @@ mod config;
 mod grants;
 mod operate;
 mod rebuild;
+mod quarantine;
 mod report;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::certs;
-use crate::cli::{Cli, Command, ConfigAction, Global, NodeAction};
+use crate::cli::{Cli, Command, ConfigAction, Global, NodeAction, QuarantineAction};
 use crate::connect::Group;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -86,6 +87,13 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
         Command::Config { action: ConfigAction::Show } => config::show(&context()?).await,
         Command::Config { action: ConfigAction::Apply { file, dry_run } } => {
             config::apply(&context()?, &file, dry_run).await
+        }
+        Command::Quarantine { action: QuarantineAction::List } => quarantine::list(&context()?).await,
+        Command::Quarantine { action: QuarantineAction::Show { id, sql } } => {
+            quarantine::show(&context()?, id, sql).await
+        }
+        Command::Quarantine { action: QuarantineAction::Release { node, reason, without_archive } } => {
+            quarantine::release(&context()?, node, reason, without_archive).await
         }
         Command::Node { action: NodeAction::Add { name, peer, server, zone } } => {
             care::add_node(&context()?, name, peer, server, zone).await

@@ -247,15 +247,7 @@ pub static KEYS: &[Key] = &[
         Unset,
         Restart,
         "Starts the server beside this node: program and arguments, run without a shell, at most 60s, such as [\"systemctl\", \
-         \"start\", \"mariadb\"]. Unset: whoever supervises it does; MySQL's CLONE ends a server that nobody supervises.",
-    ),
-    key(
-        "rebuild.stop",
-        Kind::Command,
-        Unset,
-        Restart,
-        "Stops the server beside this node, so that nothing starts it again by itself. Needed to rebuild a MariaDB server, \
-         whose data folder is exchanged while it is down.",
+         \"start\", \"mysql\"]. Unset: whoever supervises it does; MySQL's CLONE ends a server that nobody supervises.",
     ),
     key(
         "raft.heartbeat",

@@ -210,9 +210,6 @@ pub struct RebuildConfig {
     /// Program and arguments that start the server beside this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Vec<String>>,
-    /// Program and arguments that stop it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop: Option<Vec<String>>,
 }
 
 /// Who decides that a server with transactions of its own is rebuilt.

@@ -27,6 +27,7 @@ use crate::operate::{
     AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop,
 };
 use crate::peers::Peers;
+use crate::quarantine::{Archiver, Keep};
 use crate::serve::Callers;
 use crate::serve::peer::PeerService;
 use crate::sql::{Account, ManagedServer};
@@ -75,6 +76,8 @@ pub struct BesideParts {
     pub events: bool,
     /// The means to rebuild the server; `None` where there are none.
     pub rebuild: Option<RebuildParts>,
+    /// Archives the transactions that this server alone has.
+    pub archiver: Arc<dyn Archiver>,
 }
 
 /// What this node sees itself, now.
@@ -95,6 +98,8 @@ pub struct Assembly {
     pub(super) own: OwnView,
     /// Of a data node.
     pub(super) guard: Option<GuardHandle>,
+    /// Of a data node.
+    pub(super) archiver: Option<Arc<dyn Archiver>>,
     /// The turns of the loop that reports.
     pub(super) reports: Turns,
     pub(super) tasks: JoinSet<()>,
@@ -144,6 +149,7 @@ impl Assembly {
             lasting: watch::Sender::new(Lasting::default()),
             own: Arc::new(Report::default),
             guard: None,
+            archiver: None,
             reports: Turns::default(),
             tasks: JoinSet::new(),
             voter: Arc::new(voter),
@@ -211,7 +217,8 @@ impl Assembly {
 
     /// The guard, and what looks after the server for it.
     async fn beside(&mut self, parts: BesideParts) -> Result<Beside, StartError> {
-        let BesideParts { server, attach, keeper, source_at, accepts, events, rebuild } = parts;
+        let BesideParts { server, attach, keeper, source_at, accepts, events, rebuild, archiver } = parts;
+        self.archiver = Some(archiver);
         let nudge = Arc::new(Notify::new());
         let (guard, handle) = Guard::new(GuardPorts {
             me: self.me.clone(),
@@ -376,6 +383,14 @@ impl Assembly {
             trouble: follows,
         };
         spawn_in(&mut self.tasks, attend.run());
+        self.keep_extra();
+    }
+
+    /// Archives what this server alone has.
+    fn keep_extra(&mut self) {
+        let Some(archiver) = self.archiver.clone() else { return };
+        let (me, states, proposer) = (self.me.clone(), self.states.clone(), self.proposer.clone());
+        spawn_in(&mut self.tasks, Keep { me, archiver, states, proposer }.run());
     }
 
     fn watch_group(&mut self) {

@@ -103,6 +103,7 @@ fn service(node: &Assembly) -> Control {
         callers: Callers::Certificates,
         seen: Arc::new(move || table.snapshot(&states.borrow())),
         own: Arc::clone(&node.own),
+        archiver: node.archiver.clone(),
         lasting: Arc::new(move || *lasting.borrow()),
         new_id: Arc::new(move || proposer.draw_id()),
         now: Arc::new(Timestamp::now),

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 
 use super::diagnose::{FRESH, RECEIVING_WITHIN};
-use super::seen::{About, Observations};
+use super::seen::Observations;
 use crate::gtid::Dialect;
 use crate::state::{
-    ClusterState, Ending, NodeName, OperationId, Rebuild, RebuildStep, UnixMillis,
+    ClusterState, Ending, NodeName, OperationId, OperationKind, Rebuild, RebuildPolicy, RebuildStep, UnixMillis,
 };
 
 /// For how long the leader looks for a source, or waits for an acker to leave the list.
@@ -19,6 +19,13 @@ const UNHEARD_MS: i64 = 1_800_000;
 /// What the leader does for a rebuild.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RebuildNext {
+    /// Begin one, as the policy has it.
+    Begin {
+        /// Of which server.
+        node: NodeName,
+        /// Which policy, for the history.
+        by: String,
+    },
     /// Give the present attempt a source.
     Source {
         /// Of which rebuild.
@@ -55,8 +62,6 @@ pub struct RebuildSource {
     pub node: NodeName,
     /// It is the writer: only where there is nobody else.
     pub is_writer: bool,
-    /// Its family, which decides how the data travels.
-    pub dialect: Dialect,
 }
 
 /// The best source, or in words why there is none.
@@ -73,42 +78,43 @@ pub fn choose_source(
     let writer = state.live_grant().map(|g| &g.node).ok_or("there is no writer to compare with")?;
     let others = || state.data_nodes().map(|(n, _)| n).filter(|n| *n != node);
     let mut why_not = Vec::new();
-    let mut fit: Vec<(&NodeName, &About)> = Vec::new();
+    let mut fit: Vec<&NodeName> = Vec::new();
     for name in others() {
         match unfit(state, seen, node, name, writer) {
-            Ok(about) => fit.push((name, about)),
+            Ok(()) => fit.push(name),
             Err(why) => why_not.push(format!("{name} {why}")),
         }
     }
-    let replicas = fit.iter().filter(|(n, _)| *n != writer).count();
+    let replicas = fit.iter().filter(|n| **n != writer).count();
     if let Some(wanted) = wanted {
-        fit.retain(|(n, _)| *n == wanted);
+        fit.retain(|n| *n == wanted);
         if wanted == writer && replicas > 0 {
             return Err(format!("{writer} is the writer, and a replica can be the source; leave --from out"));
         }
     } else if replicas > 0 {
-        fit.retain(|(n, _)| *n != writer);
+        fit.retain(|n| *n != writer);
     }
     let zone = |n: &NodeName| state.members.get(n).and_then(|m| m.zone.clone());
     // The best candidate for the next failover is spared, and so is the line between sites.
-    fit.sort_by_key(|(n, _)| {
+    fit.sort_by_key(|n| {
         let member = state.members.get(*n);
         let failed = failed.iter().filter(|f| f == n).count();
         (failed, Reverse(zone(n) == zone(node)), member.map_or(0, |m| m.priority), (*n).clone())
     });
-    let Some((name, about)) = fit.first() else {
+    let Some(name) = fit.first() else {
         return Err(format!("no server can be the source: {}", why_not.join("; ")));
     };
-    Ok(RebuildSource { node: (*name).clone(), is_writer: *name == writer, dialect: about.dialect })
+    Ok(RebuildSource { node: (*name).clone(), is_writer: *name == writer })
 }
 
-fn unfit<'a>(
+/// Why `name` cannot be the source.
+fn unfit(
     state: &ClusterState,
-    seen: &'a Observations,
+    seen: &Observations,
     target: &NodeName,
     name: &NodeName,
     writer: &NodeName,
-) -> Result<&'a About, String> {
+) -> Result<(), String> {
     if state.out.contains_key(name) {
         return Err("is out".into());
     }
@@ -116,6 +122,9 @@ fn unfit<'a>(
     let own = seen.own(name).filter(|own| !own.is_gone());
     let (Some((pulse, age)), Some(own)) = (fresh, own) else { return Err("does not answer".into()) };
     let about = own.about.as_ref().ok_or("has not said yet what it is")?;
+    if about.dialect == Dialect::Mariadb {
+        return Err("is a MariaDB server, and Baton rebuilds MySQL servers only".into());
+    }
     if name != writer {
         let channel = pulse.channel.as_ref().ok_or("does not follow the writer")?;
         let source = state.members.get(writer).and_then(|m| m.server.as_deref());
@@ -130,7 +139,7 @@ fn unfit<'a>(
     if let Some(target) = target.filter(|t| t.dialect != about.dialect || t.number != about.number) {
         return Err(format!("runs {}, the target {}", about.version, target.version));
     }
-    Ok(about)
+    Ok(())
 }
 
 /// A rebuild, laid out before anything is done.
@@ -169,6 +178,14 @@ fn stands_in_the_way(state: &ClusterState, seen: &Observations, node: &NodeName)
         Some(_) => {}
     }
     let mut found = Vec::new();
+    if let Some(quarantine) = state.quarantine(node) {
+        if state.safety.live.rebuild == RebuildPolicy::Never {
+            found.push(format!(
+                "{node} has transactions of its own, and [rebuild] policy is never; batonctl quarantine list shows them"
+            ));
+        }
+        found.extend(state.may_discard(node, &quarantine.extra).err().map(|why| why.to_string()));
+    }
     if state.live_grant().is_none() {
         found.push("the writer is being replaced; give the command again when `batonctl status` shows one".into());
     }
@@ -192,20 +209,10 @@ fn steps(state: &ClusterState, node: &NodeName, source: &RebuildSource) -> Vec<(
     }
     steps.push(at("goes out: neither writer, candidate nor acker until this is over; it stays closed throughout".into()));
     steps.push(at("what only it has is compared with the writer; anything that is not archived ends this here".into()));
-    match source.dialect {
-        Dialect::Mysql => {
-            steps.push(at(format!("ITS DATA IS DISCARDED, and replaced by {from}'s with CLONE INSTANCE")));
-            steps.push((from.clone(), "is read; it serves on, a little slower".into()));
-            steps.push(at("restarts with the new data, closed; [rebuild] start is used where nobody supervises it".into()));
-            steps.push(at(format!("forgets {from}'s own replication")));
-        }
-        Dialect::Mariadb => {
-            steps.push((from.clone(), "is read by mariadb-backup; it serves on, a little slower".into()));
-            steps.push(at(format!("receives {from}'s data beside its own, and prepares it")));
-            steps.push(at("stops; ITS DATA IS DISCARDED, and the new data takes its place".into()));
-            steps.push(at(format!("starts closed, with the GTID position of {from}'s data")));
-        }
-    }
+    steps.push(at(format!("ITS DATA IS DISCARDED, and replaced by {from}'s with CLONE INSTANCE")));
+    steps.push((from.clone(), "is read; it serves on, a little slower".into()));
+    steps.push(at("restarts with the new data, closed; [rebuild] start is used where nobody supervises it".into()));
+    steps.push(at(format!("forgets {from}'s own replication")));
     if let Some(grant) = state.live_grant() {
         steps.push(at(format!("is in again and follows {}", grant.node)));
     }
@@ -214,10 +221,10 @@ fn steps(state: &ClusterState, node: &NodeName, source: &RebuildSource) -> Vec<(
 
 /// What the leader does next for the rebuild under way; `None` while its target's node is at work.
 pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<RebuildNext> {
-    let rebuild = state.rebuild.as_ref()?;
     if state.operation.is_some() {
         return None;
     }
+    let Some(rebuild) = &state.rebuild else { return by_policy(state, seen) };
     let waits_ms = now_ms - rebuild.step_ms;
     let operation = rebuild.operation.id.clone();
     let end = |ending, why: String| Some(RebuildNext::End { operation: operation.clone(), ending, why });
@@ -249,6 +256,31 @@ pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Op
             (waits_ms > FOLLOW_WITHIN_MS).then(|| end(Ending::Failed, why())).flatten()
         }
     }
+}
+
+/// A quarantined server that may be rebuilt without being asked for: its extra transactions are archived, and the policy
+/// says so or an operator has released them. One whose rebuild has failed since is left to a person.
+fn by_policy(state: &ClusterState, seen: &Observations) -> Option<RebuildNext> {
+    let may = |node: &&NodeName| {
+        let (Some(quarantine), Some(out)) = (state.quarantine(node), state.out.get(*node)) else { return false };
+        let agreed = match state.safety.live.rebuild {
+            RebuildPolicy::Automatic => true,
+            RebuildPolicy::Approve => quarantine.released.is_some(),
+            RebuildPolicy::Never => false,
+        };
+        let tried = state.history.iter().any(|f| {
+            f.operation.kind == OperationKind::Rebuild
+                && f.operation.wanted.as_ref() == Some(*node)
+                && f.ended_ms >= out.since_ms
+        });
+        agreed && !tried && plan(state, seen, node, None).refusals.is_empty()
+    };
+    let node = state.data_nodes().map(|(n, _)| n).find(may)?;
+    let by = match state.safety.live.rebuild {
+        RebuildPolicy::Automatic => "by itself: [rebuild] policy is automatic",
+        _ => "its extra transactions were released",
+    };
+    Some(RebuildNext::Begin { node: node.clone(), by: by.to_owned() })
 }
 
 fn at_work(

@@ -43,6 +43,8 @@ pub enum Upkeep {
         /// Which.
         extra: GtidSet,
     },
+    /// The writer has everything by now that a quarantined server has.
+    TakeBack(NodeName),
     /// Hand the group's leadership to a node that is not the writer's.
     MoveLeadership(NodeName),
 }
@@ -82,22 +84,28 @@ fn degrade(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<U
         .map(|_| Upkeep::Degrade(DegradeReason::AckersUnreachable))
 }
 
-/// A closed server that does not replicate from the writer and has more than it.
+/// A closed server that does not replicate from the writer and has more than it; or, in quarantine, more than was known
+/// of, or nothing more that the writer lacks: somebody brought it to the writer under the same names.
 fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
     let (writer, writer_age) = seen.pulse(&grant.node)?;
     // An acker may alone have an acknowledged write while lossless; it leaves the list first.
     let held = |n: &NodeName| state.durability.is_lossless() && state.ackers.contains(n);
-    let others =
-        state.data_nodes().map(|(n, _)| n).filter(|n| **n != grant.node && !state.out.contains_key(*n));
-    for node in others.filter(|n| !held(n)) {
+    let known = |n: &NodeName| state.quarantine(n).map(|q| &q.extra);
+    let judged = |n: &&NodeName| **n != grant.node && state.rebuild_of(n).is_none() && (!state.out.contains_key(*n) || known(n).is_some());
+    for node in state.data_nodes().map(|(n, _)| n).filter(judged).filter(|n| !held(n)) {
         let Some((pulse, age)) = seen.pulse(node) else { continue };
         // The writer's set must be the younger of the two, or what it committed meanwhile would look errant.
         if age > FRESH || writer_age > age || follows(state, grant, pulse) {
             continue;
         }
         let Ok(extra) = pulse.executed.subtract(&writer.executed) else { continue };
-        if !extra.is_empty() {
-            return Some(Upkeep::Quarantine { node: node.clone(), extra });
+        match known(node) {
+            Some(_) if extra.is_empty() && holds(&writer.executed, &pulse.received) => {
+                return Some(Upkeep::TakeBack(node.clone()));
+            }
+            Some(known) if holds(known, &extra) => {}
+            None if extra.is_empty() => {}
+            _ => return Some(Upkeep::Quarantine { node: node.clone(), extra }),
         }
     }
     None

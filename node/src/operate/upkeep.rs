@@ -9,7 +9,7 @@ use super::lead::Term;
 use super::rebuilding;
 use crate::decide::seen::Observations;
 use crate::decide::upkeep::{Upkeep, upkeep};
-use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason};
+use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason, Quarantine};
 
 /// Reading the writer's set while its commits wait: every one of these milliseconds is somebody's commit.
 const READ_WITHIN: Duration = Duration::from_millis(300);
@@ -32,7 +32,14 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
         Upkeep::RegainLossless { after } => regain(term, state, after).await,
         Upkeep::Quarantine { node, extra } => {
             warn!(%node, %extra, "quarantine");
-            term.lead.proposer.must(Change::TakeOut { node, reason: OutReason::Quarantine { extra } }).await
+            term.lead
+                .proposer
+                .must(Change::TakeOut { node, reason: OutReason::Quarantine(Quarantine::of(extra, epoch)) })
+                .await
+        }
+        Upkeep::TakeBack(node) => {
+            info!(%node, "the writer has everything that this server has: its quarantine ends");
+            term.lead.proposer.must(Change::PutIn { node }).await
         }
         Upkeep::MoveLeadership(to) => {
             info!(%to, "handing the leadership over, away from the writer's host");

@@ -13,6 +13,7 @@ mod members;
 pub mod metrics;
 mod orders;
 pub mod peer;
+mod quarantine;
 mod questions;
 mod rebuild;
 mod refusal;

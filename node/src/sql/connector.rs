@@ -147,6 +147,11 @@ impl Connector {
         }
     }
 
+    /// A connection that a stream of events has used up.
+    pub(super) fn forget(&self, id: u32) {
+        self.ids(|ids| ids.remove(&id));
+    }
+
     /// Whether the server's session `id` is a living connection of this connector or of a clone of it.
     pub(super) fn owns(&self, id: u64) -> bool {
         self.ids(|ids| u32::try_from(id).is_ok_and(|id| ids.contains(&id)))

@@ -1,12 +1,12 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
 use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_ackers, take_out};
-use super::{apply_settings, rebuild};
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
     Refusal, Step, UnixMillis, trim,
 };
+use super::{apply_settings, quarantine, rebuild};
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
 const STEPS_MAX: usize = 200;
@@ -61,6 +61,11 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             }
             state.out.remove(node);
             Ok(())
+        }
+        Change::Archived(archive) => quarantine::archived(state, archive),
+        Change::NotArchived { node, why } => quarantine::not_archived(state, node, why),
+        Change::GiveUp { node, extra, without_archive, word } => {
+            quarantine::give_up(state, at, node, extra, *without_archive, word)
         }
         Change::Pause { until_ms, word } => {
             state.note(at, "paused", format!("{}: {}", word.by, word.reason));

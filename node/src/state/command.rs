@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AtStep, Begin, BeginRebuild, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live, Member, NextGrant, NodeName,
-    OperationId, OutReason, Placement, Refusal, Safety, Step, UnixMillis,
+    Archive, AtStep, Begin, BeginRebuild, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live, Member, NextGrant,
+    NodeName, OperationId, OutReason, Placement, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
 
@@ -144,6 +144,26 @@ pub enum Change {
     PutIn {
         /// Whose.
         node: NodeName,
+    },
+    /// A node has archived the extra transactions of its server.
+    Archived(Archive),
+    /// It could not, and tries again.
+    NotArchived {
+        /// Which node.
+        node: NodeName,
+        /// Why.
+        why: String,
+    },
+    /// An operator gives up the extra transactions of a quarantined server: they may be discarded.
+    GiveUp {
+        /// Whose.
+        node: NodeName,
+        /// The set that the operator was shown: another one makes this void.
+        extra: GtidSet,
+        /// Also when they are not archived.
+        without_archive: bool,
+        /// Who and why.
+        word: Forced,
     },
     /// Nothing is promoted automatically until then.
     Pause {

@@ -13,6 +13,7 @@ mod hold;
 mod names;
 mod operation;
 mod rebuild;
+mod quarantine;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step,
 };
 pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, Rebuild, RebuildStep};
+pub use quarantine::{Archive, Quarantine};
 pub use refusal::Refusal;
 
 /// How many finished operations, and how many recorded decisions, are kept.
@@ -72,6 +74,9 @@ pub struct ClusterState {
     pub ackers: BTreeSet<NodeName>,
     /// Servers unfit to be writer, candidate or acker.
     pub out: BTreeMap<NodeName, Out>,
+    /// Where transactions that one server alone had are kept, oldest first.
+    #[serde(default)]
+    pub archives: VecDeque<Archive>,
     /// The one operation that moves the writer, while it lasts.
     pub operation: Option<Operation>,
     /// The one rebuild, while it lasts; it never holds up [`Self::operation`].

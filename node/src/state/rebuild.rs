@@ -206,13 +206,12 @@ pub(super) fn at_step(
         RebuildStep::Source | RebuildStep::Prepare => return Err(Refusal::RebuildMoved),
         RebuildStep::Copy => {
             undisturbed(state)?;
-            let Some(out) = state.out.get_mut(&node) else { return Err(Refusal::NotOut(node)) };
             if !discarded {
                 let extra = to.extra.as_ref().ok_or_else(|| Refusal::ExtraUnknown(node.clone()))?;
-                if !extra.is_empty() {
-                    return Err(Refusal::NotArchived(node));
-                }
+                state.may_discard(&node, extra)?;
             }
+            let Some(out) = state.out.get_mut(&node) else { return Err(Refusal::NotOut(node)) };
+            // Its quarantine ends with its data; the archives stay on the list.
             out.reason = OutReason::Rebuild;
         }
         RebuildStep::Start => {}

@@ -60,6 +60,12 @@ pub enum Refusal {
     DurabilityChanged,
     #[error("automatic failover is paused; run `batonctl resume` first")]
     Paused,
+    #[error("{0} is not in quarantine; see `batonctl quarantine list`")]
+    NotQuarantined(NodeName),
+    #[error("{0} has other extra transactions by now; look at `batonctl quarantine list` again")]
+    OtherExtra(NodeName),
+    #[error("the extra transactions of {0} are not archived; `batonctl quarantine list` says why")]
+    NotArchived(NodeName),
     #[error("no pause to end")]
     NotPaused,
     #[error("{0} is the writer, and a writer is never rebuilt; move the writer first")]
@@ -74,6 +80,4 @@ pub enum Refusal {
     NotOut(NodeName),
     #[error("what {0} has and the writer lacks is not known, so its data stays")]
     ExtraUnknown(NodeName),
-    #[error("{0} has transactions that the writer lacks and that are not archived, so its data stays")]
-    NotArchived(NodeName),
 }

@@ -157,7 +157,6 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     [rebuild]
     policy = "approve"  # default
     # start is not set
-    # stop is not set
 
     [raft]
     heartbeat    = "100ms"  # default

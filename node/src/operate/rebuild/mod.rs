@@ -48,7 +48,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(1800);
 pub struct RebuildParts {
     /// Another server with Baton's own account, which may copy from it.
     pub donor_at: SourceAt,
-    /// Starts and stops the server beside this node.
+    /// Starts the server beside this node.
     pub unit: Unit,
 }
 

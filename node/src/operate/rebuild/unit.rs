@@ -1,4 +1,4 @@
-//! Starting and stopping the server beside this node, by whatever supervises it.
+//! Starting the server beside this node, by whatever supervises it.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,13 +9,11 @@ use tokio::time::timeout;
 /// How long a command may take.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// The commands of the configuration.
+/// The command of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
     /// Starts it.
     pub start: Option<Vec<String>>,
-    /// Stops it.
-    pub stop: Option<Vec<String>>,
 }
 
 impl Unit {
@@ -56,7 +54,7 @@ mod tests {
 
     fn unit(script: &str) -> Unit {
         let words = ["/bin/sh", "-c", script].map(str::to_owned);
-        Unit { start: Some(words.into()), stop: None }
+        Unit { start: Some(words.into()) }
     }
 
     #[tokio::test]

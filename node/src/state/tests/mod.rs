@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod promises;
+mod quarantine;
 mod settings;
 
 use std::collections::BTreeSet;

@@ -16,6 +16,7 @@ use baton_node::state::{Change, Cluster, Command, CommandId, Member, NodeName, S
 use baton_node::task::Scope;
 use tokio::time::sleep;
 
+use super::archives::Archives;
 use super::clock::HostClock;
 use super::draw::Draw;
 use super::keeper::Keeper;
@@ -58,6 +59,8 @@ pub struct Node {
     pub clock: Arc<HostClock>,
     /// Its disk.
     pub disk: MemoryDisk,
+    /// The archives on it.
+    pub archives: Arc<Archives>,
     around: Around,
     draw: Draw,
     keeper: Mutex<Option<Keeper>>,
@@ -98,6 +101,7 @@ impl Node {
         let booted = draw.millis(60_000..10_000_000);
         Ok(Arc::new(Self {
             clock: Arc::new(HostClock::new(booted, drift)),
+            archives: Arc::new(Archives::new(Arc::new(around.fleet.remote(name.as_str(), name.as_str())))),
             name,
             has_server,
             disk,
@@ -287,6 +291,7 @@ impl Node {
             accepts: Arc::new(|_| true),
             events: false,
             rebuild: None,
+            archiver: Arc::clone(&self.archives) as _,
         }
     }
 
