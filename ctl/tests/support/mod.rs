@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 pub struct Script {
     pub status: StatusReply,
     pub check: CheckReply,
+    pub rebuild: RebuildReply,
     pub adopt: AdoptReply,
     pub quarantine: QuarantineShowReply,
     /// Answers requests whose name begins so with this error.
@@ -91,6 +92,9 @@ impl Control for Mock {
     }
     async fn remove_node(&self, request: Request<RemoveNodeRequest>) -> Result<Response<Done>, Status> {
         self.answer(request, done()).await
+    }
+    async fn rebuild(&self, request: Request<RebuildRequest>) -> Result<Response<RebuildReply>, Status> {
+        self.answer(request, self.script.rebuild.clone()).await
     }
     async fn config_show(
         &self,

@@ -23,7 +23,7 @@ pub enum RebuildNext {
     Begin {
         /// Of which server.
         node: NodeName,
-        /// Which policy, for the history.
+        /// On whose word, for the history.
         by: String,
     },
     /// Give the present attempt a source.
@@ -258,29 +258,23 @@ pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Op
     }
 }
 
-/// A quarantined server that may be rebuilt without being asked for: its extra transactions are archived, and the policy
-/// says so or an operator has released them. One whose rebuild has failed since is left to a person.
+/// A quarantined server that may be rebuilt without being asked for: the policy says so, and what it alone has is archived.
+/// One whose rebuild has failed since is left to a person.
 fn by_policy(state: &ClusterState, seen: &Observations) -> Option<RebuildNext> {
+    if state.safety.live.rebuild != RebuildPolicy::Automatic {
+        return None;
+    }
     let may = |node: &&NodeName| {
-        let (Some(quarantine), Some(out)) = (state.quarantine(node), state.out.get(*node)) else { return false };
-        let agreed = match state.safety.live.rebuild {
-            RebuildPolicy::Automatic => true,
-            RebuildPolicy::Approve => quarantine.released.is_some(),
-            RebuildPolicy::Never => false,
-        };
+        let Some(out) = state.out.get(*node).filter(|_| state.quarantine(node).is_some()) else { return false };
         let tried = state.history.iter().any(|f| {
             f.operation.kind == OperationKind::Rebuild
                 && f.operation.wanted.as_ref() == Some(*node)
                 && f.ended_ms >= out.since_ms
         });
-        agreed && !tried && plan(state, seen, node, None).refusals.is_empty()
+        !tried && plan(state, seen, node, None).refusals.is_empty()
     };
     let node = state.data_nodes().map(|(n, _)| n).find(may)?;
-    let by = match state.safety.live.rebuild {
-        RebuildPolicy::Automatic => "by itself: [rebuild] policy is automatic",
-        _ => "its extra transactions were released",
-    };
-    Some(RebuildNext::Begin { node: node.clone(), by: by.to_owned() })
+    Some(RebuildNext::Begin { node: node.clone(), by: "[rebuild] policy is automatic".to_owned() })
 }
 
 fn at_work(

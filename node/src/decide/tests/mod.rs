@@ -6,6 +6,7 @@ mod choose_properties;
 mod diagnose;
 mod holding;
 mod plan;
+mod rebuild;
 mod starved;
 mod tried;
 mod troubles;

@@ -56,7 +56,7 @@ impl Rebuilder {
         match self.server.clone_seen().await {
             Ok(seen) => Ok(seen.completed_since(work.step_ms)),
             Err(error @ SqlError::NoSuchThing { .. }) => Err(error.to_string()),
-            Err(_) => Ok(matches!(*self.process.borrow(), Process::Gone { .. } | Process::Absent)),
+            Err(_) => Ok(true),
         }
     }
 

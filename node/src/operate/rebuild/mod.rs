@@ -132,7 +132,8 @@ impl Rebuilder {
         };
         self.progress.send_replace(None);
         let Some(Err(why)) = ended else {
-            if ended.is_none() && work.discarded {
+            let done = self.states.borrow().rebuild_of(&self.me).is_some_and(|r| r.step >= RebuildStep::Follow);
+            if ended.is_none() && !done {
                 self.close().await;
             }
             return;

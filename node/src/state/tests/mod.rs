@@ -2,6 +2,7 @@
 
 mod promises;
 mod quarantine;
+mod rebuild;
 mod settings;
 
 use std::collections::BTreeSet;
