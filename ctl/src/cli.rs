@@ -146,7 +146,7 @@ pub enum Command {
     Rebuild {
         /// Whose server; never the writer's
         #[arg(value_name = "NODE")]
-        node: String,
+        name: String,
         /// Copy from this replica; otherwise Baton chooses one
         #[arg(long, value_name = "REPLICA", conflicts_with = "cancel")]
         from: Option<String>,

@@ -4,8 +4,8 @@ mod care;
 mod config;
 mod grants;
 mod operate;
-mod rebuild;
 mod quarantine;
+mod rebuild;
 mod report;
 
 use jiff::Timestamp;
@@ -80,8 +80,8 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
         }
         Command::Adopt { writer, dry_run, yes } => care::adopt(&context()?, writer, dry_run, yes).await,
         Command::Release { reason } => care::release(&context()?, reason).await,
-        Command::Rebuild { node, from, dry_run, cancel, yes } => {
-            let options = rebuild::Options { node, from, dry_run, cancel, yes };
+        Command::Rebuild { name, from, dry_run, cancel, yes } => {
+            let options = rebuild::Options { node: name, from, dry_run, cancel, yes };
             rebuild::rebuild(&context()?, options).await
         }
         Command::Config { action: ConfigAction::Show } => config::show(&context()?).await,

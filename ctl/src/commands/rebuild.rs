@@ -113,9 +113,9 @@ async fn look(context: &Context<'_>, id: &str) -> Result<Seen, Error> {
     if let Some(status) = question.await?.rebuild.filter(|status| status.id == id) {
         return Ok(Seen::Running(Box::new(status)));
     }
-    let question = context.group.ask(|mut node| async move {
-        node.history(HistoryRequest { limit: 100, epoch: 0 }).await
-    });
+    let question = context
+        .group
+        .ask(|mut node| async move { node.history(HistoryRequest { limit: 100, epoch: 0 }).await });
     let found = question.await?.operations.into_iter().find(|o| o.id == id && o.outcome != "running");
     Ok(found.map_or(Seen::NotYet, |operation| Seen::Over(Box::new(operation))))
 }

@@ -80,7 +80,11 @@ fn size(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 || value >= 100.0 { format!("{value:.0} {}", UNITS[unit]) } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 || value >= 100.0 {
+        format!("{value:.0} {}", UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 fn length(seconds: i64) -> String {
@@ -115,7 +119,10 @@ mod tests {
 
     #[test]
     fn a_line_has_bytes_rate_and_time_left() {
-        assert_eq!(rebuild_line(&copying()), "db1: file copy from db2, 1.2 GiB of 4.0 GiB, 118 MiB/s, 24 s left");
+        assert_eq!(
+            rebuild_line(&copying()),
+            "db1: file copy from db2, 1.2 GiB of 4.0 GiB, 118 MiB/s, 24 s left"
+        );
         let unknown = RebuildStatus { total_bytes: 0, seconds_left: -1, attempt: 2, ..copying() };
         assert_eq!(rebuild_line(&unknown), "db1: file copy from db2, 1.2 GiB, 118 MiB/s (attempt 2)");
         let looking = RebuildStatus {

@@ -46,7 +46,8 @@ impl Samples {
         }
         self.0.push_back((at, bytes));
         while self.0.len() > SAMPLES
-            || (self.0.len() > 2 && self.0.front().is_some_and(|(first, _)| at.saturating_sub(*first) > WINDOW))
+            || (self.0.len() > 2
+                && self.0.front().is_some_and(|(first, _)| at.saturating_sub(*first) > WINDOW))
         {
             self.0.pop_front();
         }

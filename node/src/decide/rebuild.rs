@@ -6,7 +6,8 @@ use super::diagnose::{FRESH, RECEIVING_WITHIN};
 use super::seen::Observations;
 use crate::gtid::Dialect;
 use crate::state::{
-    ClusterState, Ending, NodeName, OperationId, OperationKind, Rebuild, RebuildPolicy, RebuildStep, UnixMillis,
+    ClusterState, Ending, NodeName, OperationId, OperationKind, Rebuild, RebuildPolicy, RebuildStep,
+    UnixMillis,
 };
 
 /// For how long the leader looks for a source, or waits for an acker to leave the list.
@@ -173,7 +174,9 @@ fn stands_in_the_way(state: &ClusterState, seen: &Observations, node: &NodeName)
             return vec!["no cluster is managed here; run `batonctl adopt` first".to_owned()];
         }
         Some(_) if state.grant.as_ref().is_some_and(|g| g.node == *node) => {
-            return vec![format!("{node} is the writer, and a writer is never rebuilt; move the writer first")];
+            return vec![format!(
+                "{node} is the writer, and a writer is never rebuilt; move the writer first"
+            )];
         }
         Some(_) => {}
     }
@@ -187,7 +190,9 @@ fn stands_in_the_way(state: &ClusterState, seen: &Observations, node: &NodeName)
         found.extend(state.may_discard(node, &quarantine.extra).err().map(|why| why.to_string()));
     }
     if state.live_grant().is_none() {
-        found.push("the writer is being replaced; give the command again when `batonctl status` shows one".into());
+        found.push(
+            "the writer is being replaced; give the command again when `batonctl status` shows one".into(),
+        );
     }
     if let Some(Rebuild { node: other, .. }) = &state.rebuild {
         found.push(format!(
@@ -207,11 +212,17 @@ fn steps(state: &ClusterState, node: &NodeName, source: &RebuildSource) -> Vec<(
     if state.ackers.contains(node) {
         steps.push(at("leaves the list of ackers, once the others have all that it has".into()));
     }
-    steps.push(at("goes out: neither writer, candidate nor acker until this is over; it stays closed throughout".into()));
-    steps.push(at("what only it has is compared with the writer; anything that is not archived ends this here".into()));
+    steps.push(at(
+        "goes out: neither writer, candidate nor acker until this is over; it stays closed throughout".into(),
+    ));
+    steps.push(at(
+        "what only it has is compared with the writer; anything that is not archived ends this here".into(),
+    ));
     steps.push(at(format!("ITS DATA IS DISCARDED, and replaced by {from}'s with CLONE INSTANCE")));
     steps.push((from.clone(), "is read; it serves on, a little slower".into()));
-    steps.push(at("restarts with the new data, closed; [rebuild] start is used where nobody supervises it".into()));
+    steps.push(at(
+        "restarts with the new data, closed; [rebuild] start is used where nobody supervises it".into()
+    ));
     steps.push(at(format!("forgets {from}'s own replication")));
     if let Some(grant) = state.live_grant() {
         steps.push(at(format!("is in again and follows {}", grant.node)));
@@ -246,7 +257,9 @@ pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Op
             };
             (waits_ms > SOURCE_WITHIN_MS).then(|| end(Ending::Failed, why)).flatten()
         }
-        RebuildStep::Prepare | RebuildStep::Copy | RebuildStep::Start => at_work(state, seen, rebuild, waits_ms),
+        RebuildStep::Prepare | RebuildStep::Copy | RebuildStep::Start => {
+            at_work(state, seen, rebuild, waits_ms)
+        }
         RebuildStep::Follow => {
             let writer = state.live_grant().map(|g| &g.node)?;
             if streams(state, seen, &rebuild.node, writer) {
@@ -265,7 +278,9 @@ fn by_policy(state: &ClusterState, seen: &Observations) -> Option<RebuildNext> {
         return None;
     }
     let may = |node: &&NodeName| {
-        let Some(out) = state.out.get(*node).filter(|_| state.quarantine(node).is_some()) else { return false };
+        let Some(out) = state.out.get(*node).filter(|_| state.quarantine(node).is_some()) else {
+            return false;
+        };
         let tried = state.history.iter().any(|f| {
             f.operation.kind == OperationKind::Rebuild
                 && f.operation.wanted.as_ref() == Some(*node)

@@ -91,7 +91,11 @@ fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Optio
     // An acker may alone have an acknowledged write while lossless; it leaves the list first.
     let held = |n: &NodeName| state.durability.is_lossless() && state.ackers.contains(n);
     let known = |n: &NodeName| state.quarantine(n).map(|q| &q.extra);
-    let judged = |n: &&NodeName| **n != grant.node && state.rebuild_of(n).is_none() && (!state.out.contains_key(*n) || known(n).is_some());
+    let judged = |n: &&NodeName| {
+        **n != grant.node
+            && state.rebuild_of(n).is_none()
+            && (!state.out.contains_key(*n) || known(n).is_some())
+    };
     for node in state.data_nodes().map(|(n, _)| n).filter(judged).filter(|n| !held(n)) {
         let Some((pulse, age)) = seen.pulse(node) else { continue };
         // The writer's set must be the younger of the two, or what it committed meanwhile would look errant.

@@ -8,8 +8,8 @@ use baton_proto::control::{
     AddNodeRequest, AdoptReply, AdoptRequest, CheckReply, CheckRequest, ConfigApplyReply, ConfigApplyRequest,
     ConfigShowReply, ConfigShowRequest, Done, FailoverRequest, HistoryReply, HistoryRequest, PauseRequest,
     QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowReply,
-    QuarantineShowRequest, RebuildReply, RebuildRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusReply, StatusRequest,
-    WhyReply, WhyRequest,
+    QuarantineShowRequest, RebuildReply, RebuildRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest,
+    StatusReply, StatusRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};

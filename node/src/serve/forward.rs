@@ -5,8 +5,8 @@ use std::time::Duration;
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::control::{
     AddNodeRequest, AdoptRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
-    PauseRequest, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowRequest, RebuildRequest, ReleaseRequest,
-    RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
+    PauseRequest, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowRequest, RebuildRequest,
+    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
 };
 use tokio::time::Instant;
 

@@ -35,7 +35,8 @@ impl Control {
 
     async fn cancel_rebuild(&self, node: &NodeName, by: &str) -> Result<RebuildReply, Status> {
         let state = self.state();
-        let rebuild = state.rebuild_of(node).ok_or_else(|| refused(format!("{node} is not being rebuilt")))?;
+        let rebuild =
+            state.rebuild_of(node).ok_or_else(|| refused(format!("{node} is not being rebuilt")))?;
         let operation = rebuild.operation.id.clone();
         let why = format!("ended by {by}");
         let end = Change::EndRebuild { operation: operation.clone(), ending: Ending::Cancelled, why };
@@ -44,7 +45,12 @@ impl Control {
             Some(_) => format!("{node} stays out; batonctl rebuild {node} begins anew"),
             None => format!("{node} keeps its data and follows the writer again"),
         };
-        Ok(RebuildReply { id: operation.to_string(), node: node.to_string(), message, ..RebuildReply::default() })
+        Ok(RebuildReply {
+            id: operation.to_string(),
+            node: node.to_string(),
+            message,
+            ..RebuildReply::default()
+        })
     }
 }
 

@@ -11,8 +11,8 @@ use tonic::Status;
 use super::Control;
 use super::refusal::{by_state, refused};
 use crate::config::{
-    Config, HardFence as Fence, NodeConfig, OnAckersLost, OnClosedByHand as ByHand, OnLoss as Loss, OtherZone,
-    RebuildPolicy as Policy,
+    Config, HardFence as Fence, NodeConfig, OnAckersLost, OnClosedByHand as ByHand, OnLoss as Loss,
+    OtherZone, RebuildPolicy as Policy,
 };
 use crate::decide::seen::Observations;
 use crate::state::{

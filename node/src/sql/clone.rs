@@ -61,7 +61,8 @@ const SEE: &str = "SELECT s.STATE AS state, s.PID AS session, CAST(UNIX_TIMESTAM
 pub(super) async fn seen(wire: &mut Wire) -> Result<CloneSeen, SqlError> {
     let missing = |error| match error {
         SqlError::NoSuchThing { .. } => SqlError::NoSuchThing {
-            message: "the clone plugin; plugin_load_add=mysql_clone.so in its option file, and a restart".into(),
+            message: "the clone plugin; plugin_load_add=mysql_clone.so in its option file, and a restart"
+                .into(),
         },
         other => other,
     };
@@ -100,9 +101,11 @@ pub(super) async fn clone(wire: &mut Wire, donor: &Source, permit: &Permit) -> R
     if wire.caps().dialect != Dialect::Mysql {
         return Err(SqlError::Unsupported("MariaDB has no CLONE".into()));
     }
-    let donors = format!("SET GLOBAL clone_valid_donor_list={}", quote(&format!("{}:{}", donor.host, donor.port)));
+    let donors =
+        format!("SET GLOBAL clone_valid_donor_list={}", quote(&format!("{}:{}", donor.host, donor.port)));
     // Ordinary accounts are kept out for as long as only read_only is left.
-    let prepare = ["SET GLOBAL offline_mode=ON", "STOP REPLICA", donors.as_str(), "SET GLOBAL super_read_only=OFF"];
+    let prepare =
+        ["SET GLOBAL offline_mode=ON", "STOP REPLICA", donors.as_str(), "SET GLOBAL super_read_only=OFF"];
     let ran = async {
         for statement in prepare {
             permit.check(statement)?;

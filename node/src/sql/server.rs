@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::clone::CloneSeen;
 use super::connector::{Connector, Limits};
 use super::error::SqlError;
 use super::fields::text_at;
@@ -11,7 +12,6 @@ use super::managed::{
 };
 use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
-use super::clone::CloneSeen;
 use super::{accounts, applied, clone, close, inventory, pulse, release, replication, semi_sync, sessions};
 use crate::gtid::GtidSet;
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Archive, AtStep, Begin, BeginRebuild, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live, Member, NextGrant,
-    NodeName, OperationId, OutReason, Placement, Refusal, Safety, Step, UnixMillis,
+    Archive, AtStep, Begin, BeginRebuild, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live,
+    Member, NextGrant, NodeName, OperationId, OutReason, Placement, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
 

@@ -12,8 +12,8 @@ mod grant;
 mod hold;
 mod names;
 mod operation;
-mod rebuild;
 mod quarantine;
+mod rebuild;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -35,8 +35,8 @@ pub use names::{CommandId, Epoch, NodeName, OperationId, UnixMillis};
 pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step,
 };
-pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, Rebuild, RebuildStep};
 pub use quarantine::{Archive, Quarantine};
+pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, Rebuild, RebuildStep};
 pub use refusal::Refusal;
 
 /// How many finished operations, and how many recorded decisions, are kept.

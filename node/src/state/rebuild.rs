@@ -224,8 +224,7 @@ pub(super) fn at_step(
     rebuild.step = to.step;
     rebuild.step_ms = at;
     rebuild.discarded |= to.step == RebuildStep::Copy;
-    let step =
-        Step { at_ms: at, node: by.clone(), name: to.step.to_string(), detail: to.detail.clone() };
+    let step = Step { at_ms: at, node: by.clone(), name: to.step.to_string(), detail: to.detail.clone() };
     super::apply::add_step(&mut rebuild.operation, step);
     Ok(())
 }

@@ -41,7 +41,8 @@ pub(super) async fn ctl(cluster: &Cluster, arguments: &[&str]) -> Result<(i32, S
 /// Rebuilds `node`, and looks whether it then has the writer's data, follows it, and cost the clients nothing.
 pub(super) async fn rebuilt(scenario: &mut Scenario, node: &str, arguments: &[&str]) -> Result<String> {
     scenario.fault();
-    let command: Vec<&str> = ["rebuild", node, "--yes"].into_iter().chain(arguments.iter().copied()).collect();
+    let command: Vec<&str> =
+        ["rebuild", node, "--yes"].into_iter().chain(arguments.iter().copied()).collect();
     let (code, said) = ctl(&scenario.cluster, &command).await?;
     if code != 0 {
         return Err(scenario.cluster.explained(anyhow::anyhow!("batonctl rebuild: {code}: {said}")));

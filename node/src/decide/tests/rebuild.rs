@@ -19,7 +19,11 @@ fn rebuilding(state: &mut ClusterState, step: RebuildStep) {
     let source = (step > RebuildStep::Source).then(|| name("db2"));
     state.ackers.remove(&name("db3"));
     state.rebuild = Some(Rebuild {
-        operation: Operation { id: OperationId("r".into()), kind: OperationKind::Rebuild, ..failover("by me") },
+        operation: Operation {
+            id: OperationId("r".into()),
+            kind: OperationKind::Rebuild,
+            ..failover("by me")
+        },
         node: name("db3"),
         wanted: None,
         source,
@@ -99,7 +103,10 @@ fn a_plan_says_everything_or_why_not() {
     state.safety.live.rebuild = RebuildPolicy::Never;
     assert!(refusal(&state, &seen, "db3").contains("policy is never"));
     state.revoked_through = Epoch(1);
-    assert!(refusal(&state, &seen, "db1").contains("a writer is never rebuilt"), "nor one that nobody has succeeded");
+    assert!(
+        refusal(&state, &seen, "db1").contains("a writer is never rebuilt"),
+        "nor one that nobody has succeeded"
+    );
     state.out.clear();
     assert!(refusal(&state, &seen, "db2").contains("is being replaced"));
     state.revoked_through = Epoch(0);
@@ -121,7 +128,10 @@ fn the_leader_finds_a_source_and_sees_the_end() {
     let now = 2_000;
     rebuilding(&mut state, RebuildStep::Source);
     let chosen = next(&state, &seen.look(), now);
-    assert!(matches!(&chosen, Some(RebuildNext::Source { source, .. }) if *source == name("db2")), "{chosen:?}");
+    assert!(
+        matches!(&chosen, Some(RebuildNext::Source { source, .. }) if *source == name("db2")),
+        "{chosen:?}"
+    );
     state.ackers.insert(name("db3"));
     assert_eq!(next(&state, &seen.look(), now), None, "an acker leaves the list first");
     let late = next(&state, &seen.look(), 2_000_000);
@@ -152,7 +162,8 @@ fn a_writer_is_spared_once_a_replica_can_be_the_source() {
 fn the_policy_decides_who_begins() {
     let (mut state, seen) = healthy("db1 db2 db3");
     quarantine(&mut state, "db3", my("3:1"));
-    let begins = |state: &ClusterState| matches!(next(state, &seen.look(), 2_000), Some(RebuildNext::Begin { .. }));
+    let begins =
+        |state: &ClusterState| matches!(next(state, &seen.look(), 2_000), Some(RebuildNext::Begin { .. }));
     let settle = |state: &mut ClusterState, archive: Option<&str>, released: Option<Forced>| {
         if let OutReason::Quarantine(quarantine) = &mut state.out.get_mut(&name("db3")).unwrap().reason {
             quarantine.archive = archive.map(str::to_owned);
@@ -169,7 +180,8 @@ fn the_policy_decides_who_begins() {
     state.safety.live.rebuild = RebuildPolicy::Never;
     assert!(!begins(&state));
     state.safety.live.rebuild = RebuildPolicy::Automatic;
-    let operation = Operation { kind: OperationKind::Rebuild, wanted: Some(name("db3")), ..failover("by itself") };
+    let operation =
+        Operation { kind: OperationKind::Rebuild, wanted: Some(name("db3")), ..failover("by itself") };
     let finished = crate::state::Finished { operation, ended_ms: 1_500, ending: Ending::Failed };
     state.history.push_back(finished);
     assert!(!begins(&state), "one that has failed is left to a person");

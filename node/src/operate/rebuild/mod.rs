@@ -123,7 +123,8 @@ impl Rebuilder {
         info!(operation = %work.id, attempt = work.attempt, source = %work.source, step = %work.step, "rebuild");
         let mut states = self.states.clone();
         let over = async {
-            let is_over = |state: &Arc<ClusterState>| !work.is_same_attempt(Work::of(state, &self.me).as_ref());
+            let is_over =
+                |state: &Arc<ClusterState>| !work.is_same_attempt(Work::of(state, &self.me).as_ref());
             let _ended = states.wait_for(is_over).await;
         };
         let ended = tokio::select! {
@@ -132,7 +133,8 @@ impl Rebuilder {
         };
         self.progress.send_replace(None);
         let Some(Err(why)) = ended else {
-            let done = self.states.borrow().rebuild_of(&self.me).is_some_and(|r| r.step >= RebuildStep::Follow);
+            let done =
+                self.states.borrow().rebuild_of(&self.me).is_some_and(|r| r.step >= RebuildStep::Follow);
             if ended.is_none() && !done {
                 self.close().await;
             }
@@ -208,10 +210,15 @@ impl Rebuilder {
         let writer = {
             let state = self.states.borrow();
             let grant = state.live_grant().ok_or("there is no writer now")?;
-            state.members.get(&grant.node).and_then(|m| m.server.clone()).ok_or("the writer has no address")?
+            state
+                .members
+                .get(&grant.node)
+                .and_then(|m| m.server.clone())
+                .ok_or("the writer has no address")?
         };
         let mine = self.server.executed().await.map_err(|e| format!("its server: {e}"))?;
-        let writers = (self.remote)(&writer).executed().await.map_err(|e| format!("the writer's server: {e}"))?;
+        let writers =
+            (self.remote)(&writer).executed().await.map_err(|e| format!("the writer's server: {e}"))?;
         mine.subtract(&writers).map_err(|e| e.to_string())
     }
 
@@ -235,7 +242,9 @@ impl Rebuilder {
             let why = match self.proposer.change(Change::RebuildStep(at)).await {
                 Ok(Outcome::Applied) => return self.applied(work, step).await,
                 Ok(Outcome::Refused(refusal @ Refusal::UnderWay(_))) => refusal.to_string(),
-                Ok(Outcome::Refused(refusal)) => return self.applied(work, step).await.map_err(|_| refusal.to_string()),
+                Ok(Outcome::Refused(refusal)) => {
+                    return self.applied(work, step).await.map_err(|_| refusal.to_string());
+                }
                 Err(why) => why,
             };
             if begun.elapsed() >= GATE_WITHIN {
@@ -250,7 +259,8 @@ impl Rebuilder {
     async fn applied(&self, work: &Work, step: RebuildStep) -> Result<(), String> {
         let mut states = self.states.clone();
         let there = |state: &Arc<ClusterState>| {
-            let now = state.rebuild_of(&self.me).filter(|r| r.operation.id == work.id && r.attempt == work.attempt);
+            let now =
+                state.rebuild_of(&self.me).filter(|r| r.operation.id == work.id && r.attempt == work.attempt);
             now.is_none_or(|r| r.step >= step)
         };
         match timeout(TICK * 3, states.wait_for(there)).await {

@@ -63,7 +63,11 @@ fn neither_the_writer_nor_one_that_nobody_has_succeeded_is_rebuilt() {
     assert_eq!(log.does(begin_rebuild("db1")), Err(Refusal::IsWriter(name("db1"))));
     assert_eq!(log.does(begin_rebuild("app1")), Err(Refusal::Witness(name("app1"))));
     log.does(begin("f", 1)).unwrap();
-    assert_eq!(log.does(begin_rebuild("db3")), Err(Refusal::UnderWay(id("f"))), "nothing while the writer moves");
+    assert_eq!(
+        log.does(begin_rebuild("db3")),
+        Err(Refusal::UnderWay(id("f"))),
+        "nothing while the writer moves"
+    );
 }
 
 #[test]
@@ -109,9 +113,17 @@ fn only_what_is_archived_is_discarded() {
         at_ms: 1,
     }))
     .unwrap();
-    assert_eq!(log.by("db3", copy(Some(extra("7-10")))), Err(Refusal::NotArchived(name("db3"))), "more by now");
+    assert_eq!(
+        log.by("db3", copy(Some(extra("7-10")))),
+        Err(Refusal::NotArchived(name("db3"))),
+        "more by now"
+    );
     log.by("db3", copy(Some(extra("7-9")))).unwrap();
-    assert_eq!(log.state.out.get(&name("db3")).unwrap().reason, OutReason::Rebuild, "nothing is left to archive");
+    assert_eq!(
+        log.state.out.get(&name("db3")).unwrap().reason,
+        OutReason::Rebuild,
+        "nothing is left to archive"
+    );
 }
 
 #[test]
@@ -119,13 +131,29 @@ fn steps_are_the_targets_own_and_of_the_present_attempt() {
     let mut log = prepared();
     assert_eq!(log.by("db2", at(1, RebuildStep::Copy, Some(nothing()))), Err(Refusal::RebuildMoved));
     log.by("db3", at(1, RebuildStep::Copy, Some(nothing()))).unwrap();
-    assert_eq!(log.by("db3", at(1, RebuildStep::Copy, Some(nothing()))), Err(Refusal::RebuildMoved), "not back");
+    assert_eq!(
+        log.by("db3", at(1, RebuildStep::Copy, Some(nothing()))),
+        Err(Refusal::RebuildMoved),
+        "not back"
+    );
     log.by("db3", failed(1)).unwrap();
-    assert_eq!(log.by("db3", at(1, RebuildStep::Start, None)), Err(Refusal::RebuildMoved), "of an attempt that is over");
-    assert_eq!(log.by("db3", at(2, RebuildStep::Start, None)), Err(Refusal::RebuildMoved), "without a source");
+    assert_eq!(
+        log.by("db3", at(1, RebuildStep::Start, None)),
+        Err(Refusal::RebuildMoved),
+        "of an attempt that is over"
+    );
+    assert_eq!(
+        log.by("db3", at(2, RebuildStep::Start, None)),
+        Err(Refusal::RebuildMoved),
+        "without a source"
+    );
     log.does(source(2, "db1")).unwrap();
     log.by("db3", at(2, RebuildStep::Copy, None)).unwrap();
-    assert_eq!(log.state.rebuild.as_ref().unwrap().failed, [name("db2")], "what it had is gone: nothing to compare");
+    assert_eq!(
+        log.state.rebuild.as_ref().unwrap().failed,
+        [name("db2")],
+        "what it had is gone: nothing to compare"
+    );
 }
 
 #[test]
