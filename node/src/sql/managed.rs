@@ -280,8 +280,12 @@ pub trait ManagedServer: Send + Sync {
         Box::pin(async move { Ok(self.pulse().await?.received) })
     }
 
-    /// Commits something that changes nothing for anybody (`CREATE DATABASE IF NOT EXISTS baton`, which is written to the
-    /// binlog even when it exists) and returns when the commit has: on a source that waits, when ackers acknowledged it.
+    /// Commits something that changes nothing for anybody (`DROP TABLE IF EXISTS`, which is written to the binlog also when
+    /// there is none) and returns when the commit has: on a source that waits, when ackers acknowledged it.
+    ///
+    /// One that was given up waits on at the server, and may wait for ever: what its replicas received while they
+    /// acknowledged nothing they do not acknowledge later, only what follows it. Calls in a row therefore need different
+    /// locks; there are eight of them, which bounds the sessions that wait.
     fn prove_commit(&self, bound: Duration) -> SqlFuture<'_, ()>;
 
     /// Switches the event scheduler.

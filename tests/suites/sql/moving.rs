@@ -53,6 +53,7 @@ pub(crate) async fn moves_the_writer(dialect: Dialect) -> Result<()> {
     receivers_starve_and_feed(a, [b, c], &mut client).await.context("starve")?;
     received_is_not_thrown_away(c, &mut client).await.context("received")?;
     an_acker_comes_and_goes(a, c).await.context("acker")?;
+    a_commit_that_nobody_acknowledged_is_no_obstacle(a, [b, c]).await.context("prove")?;
 
     move_to(b, a, &[c]).await.context("there")?;
     move_to(a, b, &[c]).await.context("and back")?;
@@ -162,6 +163,35 @@ async fn an_acker_comes_and_goes(source: &Managed<'_>, replica: &Managed<'_>) ->
 }
 
 /// With the applier stopped and events received, nothing that would lose them is done.
+/// A commit that reached replicas while they acknowledged nothing is not acknowledged by them later: a proof that waits
+/// on it must not keep the next from being made, which is acknowledged, and the first with it.
+async fn a_commit_that_nobody_acknowledged_is_no_obstacle(
+    source: &Managed<'_>,
+    replicas: [&Managed<'_>; 2],
+) -> Result<()> {
+    let permit = Permit::unconditional();
+    for replica in replicas {
+        replica.sql.set_acker(false, &permit).await?;
+    }
+    ackers(source, 0).await?;
+    let before = source.sql.executed().await?;
+    let proved = source.sql.prove_commit(Duration::from_millis(500)).await;
+    ensure!(matches!(proved, Err(SqlError::TimedOut { .. })), "acknowledged by nobody: {proved:?}");
+    for replica in replicas {
+        until("the commit to arrive", SOON, async || {
+            Ok((!replica.sql.received().await?.subtract(&before)?.is_empty()).then_some(()))
+        })
+        .await?;
+        replica.sql.set_acker(true, &permit).await?;
+    }
+    ackers(source, 2).await?;
+    source.sql.prove_commit(BOUND).await.context("the next proof")?;
+    until("nobody to wait", SOON, async || {
+        Ok((source.sql.pulse().await?.semi_sync.waiting_sessions == 0).then_some(()))
+    })
+    .await
+}
+
 async fn received_is_not_thrown_away(replica: &Managed<'_>, client: &mut Conn) -> Result<()> {
     let permit = Permit::unconditional();
     let stop = match replica.server.dialect() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::SOCKET_FILE;
 use super::link::Link;
@@ -16,8 +16,10 @@ use super::protocol::{Answer, ArmRequest, PROTOCOL_VERSION, Refusal, Request, Se
 use super::record::KillRecord;
 use crate::guard::clock::Boottime;
 
-/// How long any call to the keeper may take.
+/// How long any call to the keeper may take, while this process runs.
 pub const CALL_TIMEOUT: Duration = Duration::from_millis(200);
+/// A timer that fires this late has been waited for by a process that did not run.
+const STOOD_STILL: Duration = Duration::from_millis(20);
 /// How long a keeper that agreed to end may take for it: the kernel takes its locked memory apart first.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -192,13 +194,26 @@ async fn stop(link: &Link) -> Result<(), ClientError> {
     }
 }
 
+/// When this process itself stood still through the bound (a stalled machine, SIGSTOP), the timer and the answer are
+/// found at once on waking, in either order: the keeper is then given its time once more.
+async fn within_call_timeout<T>(answered: impl Future<Output = T>) -> Result<T, ClientError> {
+    tokio::pin!(answered);
+    let asked = Instant::now();
+    match timeout(CALL_TIMEOUT, &mut answered).await {
+        Ok(answer) => return Ok(answer),
+        Err(_) if asked.elapsed() < CALL_TIMEOUT + STOOD_STILL => return Err(ClientError::TimedOut),
+        Err(_) => {}
+    }
+    timeout(CALL_TIMEOUT, answered).await.map_err(|_| ClientError::TimedOut)
+}
+
 async fn call(link: &Link, request: Request) -> Result<Status, ClientError> {
     let (sender, answer) = oneshot::channel();
     let answered = async {
         link.calls.send((request, sender)).await.map_err(|_| ClientError::Died)?;
         answer.await.map_err(|_| ClientError::Died)
     };
-    match timeout(CALL_TIMEOUT, answered).await.map_err(|_| ClientError::TimedOut)?? {
+    match within_call_timeout(answered).await?? {
         Answer::Done(status) => Ok(status),
         Answer::Refused(refusal) => Err(refusal.into()),
     }

@@ -13,7 +13,7 @@ use super::client::{Client, ClientError, stop_idle};
 use super::protocol::Refusal;
 
 /// How long a new keeper may take to listen.
-const START_TIMEOUT: Duration = Duration::from_secs(2);
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often its socket is tried meanwhile.
 const START_POLL: Duration = Duration::from_millis(5);
 
