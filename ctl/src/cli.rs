@@ -247,8 +247,9 @@ pub enum QuarantineAction {
     /// Say that a server's extra transactions may be discarded, so that it can be rebuilt
     Release {
         /// The server's node
+        // Not called node: that is the option of every command.
         #[arg(value_name = "NODE")]
-        node: String,
+        name: String,
         /// Why, for the history
         #[arg(long, value_name = "TEXT")]
         reason: String,

@@ -92,8 +92,8 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
         Command::Quarantine { action: QuarantineAction::Show { id, sql } } => {
             quarantine::show(&context()?, id, sql).await
         }
-        Command::Quarantine { action: QuarantineAction::Release { node, reason, without_archive } } => {
-            quarantine::release(&context()?, node, reason, without_archive).await
+        Command::Quarantine { action: QuarantineAction::Release { name, reason, without_archive } } => {
+            quarantine::release(&context()?, name, reason, without_archive).await
         }
         Command::Node { action: NodeAction::Add { name, peer, server, zone } } => {
             care::add_node(&context()?, name, peer, server, zone).await

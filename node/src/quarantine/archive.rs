@@ -26,8 +26,8 @@ use crate::state::UnixMillis;
 const READ_WITHIN: Duration = Duration::from_secs(3600);
 /// Writing the SQL, at low priority.
 const RENDER_WITHIN: Duration = Duration::from_secs(1800);
-/// Events on their way from the server to the disk.
-const ON_THE_WAY: usize = 64;
+/// Events on their way from the server to the disk; one can be large.
+const ON_THE_WAY: usize = 8;
 /// Characters of what the rendering process said that are told.
 const SAID_MAX: usize = 200;
 

@@ -79,7 +79,8 @@ impl Cutter {
         let kind = event.header().event_type_raw();
         let gtid = gtid_of(event).map_err(|why| wrong(&self.source, why))?;
         match kind {
-            kind::ROTATE => {
+            // Before the first format event nobody knows whether a checksum ends the name (MariaDB 10.11 sends one).
+            kind::ROTATE if self.format.is_some() => {
                 let rotate: RotateEvent<'_> =
                     event.read_event().map_err(|e| wrong(&self.source, e.to_string()))?;
                 self.close()?;
@@ -88,7 +89,8 @@ impl Cutter {
             kind::FORMAT => {
                 let format: FormatDescriptionEvent<'_> =
                     event.read_event().map_err(|e| wrong(&self.source, e.to_string()))?;
-                self.server_version = format.server_version().into_owned();
+                // It stands in a field of fixed length.
+                self.server_version = format.server_version().trim_end_matches('\0').to_owned();
                 self.close()?;
                 self.format = Some(event.clone());
             }
@@ -124,9 +126,10 @@ impl Cutter {
     fn begin(&mut self) -> Result<(), ArchiveError> {
         let none = || ArchiveError::Event { file: self.source.clone(), why: "no format event".into() };
         let format = self.format.as_ref().ok_or_else(none)?;
-        // The name comes from the server: only its last part, and never one of ours.
-        let source = Path::new(&self.source).file_name().map(|n| n.to_string_lossy().into_owned());
-        let name = format!("extra-{}.binlog", source.unwrap_or_default());
+        // The name comes from the server: it names a file in this folder, and never one of ours.
+        let plain = |c: &char| c.is_ascii_alphanumeric() || ['.', '-', '_'].contains(c);
+        let source: String = self.source.chars().filter(plain).collect();
+        let name = format!("extra-{source}.binlog");
         let path = self.folder.join(&name);
         let file = File::create_new(&path).map_err(ArchiveError::at(&path))?;
         let (file, hash) = (BufWriter::new(file), Sha256::new());

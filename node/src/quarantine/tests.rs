@@ -205,7 +205,7 @@ fn cut(folder: &Folder, id: &str) -> Manifest {
     let part = folder.begin(id).unwrap();
     let mut cutter = Cutter::new(&part, folder.room(), my("2:4"), "binlog.000001");
     let events = [
-        rotate("binlog.000001"),
+        rotate("binlog.000001\u{1}\u{2}S\u{3}"),
         format(),
         gtid(1),
         query("CREATE TABLE other (id INT)"),

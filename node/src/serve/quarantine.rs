@@ -42,7 +42,7 @@ impl Control {
         }
         let archiver = self.archiver.as_ref().ok_or_else(|| unknown(&request.id))?;
         let max = request.sql_max.min(SQL_MAX);
-        let shown = archiver.show(&entry.id, max).await.map_err(|e| refused(e))?;
+        let shown = archiver.show(&entry.id, max).await.map_err(refused)?;
         let moved = || Status::not_found(format!("{} is not in {} any more", entry.id, entry.path));
         let shown = shown.ok_or_else(moved)?;
         Ok(Response::new(reply(entry, shown)))

@@ -50,7 +50,7 @@ pub struct BinlogReader(Connector);
 impl BinlogReader {
     /// Connects to nothing yet.
     pub fn new(connector: Connector) -> Self {
-        Self(connector)
+        Self(connector.for_events())
     }
 
     /// All binlog files, oldest first.

@@ -143,6 +143,7 @@ async fn readable_by_the_server(
     let program: PathBuf = server_program(dialect).await?.0.with_file_name(program);
     let mut said = String::new();
     for file in shown.files.iter().filter(|file| !file.from.is_empty()) {
+        ensure!(file.name == format!("extra-{}.binlog", file.from) && file.from.is_ascii(), "{file:?}");
         let path = Path::new(&entry.path).join(&file.name);
         ensure!(std::fs::metadata(&path)?.len() == file.bytes, "{file:?}");
         let mut command = Command::new(&program);
