@@ -111,9 +111,8 @@ impl Rebuilder {
             if let Some(work) = work {
                 self.work(&work).await;
             }
-            match timeout(TICK, self.states.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(_)) = timeout(TICK, self.states.changed()).await {
+                return;
             }
         }
     }
