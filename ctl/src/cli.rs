@@ -142,6 +142,24 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Replace a replica's data by a copy of another server's, and let it follow the writer again
+    Rebuild {
+        /// Whose server; never the writer's
+        #[arg(value_name = "NODE")]
+        name: String,
+        /// Copy from this replica; otherwise Baton chooses one
+        #[arg(long, value_name = "REPLICA", conflicts_with = "cancel")]
+        from: Option<String>,
+        /// Show what would be done, change nothing
+        #[arg(long, conflicts_with = "cancel")]
+        dry_run: bool,
+        /// End the rebuild of this node that is under way
+        #[arg(long)]
+        cancel: bool,
+        /// Don't ask for the node's name
+        #[arg(long)]
+        yes: bool,
+    },
     /// Make the cluster's CA and the certificates of nodes and clients
     Certs(CertsArgs),
     /// Show the settings that the group runs by, or change them to a file's
@@ -149,6 +167,12 @@ pub enum Command {
         /// Which of the two
         #[command(subcommand)]
         action: ConfigAction,
+    },
+    /// Transactions that one server alone has: where they are kept, and whether they may be discarded
+    Quarantine {
+        /// Which of the three
+        #[command(subcommand)]
+        action: QuarantineAction,
     },
     /// Add or remove a node
     Node {
@@ -203,6 +227,35 @@ pub enum ConfigAction {
         /// Show what would change, change nothing
         #[arg(long)]
         dry_run: bool,
+    },
+}
+
+/// `batonctl quarantine …`.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineAction {
+    /// The servers in quarantine, and every archive
+    List,
+    /// One archive: its transactions, its files, and the beginning of its SQL
+    Show {
+        /// Its name, or a node in quarantine
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Print the SQL alone, as far as one answer reaches
+        #[arg(long)]
+        sql: bool,
+    },
+    /// Say that a server's extra transactions may be discarded, so that it can be rebuilt
+    Release {
+        /// The server's node
+        // Not called node: that is the option of every command.
+        #[arg(value_name = "NODE")]
+        name: String,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Also when they are not archived; nobody has them then, once the server is rebuilt
+        #[arg(long)]
+        without_archive: bool,
     },
 }
 

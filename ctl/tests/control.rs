@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Stdio;
 
-use baton_proto::control::{AdoptReply, Change, CheckReply, Finding, StatusReply};
+use baton_proto::control::{AdoptReply, Change, CheckReply, Finding, QuarantineShowReply, StatusReply};
 use support::{Folder, Node, Script, at_a_terminal, batonctl, batonctl_of, run};
 use tokio::process::Command;
 use tonic::Status;
@@ -155,7 +155,7 @@ async fn a_failover_asks_before_and_says_who_and_why() {
 async fn every_change_arrives() {
     let folder = Folder::new("changes", "shop");
     let node = Node::start(&folder, status("healthy")).await;
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["pause", "--for", "30m"], "PauseRequest { for_ms: 1800000"),
         (&["resume"], "ResumeRequest"),
         (&["release"], "ReleaseRequest"),
@@ -164,6 +164,10 @@ async fn every_change_arrives() {
             "AddNodeRequest { name: \"db4\", peer: \"10.0.0.4:7400\"",
         ),
         (&["node", "remove", "db4"], "RemoveNodeRequest { name: \"db4\""),
+        (
+            &["quarantine", "release", "db1", "--reason", "replayed"],
+            "QuarantineReleaseRequest { node: \"db1\", reason: \"replayed\"",
+        ),
     ];
     for (args, expected) in cases {
         let ran = batonctl(&folder, &[&node.address], args).await;
@@ -351,4 +355,21 @@ async fn a_wait_of_over_two_seconds_is_explained() {
     assert!(ran.exit == 4 && ran.err.contains("asking the nodes … 2 s"), "{ran:?}");
     let piped = batonctl(&folder, &[&silent.address], &args).await;
     assert_eq!(piped.err.lines().count(), 1, "only the error, into a pipe: {piped:?}");
+}
+
+/// A script gets all the SQL that a node gives, a person the beginning.
+#[tokio::test]
+async fn an_archive_is_shown_by_its_name() {
+    let folder = Folder::new("quarantine", "shop");
+    let quarantine = QuarantineShowReply { sql: "COMMIT;\n".into(), sql_left: 7, ..Default::default() };
+    let node = Node::start(&folder, Script { quarantine, ..status("degraded") }).await;
+    let ran = batonctl(&folder, &[&node.address], &["quarantine", "show", "db1-e2-aa", "--json"]).await;
+    assert_eq!((ran.exit, ran.json()["sql_left"].as_u64()), (0, Some(7)), "{ran:?}");
+    let asked = node.asked().pop().unwrap();
+    assert!(asked.contains("id: \"db1-e2-aa\", sql_max: 18446744073709551615"), "{asked}");
+    let ran = batonctl(&folder, &[&node.address], &["quarantine", "show", "db1", "--sql"]).await;
+    assert!(ran.exit == 0 && ran.out.starts_with("COMMIT;\n"), "{ran:?}");
+    // Nobody gives transactions up without saying why.
+    let ran = batonctl(&folder, &[&node.address], &["quarantine", "release", "db1"]).await;
+    assert_eq!(ran.exit, 3, "{ran:?}");
 }

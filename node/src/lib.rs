@@ -13,6 +13,7 @@ pub mod mutation;
 pub mod observe;
 pub mod operate;
 pub mod peers;
+pub mod quarantine;
 pub mod route;
 pub mod serve;
 pub mod sql;

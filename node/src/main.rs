@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use baton_node::config::{Config, ConfigErrors, Loaded, environment, render_check, render_effective};
 use baton_node::daemon::{Daemon, Recovery, recover, stop, stop_server};
 use baton_node::guard::{boot, keeper};
+use baton_node::quarantine::render_folder;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -79,6 +80,9 @@ enum Command {
         #[arg(long, value_name = "CLUSTER")]
         yes_i_mean: Option<String>,
     },
+    /// Writes the SQL of an archive; the daemon starts it
+    #[command(hide = true)]
+    RenderArchive { folder: PathBuf },
     /// The process that ends a lease without the daemon; the daemon starts it
     #[command(hide = true)]
     Keeper {
@@ -88,6 +92,9 @@ enum Command {
         hard_fence: Option<Vec<String>>,
     },
 }
+
+/// The lowest priority there is.
+const RENDER_NICE: i32 = 19;
 
 #[derive(Args)]
 struct File {
@@ -115,6 +122,11 @@ fn main() -> ExitCode {
         Command::CheckBoot { server } => {
             let (program, arguments) = server.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
             report(boot::check(Path::new(program), arguments).map_err(|e| e.to_string()))
+        }
+        Command::RenderArchive { folder } => {
+            // Beside a server that has its own work to do.
+            let _as_it_is = rustix::process::nice(RENDER_NICE);
+            report(render_folder(&folder).map_err(|e| e.to_string()))
         }
         Command::CheckConfig(file) => {
             let loaded = file.load();

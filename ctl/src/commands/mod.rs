@@ -4,13 +4,15 @@ mod care;
 mod config;
 mod grants;
 mod operate;
+mod quarantine;
+mod rebuild;
 mod report;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::certs;
-use crate::cli::{Cli, Command, ConfigAction, Global, NodeAction};
+use crate::cli::{Cli, Command, ConfigAction, Global, NodeAction, QuarantineAction};
 use crate::connect::Group;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -78,9 +80,20 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
         }
         Command::Adopt { writer, dry_run, yes } => care::adopt(&context()?, writer, dry_run, yes).await,
         Command::Release { reason } => care::release(&context()?, reason).await,
+        Command::Rebuild { name, from, dry_run, cancel, yes } => {
+            let options = rebuild::Options { node: name, from, dry_run, cancel, yes };
+            rebuild::rebuild(&context()?, options).await
+        }
         Command::Config { action: ConfigAction::Show } => config::show(&context()?).await,
         Command::Config { action: ConfigAction::Apply { file, dry_run } } => {
             config::apply(&context()?, &file, dry_run).await
+        }
+        Command::Quarantine { action: QuarantineAction::List } => quarantine::list(&context()?).await,
+        Command::Quarantine { action: QuarantineAction::Show { id, sql } } => {
+            quarantine::show(&context()?, id, sql).await
+        }
+        Command::Quarantine { action: QuarantineAction::Release { name, reason, without_archive } } => {
+            quarantine::release(&context()?, name, reason, without_archive).await
         }
         Command::Node { action: NodeAction::Add { name, peer, server, zone } } => {
             care::add_node(&context()?, name, peer, server, zone).await

@@ -41,6 +41,11 @@ pub(super) const RIGHTS: &[Right] = &[
         privileges: "PROCESS, XA_RECOVER_ADMIN",
         on: "*.*",
     },
+    Right {
+        why: "replace a server's data by another one's (CLONE): the first where it goes, the second where it comes from",
+        privileges: "CLONE_ADMIN, BACKUP_ADMIN",
+        on: "*.*",
+    },
     Right { why: "see what replication does", privileges: "SELECT", on: "performance_schema.*" },
     Right {
         // On the schema: with single tables information_schema.USER_PRIVILEGES shows one's own rows only.

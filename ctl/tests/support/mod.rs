@@ -19,7 +19,9 @@ use tonic::{Request, Response, Status};
 pub struct Script {
     pub status: StatusReply,
     pub check: CheckReply,
+    pub rebuild: RebuildReply,
     pub adopt: AdoptReply,
+    pub quarantine: QuarantineShowReply,
     /// Answers requests whose name begins so with this error.
     pub error: Option<(&'static str, Status)>,
     /// Never answers requests whose name begins so.
@@ -91,6 +93,9 @@ impl Control for Mock {
     async fn remove_node(&self, request: Request<RemoveNodeRequest>) -> Result<Response<Done>, Status> {
         self.answer(request, done()).await
     }
+    async fn rebuild(&self, request: Request<RebuildRequest>) -> Result<Response<RebuildReply>, Status> {
+        self.answer(request, self.script.rebuild.clone()).await
+    }
     async fn config_show(
         &self,
         request: Request<ConfigShowRequest>,
@@ -102,6 +107,24 @@ impl Control for Mock {
         request: Request<ConfigApplyRequest>,
     ) -> Result<Response<ConfigApplyReply>, Status> {
         self.answer(request, ConfigApplyReply::default()).await
+    }
+    async fn quarantine_list(
+        &self,
+        request: Request<QuarantineListRequest>,
+    ) -> Result<Response<QuarantineListReply>, Status> {
+        self.answer(request, QuarantineListReply::default()).await
+    }
+    async fn quarantine_show(
+        &self,
+        request: Request<QuarantineShowRequest>,
+    ) -> Result<Response<QuarantineShowReply>, Status> {
+        self.answer(request, self.script.quarantine.clone()).await
+    }
+    async fn quarantine_release(
+        &self,
+        request: Request<QuarantineReleaseRequest>,
+    ) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
     }
 }
 

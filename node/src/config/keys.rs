@@ -234,6 +234,22 @@ pub static KEYS: &[Key] = &[
          proven it. Its last line of output is kept; unset: never.",
     ),
     key(
+        "rebuild.policy",
+        Kind::Choice(&["automatic", "approve", "never"]),
+        Value("approve"),
+        Live,
+        "What becomes of a server that came back with transactions that the writer lacks, once these are archived: rebuilt \
+         by itself, when an operator says so, or left as it is. A person should have looked at what is discarded.",
+    ),
+    key(
+        "rebuild.start",
+        Kind::Command,
+        Unset,
+        Restart,
+        "Starts the server beside this node: program and arguments, run without a shell, at most 60s, such as [\"systemctl\", \
+         \"start\", \"mysql\"]. Unset: whoever supervises it does; MySQL's CLONE ends a server that nobody supervises.",
+    ),
+    key(
         "raft.heartbeat",
         Kind::Duration { min_ms: 10, max_ms: 10_000 },
         Value("100ms"),

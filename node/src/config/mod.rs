@@ -31,8 +31,8 @@ pub use kind::Kind;
 pub use load::{Loaded, Origin};
 pub use model::{
     ClusterConfig, Config, ControlConfig, FailoverConfig, FenceSignal, HardFence, HttpConfig, NodeConfig,
-    OnAckersLost, OnClosedByHand, OnLoss, OtherZone, PathsConfig, RaftConfig, RouterConfig, SafetySettings,
-    ServerConfig, TlsConfig, fence_command,
+    OnAckersLost, OnClosedByHand, OnLoss, OtherZone, PathsConfig, RaftConfig, RebuildPolicy, RouterConfig,
+    SafetySettings, ServerConfig, TlsConfig, fence_command,
 };
 pub use problem::{ConfigErrors, Place, Problem};
 pub use reload::{Change, Reload, ReloadRefused};

@@ -22,6 +22,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// When and how the writer moves.
     pub failover: FailoverConfig,
+    /// How a server gets its data anew.
+    pub rebuild: RebuildConfig,
     /// The group's own timing.
     pub raft: RaftConfig,
     /// The embedded router.
@@ -197,6 +199,29 @@ pub enum HardFence {
 pub enum FenceSignal {
     /// SIGKILL.
     Sigkill,
+}
+
+/// `[rebuild]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RebuildConfig {
+    /// Who decides that a server with transactions of its own is rebuilt.
+    pub policy: RebuildPolicy,
+    /// Program and arguments that start the server beside this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Vec<String>>,
+}
+
+/// Who decides that a server with transactions of its own is rebuilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RebuildPolicy {
+    /// Baton.
+    Automatic,
+    /// An operator.
+    Approve,
+    /// Nobody.
+    Never,
 }
 
 /// `[raft]`

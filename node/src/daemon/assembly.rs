@@ -13,6 +13,7 @@ use super::reports::ToLeader;
 use super::start::StartError;
 use super::watchdog::Turns;
 use crate::consensus::{Group, GroupOptions};
+use crate::decide::copying::Copying;
 use crate::decide::diagnose::Lasting;
 use crate::decide::seen::{GuardSeen, Report};
 use crate::guard::clock::Clock;
@@ -22,8 +23,11 @@ use crate::observe::{
     see,
 };
 use crate::operate::attend::{Remote, SourceAt};
-use crate::operate::{AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, ReceiverStop};
+use crate::operate::{
+    AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop,
+};
 use crate::peers::Peers;
+use crate::quarantine::{Archiver, Keep};
 use crate::serve::Callers;
 use crate::serve::peer::PeerService;
 use crate::sql::{Account, ManagedServer};
@@ -70,6 +74,10 @@ pub struct BesideParts {
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
     /// Whether the writer's event scheduler is to be on.
     pub events: bool,
+    /// The means to rebuild the server; `None` where there are none.
+    pub rebuild: Option<RebuildParts>,
+    /// Archives the transactions that this server alone has.
+    pub archiver: Arc<dyn Archiver>,
 }
 
 /// What this node sees itself, now.
@@ -90,6 +98,8 @@ pub struct Assembly {
     pub(super) own: OwnView,
     /// Of a data node.
     pub(super) guard: Option<GuardHandle>,
+    /// Of a data node.
+    pub(super) archiver: Option<Arc<dyn Archiver>>,
     /// The turns of the loop that reports.
     pub(super) reports: Turns,
     pub(super) tasks: JoinSet<()>,
@@ -112,6 +122,8 @@ struct Beside {
     stop: Arc<ReceiverStop>,
     /// Told why the server does not follow the writer.
     follows: watch::Sender<Option<String>>,
+    /// How far a rebuild of it is.
+    copying: watch::Receiver<Option<Copying>>,
 }
 
 impl Assembly {
@@ -137,6 +149,7 @@ impl Assembly {
             lasting: watch::Sender::new(Lasting::default()),
             own: Arc::new(Report::default),
             guard: None,
+            archiver: None,
             reports: Turns::default(),
             tasks: JoinSet::new(),
             voter: Arc::new(voter),
@@ -204,7 +217,8 @@ impl Assembly {
 
     /// The guard, and what looks after the server for it.
     async fn beside(&mut self, parts: BesideParts) -> Result<Beside, StartError> {
-        let BesideParts { server, attach, keeper, source_at, accepts, events } = parts;
+        let BesideParts { server, attach, keeper, source_at, accepts, events, rebuild, archiver } = parts;
+        self.archiver = Some(archiver);
         let nudge = Arc::new(Notify::new());
         let (guard, handle) = Guard::new(GuardPorts {
             me: self.me.clone(),
@@ -259,9 +273,23 @@ impl Assembly {
         spawn_in(&mut self.tasks, trying.run());
         let notes = Arc::new(StoreNotes(self.group.notes()));
         let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
+        let (progress, copying) = watch::channel(None);
+        if let Some(parts) = rebuild {
+            let rebuilder = Rebuilder {
+                me: self.me.clone(),
+                server: Arc::clone(&server),
+                process: handle.process(),
+                remote: Arc::clone(&self.remote),
+                parts,
+                states: self.states.clone(),
+                proposer: self.proposer.clone(),
+                progress,
+            };
+            spawn_in(&mut self.tasks, rebuilder.run());
+        }
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
         self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at))));
-        Ok(Beside { server, source_at, own, trial, stop, follows })
+        Ok(Beside { server, source_at, own, trial, stop, follows, copying })
     }
 
     fn view(
@@ -272,10 +300,12 @@ impl Assembly {
     ) {
         let own = beside.map(|b| b.own.clone());
         let trial = beside.map(|b| b.trial.clone());
+        let copying = beside.map(|b| b.copying.clone());
         let (prober, states) = (Arc::clone(&self.prober), self.states.clone());
         self.own = Arc::new(move || {
             let mut report = see(own.as_ref(), &prober, config_differs(&states.borrow()));
             report.tried = trial.as_ref().map(TrialHandle::now);
+            report.copying = copying.as_ref().and_then(|c| c.borrow().clone());
             report.wall_ms = now();
             report
         });
@@ -353,6 +383,14 @@ impl Assembly {
             trouble: follows,
         };
         spawn_in(&mut self.tasks, attend.run());
+        self.keep_extra();
+    }
+
+    /// Archives what this server alone has.
+    fn keep_extra(&mut self) {
+        let Some(archiver) = self.archiver.clone() else { return };
+        let (me, states, proposer) = (self.me.clone(), self.states.clone(), self.proposer.clone());
+        spawn_in(&mut self.tasks, Keep { me, archiver, states, proposer }.run());
     }
 
     fn watch_group(&mut self) {

@@ -71,6 +71,15 @@ impl Servers {
         })
     }
 
+    /// A server to copy from, with Baton's own account.
+    pub(super) fn donor_at(self: &Arc<Self>) -> SourceAt {
+        let this = Arc::clone(self);
+        Arc::new(move |address: &str| {
+            let HostPort { host, port } = address.parse().map_err(|e| format!("{address}: {e}"))?;
+            Ok(Source { host, port, user: this.user.clone(), password: this.password.clone(), tls: None })
+        })
+    }
+
     /// Accounts that may write while a server is closed: Baton's, replication's, and those the configuration names.
     pub(super) fn accepts(self: &Arc<Self>) -> Arc<dyn Fn(&Account) -> bool + Send + Sync> {
         let this = Arc::clone(self);

@@ -27,11 +27,13 @@ use crate::guard::GuardHandle;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
 use crate::identity::{Identity, IdentityError};
+use crate::operate::{RebuildParts, Unit};
 use crate::peers::{Dialer, Peers};
+use crate::quarantine::BinlogArchiver;
 use crate::route::{Router, RouterError, RouterOptions, Routes};
 use crate::serve::Callers;
 use crate::serve::settings::{config_differs, live};
-use crate::sql::{Address, SqlServer};
+use crate::sql::{Address, BinlogReader, SqlServer};
 use crate::state::{ClusterState, HardFence, Live, NodeName};
 
 /// How long the parts may take to end on a stop.
@@ -154,7 +156,7 @@ impl Daemon {
             false => Some(connect_or_spawn(&keeper_of(&config, &me, program)).await?),
         };
         let file = watch::Sender::new(Arc::clone(&config));
-        let parts = parts(&file, loaded, &identity, keeper.clone());
+        let parts = parts(&file, loaded, &identity, keeper.clone().map(|keeper| (keeper, program)));
         let node = match parts {
             Ok(parts) => Assembly::start(parts).await,
             Err(error) => Err(error),
@@ -257,7 +259,7 @@ fn parts(
     file: &watch::Sender<Arc<Config>>,
     loaded: &Loaded,
     identity: &Arc<Identity>,
-    keeper: Option<Client>,
+    beside: Option<(Client, &Path)>,
 ) -> Result<Parts, StartError> {
     let (config, me) = (&*file.borrow(), NodeName::from(loaded.me.name.as_str()));
     let is_witness = config.node(me.as_str()).is_none_or(crate::config::NodeConfig::is_witness);
@@ -271,7 +273,7 @@ fn parts(
         remote: servers.remote(),
         config_differs: Arc::new(move |state| config_differs(&file.borrow(), state)),
         callers: Callers::Certificates,
-        beside: keeper.map(|keeper| beside_of(config, loaded, &servers, keeper)),
+        beside: beside.map(|(keeper, program)| beside_of(config, loaded, &servers, keeper, program)),
     })
 }
 
@@ -302,9 +304,22 @@ fn group_of(config: &Arc<Config>, me: &NodeName, identity: &Arc<Identity>) -> Gr
     }
 }
 
-fn beside_of(config: &Config, loaded: &Loaded, servers: &Arc<Servers>, keeper: Client) -> BesideParts {
+fn beside_of(
+    config: &Config,
+    loaded: &Loaded,
+    servers: &Arc<Servers>,
+    keeper: Client,
+    program: &Path,
+) -> BesideParts {
+    let for_node = |words: Vec<String>| fence_command(&words, &loaded.me.name);
     let local = servers.connector(Address::Socket(config.server.socket.clone()));
     BesideParts {
+        archiver: Arc::new(BinlogArchiver::new(
+            BinlogReader::new(local.clone()),
+            config.paths.data.join("quarantine"),
+            program.to_owned(),
+            Arc::new(|| Timestamp::now().as_millisecond()),
+        )),
         server: Arc::new(SqlServer::new(&local)),
         attach: Arc::new(Socket {
             connector: local,
@@ -316,6 +331,10 @@ fn beside_of(config: &Config, loaded: &Loaded, servers: &Arc<Servers>, keeper: C
         source_at: servers.source_at(),
         accepts: servers.accepts(),
         events: config.server.events,
+        rebuild: Some(RebuildParts {
+            donor_at: servers.donor_at(),
+            unit: Unit { start: config.rebuild.start.clone().map(for_node) },
+        }),
     }
 }
 

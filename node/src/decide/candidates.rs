@@ -37,8 +37,8 @@ impl<'a> Field<'a> {
         let last = join(old.and_then(|o| seen.last_seen_set(o)), operation.last_seen.clone());
         let known = join(last.clone(), state.durability.upto().cloned());
         let mut field = Self { state, operation, seen, answers, old, last, known, marks: Vec::new() };
-        let quarantined =
-            |n: &NodeName| state.out.get(n).is_some_and(|o| matches!(o.reason, OutReason::Quarantine { .. }));
+        let apart = |r: &OutReason| matches!(r, OutReason::Quarantine { .. } | OutReason::Rebuild);
+        let quarantined = |n: &NodeName| state.out.get(n).is_some_and(|o| apart(&o.reason));
         let has_server = |n: &NodeName| state.members.get(n).is_some_and(|m| m.server.is_some());
         // What only the old writer has was never acknowledged while lossless; it sets no mark for the others.
         field.marks = answers

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::diagnosis::{Diagnosis, LostKind, Trouble, Writer, WriterLost};
 use super::seen::{Heard, NoAnswer, Observations, OwnServer, Pulse};
-use crate::state::{ClusterState, Grant, NodeName, OnClosedByHand, OutReason, Phase};
+use crate::state::{ClusterState, Grant, NodeName, OnClosedByHand, OutReason, Phase, Quarantine};
 
 /// Replicas get a heartbeat every half second; two missed ones mean that nothing arrives.
 pub const RECEIVING_WITHIN: Duration = Duration::from_millis(1000);
@@ -221,9 +221,18 @@ pub fn lagging(behind: Option<Duration>) -> Option<Duration> {
 /// Why a server is out, in words.
 pub fn out_in_words(reason: &OutReason) -> String {
     match reason {
-        OutReason::Quarantine { extra } => {
-            format!("quarantined, {} that the writer lacks", extra.amount())
-        }
+        OutReason::Quarantine(quarantine) => quarantine_in_words(quarantine),
         OutReason::Maintenance => "maintenance".to_owned(),
+        OutReason::Rebuild => "its data is being replaced: batonctl rebuild".to_owned(),
     }
+}
+
+fn quarantine_in_words(quarantine: &Quarantine) -> String {
+    let kept = match quarantine {
+        Quarantine { archive: Some(id), .. } => format!("archived as {id}"),
+        Quarantine { trouble: Some(why), .. } => format!("NOT archived: {why}"),
+        _ => "not archived yet".to_owned(),
+    };
+    let released = if quarantine.released.is_some() { ", released" } else { "" };
+    format!("quarantined, {} that the writer lacks, {kept}{released}", quarantine.extra.amount())
 }

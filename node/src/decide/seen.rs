@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::copying::Copying;
 use super::diagnose::FRESH;
 use super::tried::Tried;
 use crate::gtid::{Dialect, GtidSet};
@@ -49,6 +50,9 @@ pub struct Report {
     /// What it tried on the server beside it; `None` on a witness.
     #[serde(default)]
     pub tried: Option<Tried>,
+    /// How far the rebuild of its server is.
+    #[serde(default)]
+    pub copying: Option<Copying>,
     /// The sender's wall clock, milliseconds since 1970; 0 where it does not say.
     #[serde(default)]
     pub wall_ms: UnixMillis,

@@ -46,6 +46,8 @@ pub enum Upkeep {
     },
     /// Close a server over SQL that is open and belongs to nobody any more: the group was recovered without its node.
     CloseLeftBehind(NodeName),
+    /// The writer has everything by now that a quarantined server has.
+    TakeBack(NodeName),
     /// Hand the group's leadership to a node that is not the writer's.
     MoveLeadership(NodeName),
 }
@@ -90,22 +92,32 @@ fn left_behind(state: &ClusterState, seen: &Observations) -> Option<Upkeep> {
     state.left_behind.keys().find(|node| is_open(seen, node)).cloned().map(Upkeep::CloseLeftBehind)
 }
 
-/// A closed server that does not replicate from the writer and has more than it.
+/// A closed server that does not replicate from the writer and has more than it; or, in quarantine, more than was known
+/// of, or nothing more that the writer lacks: somebody brought it to the writer under the same names.
 fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
     let (writer, writer_age) = seen.pulse(&grant.node)?;
     // An acker may alone have an acknowledged write while lossless; it leaves the list first.
     let held = |n: &NodeName| state.durability.is_lossless() && state.ackers.contains(n);
-    let others =
-        state.data_nodes().map(|(n, _)| n).filter(|n| **n != grant.node && !state.out.contains_key(*n));
-    for node in others.filter(|n| !held(n)) {
+    let known = |n: &NodeName| state.quarantine(n).map(|q| &q.extra);
+    let judged = |n: &&NodeName| {
+        **n != grant.node
+            && state.rebuild_of(n).is_none()
+            && (!state.out.contains_key(*n) || known(n).is_some())
+    };
+    for node in state.data_nodes().map(|(n, _)| n).filter(judged).filter(|n| !held(n)) {
         let Some((pulse, age)) = seen.pulse(node) else { continue };
         // The writer's set must be the younger of the two, or what it committed meanwhile would look errant.
         if age > FRESH || writer_age > age || follows(state, grant, pulse) {
             continue;
         }
         let Ok(extra) = pulse.executed.subtract(&writer.executed) else { continue };
-        if !extra.is_empty() {
-            return Some(Upkeep::Quarantine { node: node.clone(), extra });
+        match known(node) {
+            Some(_) if extra.is_empty() && holds(&writer.executed, &pulse.received) => {
+                return Some(Upkeep::TakeBack(node.clone()));
+            }
+            Some(known) if holds(known, &extra) => {}
+            None if extra.is_empty() => {}
+            _ => return Some(Upkeep::Quarantine { node: node.clone(), extra }),
         }
     }
     None
@@ -113,12 +125,12 @@ fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Optio
 
 fn ackers(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
     let (writer, writer_age) = seen.pulse(&grant.node).filter(|(_, age)| *age <= FRESH)?;
-    for (node, member) in state.data_nodes() {
+    for (node, _) in state.data_nodes() {
         if *node == grant.node || state.ackers.contains(node) || state.out.contains_key(node) {
             continue;
         }
         // One that may not become the writer would only keep what the others then lack.
-        if !member.excluded && can_ack(state, grant, seen, node, writer) {
+        if !state.leaves_ackers(node) && can_ack(state, grant, seen, node, writer) {
             let mut ackers = state.ackers.clone();
             ackers.insert(node.clone());
             return Some(Upkeep::Ackers {
@@ -164,7 +176,7 @@ fn off(
     }
     // A receiver that has ended; a server may say that it does not acknowledge while it still does.
     let receives = |p: &Pulse| p.acks || p.channel.as_ref().is_some_and(|c| c.io_running);
-    let leaves = state.members.get(node).is_some_and(|m| m.excluded);
+    let leaves = state.leaves_ackers(node);
     let stopped = own.pulse.as_ref().is_some_and(|p| !receives(p));
     if leaves && stopped && silent_for <= FRESH && writer_age <= silent_for {
         return Some("is to leave and has stopped receiving");

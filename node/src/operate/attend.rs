@@ -132,7 +132,7 @@ impl Attend {
             return Ok(());
         }
         let listed = state.ackers.contains(&self.me);
-        if listed && state.members.get(&self.me).is_some_and(|m| m.excluded) {
+        if listed && state.leaves_ackers(&self.me) {
             // It is to leave the list, and may do so once it certainly acknowledges nothing more.
             if channel.io_started {
                 info!("leaves the list of ackers: the receiver stops");

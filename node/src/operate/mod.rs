@@ -16,6 +16,8 @@ mod power;
 mod promise;
 mod proof;
 mod propose;
+mod rebuild;
+mod rebuilding;
 mod upkeep;
 
 pub use acker_watch::{AckerWatch, Granting};
@@ -26,3 +28,4 @@ pub use lead::Lead;
 pub use net::Net;
 pub use promise::ReceiverStop;
 pub use propose::Proposer;
+pub use rebuild::{RebuildParts, Rebuilder, Unit};

@@ -6,9 +6,10 @@ use tracing::{info, warn};
 
 use super::action::{Acted, Action};
 use super::lead::Term;
+use super::rebuilding;
 use crate::decide::seen::Observations;
 use crate::decide::upkeep::{Upkeep, upkeep};
-use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason};
+use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason, Quarantine};
 
 /// Reading the writer's set while its commits wait: every one of these milliseconds is somebody's commit.
 const READ_WITHIN: Duration = Duration::from_millis(300);
@@ -20,7 +21,9 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 const PROVE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observations) -> Result<(), String> {
-    let Some(need) = upkeep(state, seen, &term.lead.me) else { return Ok(()) };
+    let Some(need) = upkeep(state, seen, &term.lead.me) else {
+        return rebuilding::run(term, state, seen).await;
+    };
     let epoch = state.epoch();
     match need {
         Upkeep::Ackers { ackers, why } => {
@@ -31,7 +34,14 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
         Upkeep::RegainLossless { after } => regain(term, state, after).await,
         Upkeep::Quarantine { node, extra } => {
             warn!(%node, %extra, "quarantine");
-            term.lead.proposer.must(Change::TakeOut { node, reason: OutReason::Quarantine { extra } }).await
+            term.lead
+                .proposer
+                .must(Change::TakeOut { node, reason: OutReason::Quarantine(Quarantine::of(extra, epoch)) })
+                .await
+        }
+        Upkeep::TakeBack(node) => {
+            info!(%node, "the writer has everything that this server has: its quarantine ends");
+            term.lead.proposer.must(Change::PutIn { node }).await
         }
         Upkeep::CloseLeftBehind(node) => {
             term.still_leads().await?;

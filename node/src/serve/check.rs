@@ -133,7 +133,9 @@ fn of_trouble(trouble: &Trouble) -> Option<(Level, &'static str)> {
         Trouble::ReplicationUserRejected(_) => {
             (Level::Error, "make the replication account what `batonctl grants` prints")
         }
-        Trouble::ServerOut(..) => (Level::Warning, "batonctl status shows why"),
+        Trouble::ServerOut(..) => {
+            (Level::Warning, "where it is quarantined, `batonctl quarantine list` says what to do")
+        }
         // Found with its node, its settings or the group.
         Trouble::QuorumLost { .. }
         | Trouble::NotLossless(_)

@@ -7,7 +7,9 @@ use baton_proto::control::control_server;
 use baton_proto::control::{
     AddNodeRequest, AdoptReply, AdoptRequest, CheckReply, CheckRequest, ConfigApplyReply, ConfigApplyRequest,
     ConfigShowReply, ConfigShowRequest, Done, FailoverRequest, HistoryReply, HistoryRequest, PauseRequest,
-    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusReply, StatusRequest, WhyReply, WhyRequest,
+    QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowReply,
+    QuarantineShowRequest, RebuildReply, RebuildRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest,
+    StatusReply, StatusRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
@@ -19,6 +21,7 @@ use crate::decide::diagnose::Lasting;
 use crate::decide::seen::{Observations, Report};
 use crate::identity::{Peer, peer_of};
 use crate::peers::Peers;
+use crate::quarantine::Archiver;
 use crate::state::{Change, ClusterState, Command, CommandId, NodeName, OperationId, UnixMillis};
 
 /// Bound on getting one command committed.
@@ -53,6 +56,8 @@ pub struct Control {
     pub own: Arc<dyn Fn() -> Report + Send + Sync>,
     /// How long some conditions have lasted, as the leader's loop counts.
     pub lasting: Arc<dyn Fn() -> Lasting + Send + Sync>,
+    /// What archived the extra transactions of this node's server; `None` on a witness.
+    pub archiver: Option<Arc<dyn Archiver>>,
     /// Draws an id for a command or an operation.
     pub new_id: Arc<dyn Fn() -> String + Send + Sync>,
     /// Wall clock.
@@ -181,6 +186,12 @@ impl control_server::Control for Control {
         self.lead(request, caller, here, async |mut c, q| c.release(q).await).await
     }
 
+    async fn rebuild(&self, request: Request<RebuildRequest>) -> Answer<RebuildReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: RebuildRequest| self.rebuild(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.rebuild(q).await).await
+    }
+
     async fn add_node(&self, request: Request<AddNodeRequest>) -> Answer<Done> {
         let caller = self.caller(&request)?;
         let here = async |request: AddNodeRequest| self.add_node(request).await;
@@ -203,5 +214,22 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |request: ConfigApplyRequest| self.apply_config(request).await;
         self.lead(request, caller, here, async |mut c, q| c.config_apply(q).await).await
+    }
+
+    async fn quarantine_list(&self, request: Request<QuarantineListRequest>) -> Answer<QuarantineListReply> {
+        let caller = self.caller(&request)?;
+        let here = async |_: QuarantineListRequest| Ok(super::quarantine::list(&self.state()));
+        self.lead(request, caller, here, async |mut c, q| c.quarantine_list(q).await).await
+    }
+
+    async fn quarantine_show(&self, request: Request<QuarantineShowRequest>) -> Answer<QuarantineShowReply> {
+        let caller = self.caller(&request)?;
+        self.show_quarantine(request.into_inner(), &caller).await
+    }
+
+    async fn quarantine_release(&self, request: Request<QuarantineReleaseRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: QuarantineReleaseRequest| self.release_quarantine(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.quarantine_release(q).await).await
     }
 }

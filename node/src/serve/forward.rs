@@ -5,7 +5,8 @@ use std::time::Duration;
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::control::{
     AddNodeRequest, AdoptRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
-    PauseRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
+    PauseRequest, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowRequest, RebuildRequest,
+    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
 };
 use tokio::time::Instant;
 
@@ -52,8 +53,10 @@ pub(super) enum Place {
     There(Leader),
 }
 
+/// Another node that is asked: nearly always the leader.
 pub(super) struct Leader {
-    name: NodeName,
+    /// As messages name it.
+    title: String,
     control: ControlClient<Wire>,
 }
 
@@ -82,8 +85,8 @@ macro_rules! signed {
     };
 }
 
-signed!(asks StatusRequest, WhyRequest, CheckRequest, ConfigShowRequest;
-    changes ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, AdoptRequest, ReleaseRequest, AddNodeRequest, RemoveNodeRequest);
+signed!(asks StatusRequest, WhyRequest, CheckRequest, ConfigShowRequest, QuarantineListRequest, QuarantineShowRequest;
+    changes QuarantineReleaseRequest, ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, AdoptRequest, ReleaseRequest, RebuildRequest, AddNodeRequest, RemoveNodeRequest);
 
 fn sign<Q: Signed>(request: &mut Q, caller: &Caller) {
     let Some(by) = request.by().filter(|_| !caller.forwarded) else { return };
@@ -125,7 +128,9 @@ impl Control {
                 ));
             }
             let other = now.leader.filter(|_| !now.mine);
-            if let Some(leader) = other.and_then(|name| self.link_to(name)) {
+            if let Some(leader) =
+                other.and_then(|name| self.link_to(name.clone(), format!("the leader, {name},")))
+            {
                 return Ok(Place::There(leader));
             }
             if Instant::now() + AGAIN > deadline {
@@ -138,18 +143,23 @@ impl Control {
         }
     }
 
-    fn link_to(&self, name: NodeName) -> Option<Leader> {
+    /// A member, to be asked something that is answered there and nowhere else.
+    pub(super) fn node(&self, name: &NodeName) -> Option<Leader> {
+        self.link_to(name.clone(), name.to_string())
+    }
+
+    fn link_to(&self, name: NodeName, title: String) -> Option<Leader> {
         let membership = self.group.membership();
         let (_, member) = membership.by_name(&name)?;
         let control = self.peers.link(&name, &member.address).ok()?.control;
-        Some(Leader { name, control })
+        Some(Leader { title, control })
     }
 
     /// Every other member, to be asked what it sees itself.
     pub(super) fn others(&self) -> Vec<Leader> {
         let membership = self.group.membership();
         let names = membership.members.values().map(|m| m.name.clone()).filter(|n| *n != self.me);
-        names.filter_map(|name| self.link_to(name)).collect()
+        names.filter_map(|name| self.node(&name)).collect()
     }
 
     /// Passes a request on.
@@ -164,10 +174,9 @@ impl Control {
         let asked = tokio::time::timeout(Q::WITHIN, there(leader.control.clone(), request)).await;
         match asked {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(status)) => Err(passed_on(&leader.name, status, Q::CHANGES)),
+            Ok(Err(status)) => Err(passed_on(&leader.title, status, Q::CHANGES)),
             Err(_) => {
-                let what =
-                    format!("the leader, {}, has not answered within {} s", leader.name, Q::WITHIN.as_secs());
+                let what = format!("{} has not answered within {} s", leader.title, Q::WITHIN.as_secs());
                 Err(unanswered(what, Q::CHANGES))
             }
         }
@@ -175,18 +184,18 @@ impl Control {
 }
 
 /// The leader's own word is passed back; a broken connection says whether the request had left.
-fn passed_on(leader: &NodeName, status: Status, changes: bool) -> Status {
+fn passed_on(title: &str, status: Status, changes: bool) -> Status {
     let mut cause = std::error::Error::source(&status);
     if cause.is_none() {
         return Status::new(status.code(), status.message());
     }
     while let Some(error) = cause {
         if error.is::<tonic::ConnectError>() {
-            return Status::unavailable(format!("the leader, {leader}, cannot be reached; nothing was done"));
+            return Status::unavailable(format!("{title} cannot be reached; nothing was done"));
         }
         cause = error.source();
     }
-    unanswered(format!("the connection to the leader, {leader}, broke"), changes)
+    unanswered(format!("the connection to {title} broke"), changes)
 }
 
 fn unanswered(what: String, changes: bool) -> Status {

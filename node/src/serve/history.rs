@@ -2,7 +2,7 @@
 
 use baton_proto::control::{HistoryReply, Operation as Shown, Step};
 
-use crate::state::{ClusterState, Ending, Finished, Operation, OperationKind, UnixMillis};
+use crate::state::{ClusterState, Finished, Operation, OperationKind, UnixMillis};
 
 /// Answered when nobody says how many.
 const LIMIT: usize = 20;
@@ -10,7 +10,8 @@ const LIMIT: usize = 20;
 /// The newest `limit` operations (0: 20); with an `epoch` other than 0 those that ended or began it.
 pub fn history(state: &ClusterState, limit: u32, epoch: u64, now_ms: UnixMillis) -> HistoryReply {
     let limit = if limit == 0 { LIMIT } else { limit as usize };
-    let running = state.operation.iter().map(|operation| shown(operation, None, now_ms));
+    let rebuild = state.rebuild.iter().map(|r| &r.operation);
+    let running = state.operation.iter().chain(rebuild).map(|operation| shown(operation, None, now_ms));
     let finished = state.history.iter().rev().map(|f| shown(&f.operation, Some(f), now_ms));
     let wanted = |o: &Shown| epoch == 0 || o.from_epoch == epoch || o.to_epoch == epoch;
     HistoryReply { operations: running.chain(finished).filter(wanted).take(limit).collect() }
@@ -42,13 +43,16 @@ fn shown(operation: &Operation, finished: Option<&Finished>, now_ms: UnixMillis)
         from_epoch: operation.from.0,
         to_epoch,
         from_node,
-        to_node,
+        // What a rebuild moves is data, from its source to its target.
+        to_node: match (operation.kind, &operation.wanted) {
+            (OperationKind::Rebuild, Some(target)) => target.to_string(),
+            _ => to_node,
+        },
         started_ms: lost_ms(operation),
         ended_ms,
-        outcome: match finished.map(|f| f.ending) {
+        outcome: match finished.map(|f| f.ending.to_string()) {
             None => "running".into(),
-            Some(Ending::Done) => "done".into(),
-            Some(Ending::Superseded) => "superseded".into(),
+            Some(ending) => ending,
         },
         outage_ms: outage_ms(operation, finished.map_or(now_ms, |f| f.ended_ms)),
         loss: operation.loss.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -11,12 +11,13 @@ use tonic::Status;
 use super::Control;
 use super::refusal::{by_state, refused};
 use crate::config::{
-    Config, HardFence as Fence, NodeConfig, OnAckersLost, OnClosedByHand as ByHand, OnLoss as Loss, OtherZone,
+    Config, HardFence as Fence, NodeConfig, OnAckersLost, OnClosedByHand as ByHand, OnLoss as Loss,
+    OtherZone, RebuildPolicy as Policy,
 };
 use crate::decide::seen::Observations;
 use crate::state::{
     Change, ClusterState, Command, CommandId, HardFence, Live, Member, NodeName, OnClosedByHand, OnLoss,
-    Placement, Safety, WithoutAckers,
+    Placement, RebuildPolicy, Safety, WithoutAckers,
 };
 
 /// The file's values, as they seed the replicated state at formation.
@@ -60,6 +61,11 @@ pub fn live(config: &Config) -> Live {
         },
         flap_limit: config.failover.flap_limit,
         flap_half_life_ms: ms(config.failover.flap_half_life),
+        rebuild: match config.rebuild.policy {
+            Policy::Automatic => RebuildPolicy::Automatic,
+            Policy::Approve => RebuildPolicy::Approve,
+            Policy::Never => RebuildPolicy::Never,
+        },
     }
 }
 

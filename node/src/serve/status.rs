@@ -7,6 +7,7 @@ use baton_proto::control::{LastFailover, StatusReply};
 
 use super::View;
 use super::history::{lost_ms, outage_ms};
+use super::rebuild::rebuild_status;
 use super::words::{under_way, why_not_lossless};
 use crate::decide::diagnosis::{Diagnosis, Writer};
 use crate::state::{Ending, NodeName, OperationKind};
@@ -53,6 +54,7 @@ pub fn status(view: &View<'_>) -> StatusReply {
         warnings,
         operation: under_way(state).unwrap_or_default(),
         answered_by: view.me.to_string(),
+        rebuild: rebuild_status(state, view.seen),
         paused_until_ms: view.pause().map_or(0, |p| p.until_ms),
     }
 }

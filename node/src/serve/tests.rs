@@ -3,6 +3,7 @@
 
 mod answers;
 mod peer;
+mod quarantine;
 mod service;
 mod web;
 

@@ -17,6 +17,8 @@ use super::error::SqlError;
 const SESSION: &str = "SET SESSION autocommit=1, sql_mode='', wait_timeout=31536000, lock_wait_timeout=1";
 /// Bytes of the largest packet that Baton sends or reads: GTID sets can be long. Naming it saves a round trip.
 const MAX_PACKET: usize = 64 << 20;
+/// Bytes of the largest event that a binlog can have.
+const MAX_EVENT: usize = 1 << 30;
 /// Bound of the polite end of a connection.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -72,6 +74,7 @@ pub struct Connector {
     password: SecretString,
     tls: Option<SslOpts>,
     limits: Limits,
+    max_packet: usize,
     own_ids: Arc<Mutex<HashSet<u32>>>,
 }
 
@@ -90,6 +93,7 @@ impl Connector {
             password,
             tls: None,
             limits: Limits::default(),
+            max_packet: MAX_PACKET,
             own_ids: Arc::default(),
         }
     }
@@ -98,6 +102,12 @@ impl Connector {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// The same for a connection that the events of a binlog come over.
+    #[must_use]
+    pub(super) fn for_events(self) -> Self {
+        Self { max_packet: MAX_EVENT, ..self }
     }
 
     /// The same over TLS (TCP only).
@@ -147,6 +157,11 @@ impl Connector {
         }
     }
 
+    /// A connection that a stream of events has used up.
+    pub(super) fn forget(&self, id: u32) {
+        self.ids(|ids| ids.remove(&id));
+    }
+
     /// Whether the server's session `id` is a living connection of this connector or of a clone of it.
     pub(super) fn owns(&self, id: u64) -> bool {
         self.ids(|ids| u32::try_from(id).is_ok_and(|id| ids.contains(&id)))
@@ -162,7 +177,7 @@ impl Connector {
             .pass(Some(self.password.expose_secret()))
             // Each of these saves a query that the driver would send on connecting.
             .prefer_socket(false)
-            .max_allowed_packet(Some(MAX_PACKET))
+            .max_allowed_packet(Some(self.max_packet))
             .wait_timeout(Some(31_536_000))
             .setup(vec![SESSION])
             .connect_attribute("program_name", "baton")

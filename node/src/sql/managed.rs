@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 
+use super::clone::CloneSeen;
 use super::error::SqlError;
 use super::status::{Inventory, Pulse, ServerStatus};
 use crate::gtid::GtidSet;
@@ -268,6 +269,33 @@ pub trait ManagedServer: Send + Sync {
     /// # Errors
     /// [`SqlError::Unsafe`] when the server is open, or on MariaDB has received events unapplied.
     fn follow<'a>(&'a self, source: &'a Source, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// MySQL: replaces the server's data by that of `donor`, an account with BACKUP_ADMIN there. Returns when the copy is
+    /// there; the server then restarts, or shuts down where nobody supervises it. It stays closed to ordinary accounts.
+    ///
+    /// # Errors
+    /// What the server had may be gone then. [`SqlError::NoSuchThing`] without the clone plugin.
+    fn copy_from<'a>(&'a self, _donor: &'a Source, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("it cannot be cloned into".into())) })
+    }
+
+    /// MySQL: what became of the last [`Self::copy_from`].
+    ///
+    /// # Errors
+    /// [`SqlError::NoSuchThing`] without the clone plugin.
+    fn clone_seen(&self) -> SqlFuture<'_, CloneSeen> {
+        Box::pin(async { Err(SqlError::Unsupported("it cannot be cloned into".into())) })
+    }
+
+    /// MySQL: ends a [`Self::copy_from`] that an earlier process of this node began.
+    fn end_clone<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("it cannot be cloned into".into())) })
+    }
+
+    /// MySQL: forgets the replication that came with a copy of another server's data.
+    fn forget_copied_source<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("it cannot be cloned into".into())) })
+    }
 
     /// Waits until `set` is applied; false when `bound` passed first or the applier stopped.
     fn wait_applied<'a>(&'a self, set: &'a GtidSet, bound: Duration) -> SqlFuture<'a, bool>;

@@ -9,8 +9,10 @@
 
 mod accounts;
 mod applied;
+pub mod binlog;
 pub mod capabilities;
 mod change_source;
+pub mod clone;
 mod close;
 pub mod connector;
 pub mod error;
@@ -29,6 +31,7 @@ mod sessions;
 pub mod status;
 mod wire;
 
+pub use binlog::{BinlogEvents, BinlogFile, BinlogReader, TableColumn};
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
 pub use managed::{

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::clone::CloneSeen;
 use super::connector::{Connector, Limits};
 use super::error::SqlError;
 use super::fields::text_at;
@@ -12,9 +13,11 @@ use super::managed::{
 };
 use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
-use super::{accounts, applied, close, inventory, pulse, release, replication, semi_sync, sessions};
+use super::{accounts, applied, clone, close, inventory, pulse, release, replication, semi_sync, sessions};
 use crate::gtid::GtidSet;
 
+/// A copy of a large server takes hours. Whoever asks for one watches its progress and drops the call when it stalls.
+const COPY_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Commits that are to be proved and may wait at one server at the same time; a further one fails for a lock.
 const PROOFS_AT_ONCE: u32 = 8;
 
@@ -27,6 +30,7 @@ pub struct SqlServer {
     waiting: Line,
     fence: Line,
     second: Line,
+    copying: Line,
     quiet_since: QuietSince,
     /// How many commits were proved or tried to be.
     proofs: AtomicU32,
@@ -44,6 +48,7 @@ impl SqlServer {
             waiting: line(),
             fence: line(),
             second: line(),
+            copying: line(),
             quiet_since: QuietSince::default(),
             proofs: AtomicU32::new(0),
         }
@@ -156,6 +161,33 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.command.take_living("follow", self.limits.command).await?;
             replication::follow(&mut wire, source, permit).await
+        })
+    }
+
+    fn copy_from<'a>(&'a self, donor: &'a Source, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.copying.take_living("clone", COPY_WITHIN).await?;
+            clone::clone(&mut wire, donor, permit).await
+        })
+    }
+
+    fn clone_seen(&self) -> SqlFuture<'_, CloneSeen> {
+        Box::pin(async move {
+            clone::seen(&mut *self.waiting.take_living("progress of a clone", self.limits.query).await?).await
+        })
+    }
+
+    fn end_clone<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("end a clone", self.limits.command).await?;
+            clone::end(&mut wire, permit).await
+        })
+    }
+
+    fn forget_copied_source<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("forget the copied source", self.limits.command).await?;
+            clone::forget_copied_source(&mut wire, permit).await
         })
     }
 

@@ -6,7 +6,7 @@ use super::{
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
     Refusal, Step, StepName, UnixMillis, trim,
 };
-use super::{apply_recover, apply_settings};
+use super::{apply_recover, apply_settings, quarantine, rebuild};
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
 const STEPS_MAX: usize = 200;
@@ -46,10 +46,7 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::Opened { epoch } => opened(state, at, *epoch, &command.by),
         Change::Begin(begin) => begin_failover(state, at, begin),
         Change::Journal { operation, step } => {
-            let running = running(state, operation)?;
-            if running.steps.len() < STEPS_MAX {
-                running.steps.push(step.clone());
-            }
+            add_step(running(state, operation)?, step.clone());
             Ok(())
         }
         Change::Grant(next) => grant(state, at, index, next),
@@ -60,8 +57,16 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::TakeOut { node, reason } => take_out(state, at, index, node, reason),
         Change::PutIn { node } => {
             member(state, node)?;
+            if state.rebuild_of(node).is_some() {
+                return Err(Refusal::Rebuilding(node.clone()));
+            }
             state.out.remove(node);
             Ok(())
+        }
+        Change::Archived(archive) => quarantine::archived(state, archive),
+        Change::NotArchived { node, why } => quarantine::not_archived(state, node, why),
+        Change::GiveUp { node, extra, without_archive, word } => {
+            quarantine::give_up(state, at, node, extra, *without_archive, word)
         }
         Change::Pause { until_ms, word } => {
             state.note(at, "paused", format!("{}: {}", word.by, word.reason));
@@ -82,6 +87,15 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             state.note(at, "resumed", "the pause has ended".to_owned());
             Ok(())
         }
+        Change::BeginRebuild(begin) => rebuild::begin(state, at, begin),
+        Change::RebuildSource { operation, attempt, source } => {
+            rebuild::source(state, at, index, operation, *attempt, source)
+        }
+        Change::RebuildStep(step) => rebuild::at_step(state, at, &command.by, step),
+        Change::RebuildFailed { operation, attempt, why } => {
+            rebuild::failed(state, at, &command.by, operation, *attempt, why)
+        }
+        Change::EndRebuild { operation, ending, why } => rebuild::end(state, at, operation, *ending, why),
         Change::Decided { what, why } => {
             state.note(at, what, why.clone());
             Ok(())
@@ -154,6 +168,9 @@ fn drop_member(state: &mut ClusterState, index: u64, node: &NodeName) -> Result<
         return Err(Refusal::HoldsGrant(node.clone()));
     }
     may_shrink(state, node)?;
+    if state.rebuild_of(node).is_some() {
+        return Err(Refusal::Rebuilding(node.clone()));
+    }
     state.members.remove(node);
     state.out.remove(node);
     remove_acker(state, index, node);
@@ -200,6 +217,9 @@ fn release(state: &mut ClusterState, at: UnixMillis, id: &OperationId, word: &Fo
     }
     if let Some(operation) = &state.operation {
         return Err(Refusal::UnderWay(operation.id.clone()));
+    }
+    if let Some(rebuild) = &state.rebuild {
+        return Err(Refusal::Rebuilding(rebuild.node.clone()));
     }
     let from = state.epoch();
     let operation = Operation {
@@ -353,7 +373,7 @@ fn end(state: &mut ClusterState, at: UnixMillis, id: &OperationId, ending: Endin
     Ok(())
 }
 
-fn new_operation(
+pub(super) fn new_operation(
     id: &OperationId,
     kind: OperationKind,
     from: Epoch,
@@ -380,7 +400,14 @@ fn new_operation(
     }
 }
 
-fn keep(state: &mut ClusterState, at: UnixMillis, operation: Operation, ending: Ending) {
+/// A line of a journal.
+pub(super) fn add_step(operation: &mut Operation, step: Step) {
+    if operation.steps.len() < STEPS_MAX {
+        operation.steps.push(step);
+    }
+}
+
+pub(super) fn keep(state: &mut ClusterState, at: UnixMillis, operation: Operation, ending: Ending) {
     state.history.push_back(Finished { operation, ended_ms: at, ending });
     trim(&mut state.history, KEPT);
 }

@@ -112,12 +112,20 @@ pub(super) fn take_out(
     }
     may_shrink(state, node)?;
     remove_acker(state, index, node);
-    state.out.insert(node.clone(), Out { reason: reason.clone(), since_ms: at });
+    // More of the same is no new beginning.
+    let since_ms = match reason {
+        OutReason::Quarantine(_) if state.quarantine(node).is_some() => {
+            state.out.get(node).map(|o| o.since_ms)
+        }
+        _ => None,
+    };
+    state.out.insert(node.clone(), Out { reason: reason.clone(), since_ms: since_ms.unwrap_or(at) });
     let why = match reason {
-        OutReason::Quarantine { extra } => {
-            format!("it has {} that the writer lacks", extra.amount())
+        OutReason::Quarantine(quarantine) => {
+            format!("it has {} that the writer lacks", quarantine.extra.amount())
         }
         OutReason::Maintenance => "maintenance".to_owned(),
+        OutReason::Rebuild => "it is being rebuilt".to_owned(),
     };
     state.note(at, &format!("{node} is out"), why);
     Ok(())

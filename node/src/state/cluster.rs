@@ -137,6 +137,21 @@ pub struct Live {
     pub flap_limit: u32,
     /// After so long a completed failover counts half.
     pub flap_half_life_ms: u64,
+    /// What becomes of a server that came back with transactions of its own.
+    pub rebuild: RebuildPolicy,
+}
+
+/// Who decides that a server with transactions of its own is rebuilt, once these are archived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RebuildPolicy {
+    /// Baton, by itself.
+    Automatic,
+    /// An operator.
+    #[default]
+    Approve,
+    /// Nobody: its data stays as it is.
+    Never,
 }
 
 impl Default for Live {
@@ -150,6 +165,7 @@ impl Default for Live {
             on_closed_by_hand: OnClosedByHand::Reopen,
             flap_limit: 0,
             flap_half_life_ms: 600_000,
+            rebuild: RebuildPolicy::Approve,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Begin, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live, Member, NextGrant, NodeName,
-    OperationId, OutReason, Placement, Refusal, Safety, Step, UnixMillis,
+    Archive, AtStep, Begin, BeginRebuild, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live,
+    Member, NextGrant, NodeName, OperationId, OutReason, Placement, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
 
@@ -148,6 +148,26 @@ pub enum Change {
         /// Whose.
         node: NodeName,
     },
+    /// A node has archived the extra transactions of its server.
+    Archived(Archive),
+    /// It could not, and tries again.
+    NotArchived {
+        /// Which node.
+        node: NodeName,
+        /// Why.
+        why: String,
+    },
+    /// An operator gives up the extra transactions of a quarantined server: they may be discarded.
+    GiveUp {
+        /// Whose.
+        node: NodeName,
+        /// The set that the operator was shown: another one makes this void.
+        extra: GtidSet,
+        /// Also when they are not archived.
+        without_archive: bool,
+        /// Who and why.
+        word: Forced,
+    },
     /// Nothing is promoted automatically until then.
     Pause {
         /// When it ends by itself.
@@ -164,6 +184,38 @@ pub enum Change {
     PauseOver {
         /// The end it had.
         until_ms: UnixMillis,
+    },
+    /// Begins a rebuild. Refused for the writer, and while the writer moves.
+    BeginRebuild(BeginRebuild),
+    /// A source for the rebuild's present attempt; its target goes out.
+    RebuildSource {
+        /// Of which rebuild.
+        operation: OperationId,
+        /// Of which attempt.
+        attempt: u32,
+        /// Which.
+        source: NodeName,
+    },
+    /// The target's node has reached a step of the rebuild. The one that discards is refused unless all that would be lost
+    /// is archived.
+    RebuildStep(AtStep),
+    /// An attempt has failed.
+    RebuildFailed {
+        /// Of which rebuild.
+        operation: OperationId,
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        why: String,
+    },
+    /// The rebuild is over.
+    EndRebuild {
+        /// Which.
+        operation: OperationId,
+        /// How it ended.
+        ending: Ending,
+        /// Why, or what was done.
+        why: String,
     },
     /// Something was decided, or refused.
     Decided {

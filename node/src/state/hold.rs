@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::UnixMillis;
+use super::{Quarantine, UnixMillis};
 
 /// A time in which nothing is promoted automatically.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +28,11 @@ pub struct Out {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum OutReason {
     /// It has transactions that the writer has not.
-    Quarantine {
-        /// Which.
-        extra: crate::gtid::GtidSet,
-    },
+    Quarantine(Quarantine),
     /// An operator said so.
     Maintenance,
+    /// Its data is being replaced, or was and the copy is not whole.
+    Rebuild,
 }
 
 /// An automatic action or a refusal, with its reason.

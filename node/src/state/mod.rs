@@ -13,6 +13,8 @@ mod grant;
 mod hold;
 mod names;
 mod operation;
+mod quarantine;
+mod rebuild;
 mod refusal;
 mod steps;
 #[cfg(test)]
@@ -24,8 +26,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{
-    Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, Safety,
-    WithoutAckers,
+    Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, RebuildPolicy,
+    Safety, WithoutAckers,
 };
 pub use command::{Change, Command, Outcome, Recover};
 pub use durability::{DegradeReason, Durability};
@@ -35,6 +37,8 @@ pub use names::{CommandId, Epoch, NodeName, OperationId, UnixMillis};
 pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Recovered, Step,
 };
+pub use quarantine::{Archive, Quarantine};
+pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, Rebuild, RebuildStep};
 pub use refusal::Refusal;
 pub use steps::StepName;
 
@@ -80,8 +84,14 @@ pub struct ClusterState {
     pub ackers: BTreeSet<NodeName>,
     /// Servers unfit to be writer, candidate or acker.
     pub out: BTreeMap<NodeName, Out>,
+    /// Where transactions that one server alone had are kept, oldest first.
+    #[serde(default)]
+    pub archives: VecDeque<Archive>,
     /// The one operation that moves the writer, while it lasts.
     pub operation: Option<Operation>,
+    /// The one rebuild, while it lasts; it never holds up [`Self::operation`].
+    #[serde(default)]
+    pub rebuild: Option<Rebuild>,
     /// While it lasts nothing is promoted automatically.
     pub pause: Option<Pause>,
     /// Finished operations, newest last.

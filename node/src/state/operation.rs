@@ -17,6 +17,8 @@ pub enum OperationKind {
     Adopt,
     /// The cluster was given back to its people.
     Release,
+    /// A server got its data anew from another one.
+    Rebuild,
 }
 
 impl fmt::Display for OperationKind {
@@ -25,6 +27,7 @@ impl fmt::Display for OperationKind {
             Self::Failover => "failover",
             Self::Adopt => "adopt",
             Self::Release => "release",
+            Self::Rebuild => "rebuild",
         })
     }
 }
@@ -202,6 +205,21 @@ pub enum Ending {
     Done,
     /// The candidate was lost after its grant, or an operator's word came before it; the next operation took over.
     Superseded,
+    /// It could not do what it was for.
+    Failed,
+    /// An operator ended it.
+    Cancelled,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Superseded => "superseded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        })
+    }
 }
 
 /// A finished operation.

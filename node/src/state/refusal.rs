@@ -67,6 +67,24 @@ pub enum Refusal {
     DurabilityChanged,
     #[error("automatic failover is paused; run `batonctl resume` first")]
     Paused,
+    #[error("{0} is not in quarantine; see `batonctl quarantine list`")]
+    NotQuarantined(NodeName),
+    #[error("{0} has other extra transactions by now; look at `batonctl quarantine list` again")]
+    OtherExtra(NodeName),
+    #[error("the extra transactions of {0} are not archived; `batonctl quarantine list` says why")]
+    NotArchived(NodeName),
     #[error("no pause to end")]
     NotPaused,
+    #[error("{0} is the writer, and a writer is never rebuilt; move the writer first")]
+    IsWriter(NodeName),
+    #[error("{0} is being rebuilt; wait for it, or end that with `batonctl rebuild {0} --cancel`")]
+    Rebuilding(NodeName),
+    #[error("{0} cannot be rebuilt from itself")]
+    FromItself(NodeName),
+    #[error("the rebuild has moved on")]
+    RebuildMoved,
+    #[error("{0} is not out, so its data stays")]
+    NotOut(NodeName),
+    #[error("what {0} has and the writer lacks is not known, so its data stays")]
+    ExtraUnknown(NodeName),
 }

@@ -34,6 +34,14 @@ pub enum StepName {
     Follow,
     /// [`Change::End`] is committed.
     Ended,
+    /// A rebuild has begun, and its leader looks for a source of the data.
+    Source,
+    /// Nothing stands in the way of a rebuild.
+    Prepare,
+    /// What the target of a rebuild had is gone from here on.
+    Copy,
+    /// The target of a rebuild has its copy.
+    Start,
     /// [`Change::Ackers`] is committed: upkeep, when a server has come back and caught up, or has left.
     Listed,
     /// [`Change::Lossless`] is committed: upkeep, when the writer waits for its ackers again.
@@ -60,6 +68,10 @@ impl StepName {
             Self::Route => "route",
             Self::Follow => "follow",
             Self::Ended => "ended",
+            Self::Source => "source",
+            Self::Prepare => "prepare",
+            Self::Copy => "copy",
+            Self::Start => "start",
             Self::Listed => "listed",
             Self::Lossless => "lossless",
         }
@@ -90,6 +102,14 @@ impl OperationKind {
                 StepName::Follow,
                 StepName::Ended,
             ],
+            Self::Rebuild => &[
+                StepName::Source,
+                StepName::Prepare,
+                StepName::Copy,
+                StepName::Start,
+                StepName::Follow,
+                StepName::Ended,
+            ],
             // One entry each: there is nothing in between.
             Self::Adopt | Self::Release => &[],
         }
@@ -104,7 +124,9 @@ impl Change {
             Self::Begin(_) => StepName::Begun,
             Self::Grant(_) => StepName::Granted,
             Self::Opened { .. } => StepName::Open,
-            Self::End { .. } => StepName::Ended,
+            Self::End { .. } | Self::EndRebuild { .. } => StepName::Ended,
+            Self::BeginRebuild(_) => StepName::Source,
+            Self::RebuildStep(at) => at.step.name(),
             Self::Ackers { .. } => StepName::Listed,
             Self::Lossless { .. } => StepName::Lossless,
             _ => return None,

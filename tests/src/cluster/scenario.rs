@@ -166,6 +166,11 @@ impl Scenario {
         }
     }
 
+    /// Ends the direct clients, for a comparison of data between servers.
+    pub async fn stop_direct(&mut self) {
+        self.direct.stop().await;
+    }
+
     /// The checks at the end: roles, replication, no acknowledged row lost (of the application's and of the direct
     /// clients'), never two writers. Nodes in `out` may be out.
     ///

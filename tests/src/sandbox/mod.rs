@@ -31,6 +31,7 @@ pub mod replication;
 mod root;
 mod server;
 mod template;
+mod unit;
 
 use std::net::Ipv4Addr;
 use std::path::Path;

@@ -22,6 +22,7 @@ use super::host::Host;
 use super::option_file::{Place, option_file};
 use super::programs::Programs;
 use super::template::copy_data;
+use super::unit;
 
 /// How long a server may take to accept connections: a second usually, more after a crash on a busy machine.
 const START_BOUND: Duration = Duration::from_secs(60);
@@ -73,6 +74,7 @@ impl Server {
         };
         let place = Place { folder: &folder, address: host.address(), server_id };
         fs::write(folder.join("my.cnf"), option_file(dialect, &programs, &place, extra_options))?;
+        unit::write(&folder, &programs)?;
         Ok(Self { host: host.clone(), dialect, server_id, programs, folder, disk, process: None })
     }
 

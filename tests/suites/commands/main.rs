@@ -7,6 +7,7 @@ mod config;
 mod grants;
 mod nodes;
 mod pause;
+mod quarantine;
 mod reload;
 
 use std::process::Stdio;

@@ -154,6 +154,10 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     flap_half_life     = "10m"                      # default
     # power_fence is not set
 
+    [rebuild]
+    policy = "approve"  # default
+    # start is not set
+
     [raft]
     heartbeat    = "100ms"  # default
     election_min = "400ms"  # default

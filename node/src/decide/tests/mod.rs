@@ -6,6 +6,7 @@ mod choose_properties;
 mod diagnose;
 mod holding;
 mod plan;
+mod rebuild;
 mod starved;
 mod tried;
 mod troubles;
@@ -21,7 +22,7 @@ use super::seen::{
 use crate::gtid::{Dialect, GtidSet};
 use crate::state::{
     ClusterState, DegradeReason, Durability, Epoch, Forced, Grant, Member, NodeName, Operation, OperationId,
-    OperationKind, Out, OutReason, Phase,
+    OperationKind, Out, OutReason, Phase, Quarantine,
 };
 
 fn name(text: &str) -> NodeName {
@@ -85,7 +86,10 @@ fn degraded(upto: Option<GtidSet>) -> Durability {
 
 fn quarantine(state: &mut ClusterState, node: &str, extra: GtidSet) {
     state.ackers.remove(&name(node));
-    state.out.insert(name(node), Out { reason: OutReason::Quarantine { extra }, since_ms: 0 });
+    state.out.insert(
+        name(node),
+        Out { reason: OutReason::Quarantine(Quarantine::of(extra, Epoch(1))), since_ms: 0 },
+    );
 }
 
 /// The failover that ends epoch 1.

@@ -189,6 +189,27 @@ fn a_server_with_extra_transactions_is_quarantined() {
 }
 
 #[test]
+fn a_quarantine_grows_with_its_server_and_ends_when_the_writer_has_everything() {
+    let known = |extra: &str, has: &str| {
+        let (extra, has) = (my(extra), my(has));
+        after(move |state, seen| {
+            quarantine(state, "db2", extra);
+            *seen.pulse("db2") = Pulse { acks: false, ..follows("db9", &has) };
+        })
+    };
+    assert_eq!(known("2:1", "1:1-8 2:1"), None, "nothing new");
+    let more = known("2:1", "1:1-8 2:1-2");
+    assert_eq!(more, Some(Upkeep::Quarantine { node: name("db2"), extra: my("2:1-2") }));
+    assert_eq!(known("2:1", "1:1-8"), Some(Upkeep::TakeBack(name("db2"))));
+    assert_eq!(known("2:1-2", "1:1-8 2:1"), None, "some of them are at the writer, not all");
+    let elsewhere = after(|state, seen| {
+        quarantine(state, "db2", my("2:1"));
+        seen.unheard("db2", 5_000);
+    });
+    assert_eq!(elsewhere, None, "what is not heard is not judged");
+}
+
+#[test]
 fn lossless_comes_back_with_an_acker_that_acknowledges() {
     let back = |change: fn(&mut ClusterState, &mut Seen)| {
         after(|state, seen| {

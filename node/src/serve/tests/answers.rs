@@ -13,7 +13,7 @@ use crate::serve::why::{why_ended, why_now};
 use crate::serve::{View, WithoutLeader};
 use crate::state::{
     Begin, Change, ClusterState, Command, CommandId, DegradeReason, Durability, Ending, Epoch, Loss, Member,
-    NextGrant, OperationId, Out, OutReason, Pause, Proof, ProofKind, Step,
+    NextGrant, OperationId, Out, OutReason, Pause, Proof, ProofKind, Quarantine, Step,
 };
 
 /// What `batonctl status` prints of it: the words of both ends are tested together.
@@ -146,7 +146,10 @@ fn health_and_the_worst_warning() {
         }),
         ("degraded", "ServerOut: db2 is out: quarantined, 2 transactions", |state, _| {
             let extra = set("6-7");
-            state.out.insert(name("db2"), Out { reason: OutReason::Quarantine { extra }, since_ms: 0 });
+            state.out.insert(
+                name("db2"),
+                Out { reason: OutReason::Quarantine(Quarantine::of(extra, Epoch(1))), since_ms: 0 },
+            );
         }),
     ];
     for (health, warning, spoil) in cases {

@@ -154,6 +154,7 @@ async fn start(listener: TcpListener, me: &str, nodes: &[(NodeName, String)]) ->
             seen.observations()
         }),
         own: Arc::new(move || own.lock().unwrap().report(&who).clone()),
+        archiver: None,
         lasting: Arc::new(Lasting::default),
         new_id: draw,
         now: Arc::new(|| Timestamp::from_millisecond(NOW_MS).unwrap()),

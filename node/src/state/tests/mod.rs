@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod promises;
+mod quarantine;
+mod rebuild;
 mod recovery;
 mod settings;
 

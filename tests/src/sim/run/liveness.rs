@@ -1,5 +1,5 @@
 //! 7 and 10. Without faults a cluster comes to rest: one writer open under its grant, the others behind it or marked
-//! unfit, and nothing under way.
+//! unfit with what they alone have archived, and nothing under way.
 
 use std::time::Duration;
 
@@ -35,6 +35,13 @@ fn missing(world: &World) -> Option<String> {
     let open = world.fleet.accepting_writes();
     if open != [writer] {
         return Some(format!("{writer} is the writer, open: {}", open.join(" ")));
+    }
+    for node in &world.nodes {
+        let Some(quarantine) = state.quarantine(&node.name) else { continue };
+        let kept = |id: &String| node.archives.has(id, &quarantine.extra);
+        if !quarantine.archive.as_ref().is_some_and(kept) {
+            return Some(format!("{} of {} are not archived", quarantine.extra, node.name));
+        }
     }
     let mut fit = 0;
     for (node, _) in state.data_nodes().filter(|(n, _)| **n != grant.node && !state.out.contains_key(*n)) {

@@ -1,5 +1,6 @@
 //! A cluster in memory: Baton's nodes on virtual time, the servers of [`super::fleet`], and what is between them.
 
+pub mod archives;
 pub mod clock;
 pub mod draw;
 pub mod keeper;

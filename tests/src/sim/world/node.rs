@@ -13,6 +13,7 @@ use baton_node::task::Scope;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use super::archives::Archives;
 use super::clock::HostClock;
 use super::draw::Draw;
 use super::keeper::Keeper;
@@ -53,6 +54,8 @@ pub struct Node {
     pub has_server: bool,
     /// Its host's clocks.
     pub clock: Arc<HostClock>,
+    /// The archives on it.
+    pub archives: Arc<Archives>,
     pub(super) around: Around,
     draw: Draw,
     /// Its disk, and which of its disks that is.
@@ -99,6 +102,7 @@ impl Node {
         let booted = draw.millis(60_000..10_000_000);
         Ok(Arc::new(Self {
             clock: Arc::new(HostClock::new(booted, drift)),
+            archives: Arc::new(Archives::new(Arc::new(around.fleet.remote(name.as_str(), name.as_str())))),
             name,
             has_server,
             around,

@@ -58,6 +58,8 @@ impl Node {
             source_at: source_at(),
             accepts: Arc::new(|_| true),
             events: false,
+            rebuild: None,
+            archiver: Arc::clone(&self.archives) as _,
         }
     }
 

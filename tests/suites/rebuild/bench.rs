@@ -1,0 +1,67 @@
+//! What every rebuild is looked at for.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use baton_tests::cluster::{Cluster, ClusterOptions, Scenario};
+use baton_tests::sandbox::{Dialect, Server, until, within};
+
+/// Longer than a rebuild of these small servers takes on a busy machine.
+pub(super) const REBUILD: Duration = Duration::from_secs(180);
+/// For what takes moments otherwise.
+pub(super) const SOON: Duration = Duration::from_secs(45);
+/// No rebuild may cost the writer's clients more than an ordinary hiccup of a busy machine.
+const GAP: Duration = Duration::from_secs(5);
+/// Exit status of a refusal.
+pub(super) const REFUSED: i32 = 5;
+
+/// Speed is not what these tests are about: on a machine that is busy with other things no lease ends by itself.
+pub(super) fn patient(dialect: Dialect) -> ClusterOptions {
+    let lines = [
+        "lease_ttl = \"4s\"",
+        "unreachable_after = \"4s\"",
+        "[raft]",
+        "heartbeat = \"250ms\"",
+        "election_min = \"2s\"",
+        "election_max = \"3s\"",
+    ];
+    ClusterOptions { failover: lines.map(str::to_owned).into(), ..ClusterOptions::new(dialect) }
+}
+
+/// Runs `batonctl`: its exit status and what it printed, errors included.
+pub(super) async fn ctl(cluster: &Cluster, arguments: &[&str]) -> Result<(i32, String)> {
+    let mut command = cluster.ctl().command(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = within(&arguments.join(" "), REBUILD, command.output()).await?;
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.code().unwrap_or(-1), said.into_owned()))
+}
+
+/// Rebuilds `node`, and looks whether it then has the writer's data, follows it, and cost the clients nothing.
+pub(super) async fn rebuilt(scenario: &mut Scenario, node: &str, arguments: &[&str]) -> Result<String> {
+    scenario.fault();
+    let command: Vec<&str> =
+        ["rebuild", node, "--yes"].into_iter().chain(arguments.iter().copied()).collect();
+    let (code, said) = ctl(&scenario.cluster, &command).await?;
+    if code != 0 {
+        return Err(scenario.cluster.explained(anyhow::anyhow!("batonctl rebuild: {code}: {said}")));
+    }
+    ensure!(said.contains(&format!("{node} is rebuilt from ")), "{said}");
+    let gap = scenario.outage();
+    ensure!(gap < GAP, "no write for {gap:?} during the rebuild");
+    Ok(said)
+}
+
+/// Waits until both servers have the same rows, by the server's own checksum; writes must have stopped.
+pub(super) async fn are_alike(one: &Server, other: &Server) -> Result<()> {
+    let checksum = async |server: &Server| {
+        let rows: Vec<(String, Option<u64>)> = server.query("CHECKSUM TABLE app.writes").await?;
+        Ok::<_, anyhow::Error>(rows)
+    };
+    until("equal data", SOON, async || {
+        let (one, other) = (checksum(one).await?, checksum(other).await?);
+        Ok((one == other && one.iter().all(|row| row.1.is_some())).then_some(()))
+    })
+    .await
+}
