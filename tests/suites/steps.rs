@@ -45,11 +45,6 @@ async fn mysql_leader_dies_at_the_main_steps() -> Result<()> {
 }
 
 #[tokio::test]
-async fn mariadb_target_dies_at_the_main_steps() -> Result<()> {
-    cut_off_at(MAIN_STEPS, Dialect::MariaDb, Victim::Target).await
-}
-
-#[tokio::test]
 #[ignore = "a minute; script/test --full runs it"]
 async fn mysql_leader_dies_at_every_step() -> Result<()> {
     cut_off_at(OperationKind::Failover.steps(), Dialect::MySql, Victim::Leader).await
@@ -59,18 +54,6 @@ async fn mysql_leader_dies_at_every_step() -> Result<()> {
 #[ignore = "a minute; script/test --full runs it"]
 async fn mysql_target_dies_at_every_step() -> Result<()> {
     cut_off_at(OperationKind::Failover.steps(), Dialect::MySql, Victim::Target).await
-}
-
-#[tokio::test]
-#[ignore = "a minute; script/test --full runs it"]
-async fn mariadb_leader_dies_at_every_step() -> Result<()> {
-    cut_off_at(OperationKind::Failover.steps(), Dialect::MariaDb, Victim::Leader).await
-}
-
-#[tokio::test]
-#[ignore = "a minute; script/test --full runs it"]
-async fn mariadb_target_dies_at_every_step() -> Result<()> {
-    cut_off_at(OperationKind::Failover.steps(), Dialect::MariaDb, Victim::Target).await
 }
 
 /// A cluster, and who watches it.

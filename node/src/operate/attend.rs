@@ -146,7 +146,8 @@ impl Attend {
         }
         if !channel.sql_running && channel.last_sql_error.is_none() {
             self.server.start_replication(&permit).await.map_err(text)?;
-        } else if !channel.io_started && channel.last_io_error.is_none() {
+        } else if !channel.io_started && channel.last_io_error.as_ref().is_none_or(|e| is_of_the_way(e.errno))
+        {
             self.server.start_receiver(&permit).await.map_err(text)?;
         } else if self.tuned != Some(grant.epoch) && channel.sql_running {
             self.tune(grant, source, pulse, &permit).await?;
@@ -239,6 +240,12 @@ impl Attend {
         let (states, epoch) = (self.states.clone(), grant.epoch);
         Permit::new(move || states.borrow().epoch() == epoch)
     }
+}
+
+/// An error of the connection, which a receiver retries by itself: one that stands still with it was stopped while it
+/// tried, as in a failover whose writer comes back and keeps the role.
+fn is_of_the_way(number: u32) -> bool {
+    (2000..3000).contains(&number)
 }
 
 fn extra(mine: &GtidSet, writers: &GtidSet) -> Result<GtidSet, String> {

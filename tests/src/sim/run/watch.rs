@@ -14,6 +14,9 @@ use crate::sim::world::World;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How far the servers and each node are.
+type Looked = (u64, Vec<(u32, Option<u64>)>);
+
 /// The looks of one run.
 pub(super) struct Watch {
     world: Arc<World>,
@@ -24,7 +27,7 @@ pub(super) struct Watch {
     read: usize,
     said: String,
     /// What there was at the latest look: as long as it stays there is nothing new.
-    looked: Option<(u64, Vec<(u32, Option<u64>)>)>,
+    looked: Option<Looked>,
 }
 
 impl Watch {
