@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::sim::fleet::{Host, ServerSeen};
 use crate::sim::invariants::{Applied, Invariant, Moment, all};
-use crate::sim::world::World;
+use crate::sim::world::{AppliedUpTo, World};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
@@ -24,7 +24,7 @@ pub(super) struct Watch {
     read: usize,
     said: String,
     /// What there was at the latest look: as long as it stays there is nothing new.
-    looked: Option<(u64, Vec<(u32, Option<u64>)>)>,
+    looked: Option<(u64, Vec<AppliedUpTo>)>,
 }
 
 impl Watch {
