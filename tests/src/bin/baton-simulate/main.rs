@@ -2,6 +2,7 @@
 
 mod breakages;
 mod seeds;
+mod steps;
 mod summary;
 
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ const ORDINARY: u64 = 100;
 #[derive(Parser)]
 #[command(name = "script/simulate")]
 struct Arguments {
-    /// How many seeds to run (default: 100, with --mutations 500 for each).
+    /// How many seeds to run (default: 100, with --mutations 500 for each, with --steps 10).
     #[arg(long)]
     seeds: Option<u64>,
     /// The first of them.
@@ -49,6 +50,9 @@ struct Arguments {
     /// Breaks the protocol in every way, one after the other, and wants each found within `--seeds`.
     #[arg(long)]
     mutations: bool,
+    /// Cuts every operation off at every step instead, in the worlds of the seeds.
+    #[arg(long, conflicts_with_all = ["mutation", "mutations"])]
+    steps: bool,
 }
 
 fn mutation(name: &str) -> Result<Mutation, String> {
@@ -75,6 +79,10 @@ fn main() -> anyhow::Result<ExitCode> {
         mutation: arguments.mutation,
         shown: arguments.show,
     };
+    if arguments.steps {
+        let worlds = seeds.from..seeds.from.saturating_add(arguments.seeds.unwrap_or(steps::WORLDS));
+        return steps::run_all(worlds, seeds.jobs, seeds.shown);
+    }
     if arguments.mutations { breakages::find_all(&seeds) } else { hold(&seeds) }
 }
 

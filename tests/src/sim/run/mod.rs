@@ -5,6 +5,7 @@ mod clients;
 mod faults;
 pub mod liveness;
 mod planned;
+pub mod steps;
 mod watch;
 
 use std::cell::Cell;
@@ -29,8 +30,6 @@ const FORMS_WITHIN: Duration = Duration::from_secs(60);
 const LENGTH: Duration = Duration::from_secs(120);
 /// And clients try so many writes.
 const WRITES: u64 = 1000;
-/// Clients that write through the router.
-const CLIENTS: usize = 6;
 
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +73,7 @@ pub fn run(options: Options) -> Result<Report, super::world::WorldError> {
     let report = runtime.block_on(play(options));
     drop(runtime);
     switch(None);
+    baton_node::cut::watch(None);
     report
 }
 
@@ -103,7 +103,7 @@ async fn play(options: Options) -> Result<Report, super::world::WorldError> {
         digest: world.trace.digest(),
         length: begun.elapsed(),
         faults: made.load(Ordering::Relaxed),
-        writes: (ledger.tried(), ledger.acknowledged.load(Ordering::Relaxed)),
+        writes: (ledger.tried(), ledger.acknowledged()),
         epochs: world.newest().0.epoch().0,
     })
 }
@@ -117,12 +117,7 @@ async fn scenes(
     tokio::spawn(faults::servers_start_again(Arc::clone(world)));
     let mut watch = Watch::new(Arc::clone(world));
     adopt(world).await?;
-    for _ in 0..CLIENTS {
-        tokio::spawn(clients::routed(Arc::clone(world), Arc::clone(ledger), world.draw.fork()));
-    }
-    for host in world.fleet.hosts() {
-        tokio::spawn(clients::direct(Arc::clone(world), host, Arc::clone(ledger), world.draw.fork()));
-    }
+    clients::start(world, ledger);
     let faults = Faults::new(Arc::clone(world), world.draw.fork(), Arc::clone(made));
     let breaking = tokio::spawn(faults.run(begun + LENGTH));
     let (changed, enough) = (Cell::new(false), || ledger.tried() >= WRITES);

@@ -244,6 +244,12 @@ impl Node {
         self.daemon().scope.as_ref().is_some_and(|scope| !scope.is_stopped())
     }
 
+    /// Whether it is a task of this daemon that asks.
+    pub fn is_current(&self) -> bool {
+        let current = Scope::current();
+        current.is_some_and(|current| self.daemon().scope.as_ref().is_some_and(|scope| scope.is(&current)))
+    }
+
     /// Whether systemd starts the daemon: its host has power.
     pub fn is_wanted(&self) -> bool {
         self.daemon().wanted

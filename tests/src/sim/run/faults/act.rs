@@ -20,13 +20,7 @@ pub(super) fn begin(world: &World, draw: &Draw, fault: Fault, node: &Arc<Node>) 
     match fault {
         Fault::KillServer => fleet.kill(&host),
         Fault::FreezeServer => fleet.freeze(&host),
-        Fault::Power => {
-            node.hold_down();
-            if let Some(keeper) = node.keeper() {
-                keeper.kill();
-            }
-            fleet.lose_power(&host);
-        }
+        Fault::Power => lose_power(world, node),
         Fault::KillDaemon | Fault::KillLeader => node.kill(),
         Fault::KillLeaderAndWriter => {
             node.kill();
@@ -70,6 +64,15 @@ pub(super) fn begin(world: &World, draw: &Draw, fault: Fault, node: &Arc<Node>) 
     }
 }
 
+/// The host is without power until its node is started.
+pub(in crate::sim::run) fn lose_power(world: &World, node: &Node) {
+    node.hold_down();
+    if let Some(keeper) = node.keeper() {
+        keeper.kill();
+    }
+    world.fleet.lose_power(node.name.as_str());
+}
+
 /// Every host but this one.
 pub(super) fn others<'a>(world: &'a World, host: &'a str) -> impl Iterator<Item = String> + 'a {
     let nodes = world.nodes.iter().map(|n| n.name.to_string());
@@ -77,7 +80,7 @@ pub(super) fn others<'a>(world: &'a World, host: &'a str) -> impl Iterator<Item 
 }
 
 /// An operator's order, with a word that stands in for a proof only when no proof comes.
-pub(super) fn moved(world: &World, draw: &Draw, to: &Node) -> Change {
+pub(in crate::sim::run) fn moved(world: &World, draw: &Draw, to: &Node) -> Change {
     let id = OperationId(format!("{:016x}", draw.number()));
     Change::Begin(Begin {
         operation: id,

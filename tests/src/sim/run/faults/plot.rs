@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_node::state::Epoch;
-use tokio::time::{Instant, sleep};
+use baton_node::state::{Epoch, OperationKind};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Faults;
 use super::act::{mend, moved, others};
 use super::kind::Fault;
+use crate::sim::run::steps;
 use crate::sim::world::node::Node;
 
 /// Between two looks at what has been granted.
@@ -34,11 +35,13 @@ pub(super) enum Plot {
     MovedWithReplicaCutOff,
     /// No majority for longer than a lease.
     MajorityStandsStill,
+    /// The leader dies right after a step of a failover.
+    LeaderDiesAtAStep,
 }
 
 impl Plot {
     /// All of them.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::SlowCandidates,
         Self::MoreAppliedLessReceived,
         Self::LeftToItsKeeper,
@@ -46,6 +49,7 @@ impl Plot {
         Self::VotersStartAnew,
         Self::MovedWithReplicaCutOff,
         Self::MajorityStandsStill,
+        Self::LeaderDiesAtAStep,
     ];
 }
 
@@ -62,6 +66,7 @@ impl Faults {
             Plot::VotersStartAnew => self.voters_start_anew(&writer).await,
             Plot::MovedWithReplicaCutOff => self.moved_with_replica_cut_off(&writer).await,
             Plot::MajorityStandsStill => self.majority_stands_still(&writer).await,
+            Plot::LeaderDiesAtAStep => self.leader_dies_at_a_step(&writer).await,
         };
         if played.is_none() {
             self.world.trace.line(|| "cannot be played now".into());
@@ -184,6 +189,17 @@ impl Faults {
             self.begin(Fault::StopDaemon, node);
         }
         sleep(self.world.newest().0.safety.lease_ttl() + self.draw.millis(0..2000)).await;
+        Some(())
+    }
+
+    async fn leader_dies_at_a_step(&self, writer: &Arc<Node>) -> Option<()> {
+        let step = self.draw.one(OperationKind::Failover.steps())?;
+        let caught = steps::at(&self.world, step);
+        self.begin(Fault::KillServer, writer);
+        let leader = timeout(COMES_WITHIN, caught).await.ok()?.ok()?;
+        self.count(|| format!("{} led, and is killed at {step}", leader.name));
+        leader.kill();
+        sleep(self.draw.millis(500..5000)).await;
         Some(())
     }
 
