@@ -184,7 +184,11 @@ async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, j
             true
         }
         Some(Acted::Applied(false)) => {
-            journal.line(&choice.node, StepName::Applied, format!("not applied within {} s", bound.as_secs()));
+            journal.line(
+                &choice.node,
+                StepName::Applied,
+                format!("not applied within {} s", bound.as_secs()),
+            );
             false
         }
         other => {
@@ -226,7 +230,11 @@ async fn grant(
     };
     term.lead.proposer.must(Change::Grant(next)).await?;
     let epoch = term.state().epoch();
-    journal.line(&term.lead.me, StepName::Grant, format!("epoch {epoch} is {}'s; {}", choice.node, choice.loss));
+    journal.line(
+        &term.lead.me,
+        StepName::Grant,
+        format!("epoch {epoch} is {}'s; {}", choice.node, choice.loss),
+    );
     Ok(())
 }
 
