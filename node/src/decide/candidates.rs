@@ -7,6 +7,7 @@ use super::diagnose::FRESH;
 use super::diagnosis::LostKind;
 use super::seen::Observations;
 use crate::gtid::{Dialect, GtidSet, MysqlSet};
+use crate::mutation::mutate;
 use crate::state::{ClusterState, NodeName, OnClosedByHand, Operation, OutReason};
 
 /// Everything a choice looks at.
@@ -145,7 +146,8 @@ impl<'a> Field<'a> {
     pub(super) fn ackers_answered(&self) -> Vec<&'a Answer> {
         let shrank =
             |a: &Answer| self.seen.pulse(&a.node).is_some_and(|(p, _)| !contains(&a.received, &p.received));
-        let counts = |a: &&Answer| self.state.ackers.contains(&a.node) && a.still && !shrank(a);
+        let whole = |a: &Answer| mutate!(ChooseByApplied) || !shrank(a);
+        let counts = |a: &&Answer| self.state.ackers.contains(&a.node) && a.still && whole(a);
         self.answers.iter().filter(counts).collect()
     }
 

@@ -44,6 +44,9 @@ pub struct World {
 /// The replicated state of the node that has applied most, and the index of its last entry.
 pub type Newest = (Arc<ClusterState>, u64);
 
+/// Which disk a node runs on, and the last entry that it has applied, while it runs.
+pub type AppliedUpTo = (u32, Option<u64>);
+
 impl World {
     /// Three to five nodes, two or three of them beside a server; the first server is open and has the others as its
     /// replicas, as its people left it.
@@ -107,8 +110,8 @@ impl World {
         self.nodes.iter().find(|n| n.running().is_some_and(|r| r.group.leadership().borrow().mine))
     }
 
-    /// The index that each running node has applied up to, with the disk it runs on.
-    pub fn applied(&self) -> Vec<(u32, Option<u64>)> {
+    /// Of each node.
+    pub fn applied(&self) -> Vec<AppliedUpTo> {
         let index = |n: &Arc<Node>| n.running().map(|r| r.states.borrow().index);
         self.nodes.iter().map(|n| (n.store(), index(n))).collect()
     }
