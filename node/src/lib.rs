@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod consensus;
+pub mod cut;
 pub mod daemon;
 pub mod decide;
 pub mod gtid;

@@ -37,15 +37,18 @@ mod switch {
         OpenBeforeApplied,
         /// A server that was closed under its epoch is opened again under it.
         ReopenSameEpoch,
-        /// A node runs a leader's order whatever epoch and term it is of.
-        AcceptOldOrder,
+        /// A server that somebody else closed is opened again.
+        ReopenAfterForeignClose,
+        /// A voter grants an epoch that is over, whoever asks for it.
+        AcceptOldEpoch,
         /// A voter says that its grants have run out before they have.
         ExpiredTooEarly,
         /// A voter grants an epoch whose revocation it has applied.
         GrantAfterRevocation,
-        /// A voter that restarted forgets what it may have granted before.
+        /// A voter counts only what it remembers: not what it may have granted before it was started, nor what the voters
+        /// of an earlier membership may have.
         ForgetGrants,
-        /// The ackers are read before the proof.
+        /// The ackers are read before the proof, while they still receive.
         ReadBeforeProof,
         /// The writer goes on without its ackers before the group has committed it.
         DegradeWithoutCommit,
@@ -55,13 +58,14 @@ mod switch {
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 12] = [
+        pub const ALL: [Self; 13] = [
             Self::SkipProof,
             Self::LeaseTooLong,
             Self::ChooseByApplied,
             Self::OpenBeforeApplied,
             Self::ReopenSameEpoch,
-            Self::AcceptOldOrder,
+            Self::ReopenAfterForeignClose,
+            Self::AcceptOldEpoch,
             Self::ExpiredTooEarly,
             Self::GrantAfterRevocation,
             Self::ForgetGrants,

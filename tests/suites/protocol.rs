@@ -111,7 +111,7 @@ fn straight_to(cluster: &Cluster, name: &str) -> Result<Ledger> {
         pace: Some(Duration::from_millis(5)),
         connect_timeout: timeout,
         write_timeout: timeout,
-        stays_when_refused: false,
+        ..LedgerOptions::default()
     };
     Ok(Ledger::start(client, &[address], options))
 }

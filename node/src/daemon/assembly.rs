@@ -104,7 +104,7 @@ pub struct Assembly {
     remote: Remote,
     news: Arc<Notify>,
     clock: Arc<dyn Clock>,
-    callers: Callers,
+    pub(super) callers: Callers,
     actor: Option<Arc<Actor>>,
 }
 
@@ -295,7 +295,7 @@ impl Assembly {
             loop {
                 let servers: BTreeMap<NodeName, String> = states
                     .borrow_and_update()
-                    .data_nodes()
+                    .probed()
                     .filter_map(|(n, m)| Some((n.clone(), m.server.clone()?)))
                     .collect();
                 probing.follow(&servers);

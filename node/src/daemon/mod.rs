@@ -3,7 +3,9 @@
 mod assembly;
 mod claim;
 mod names;
+mod ordered;
 mod ports;
+mod recover;
 mod reports;
 mod routes;
 mod servers;
@@ -14,5 +16,6 @@ mod stopping;
 mod watchdog;
 
 pub use assembly::{Assembly, BesideParts, ConfigDiffers, Parts};
+pub use recover::{Recovery, recover};
 pub use start::{Daemon, Reloader, StartError, Steps};
 pub use stopping::{stop, stop_server};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use baton_proto::control::control_server::ControlServer;
 use baton_proto::peer::peer_server::PeerServer;
-use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -18,7 +17,6 @@ use crate::peers::MESSAGE_LIMIT;
 use crate::route::Counters;
 use crate::serve::http;
 use crate::serve::metrics::{Metrics, Sample};
-use crate::serve::{Callers, Control};
 
 /// A caller whose host vanished without a word is found out after both of these.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -39,7 +37,7 @@ impl Serving<'_> {
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
         let (control, tls, stop, over) = (
-            ControlServer::new(service(node)),
+            ControlServer::new(node.control_service()),
             self.identity.server_tls(),
             self.stop.clone(),
             node.ended.clone(),
@@ -59,7 +57,7 @@ impl Serving<'_> {
     /// The control service on an address of its own.
     pub(super) fn control(&self, node: &mut Assembly, listener: TcpListener) {
         let (control, tls, stop) =
-            (ControlServer::new(service(node)), self.identity.server_tls(), self.stop.clone());
+            (ControlServer::new(node.control_service()), self.identity.server_tls(), self.stop.clone());
         node.tasks.spawn(async move {
             let served = async {
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -88,25 +86,6 @@ impl Serving<'_> {
                 warn!(%error, "the HTTP service has ended");
             }
         });
-    }
-}
-
-fn service(node: &Assembly) -> Control {
-    let (table, states) = (Arc::clone(&node.table), node.states.clone());
-    let lasting = node.lasting.subscribe();
-    let proposer = node.proposer.clone();
-    Control {
-        group: node.group.clone(),
-        peers: Arc::clone(&node.peers),
-        me: node.me.clone(),
-        cluster: node.cluster.clone(),
-        callers: Callers::Certificates,
-        seen: Arc::new(move || table.snapshot(&states.borrow())),
-        own: Arc::clone(&node.own),
-        archiver: node.archiver.clone(),
-        lasting: Arc::new(move || *lasting.borrow()),
-        new_id: Arc::new(move || proposer.draw_id()),
-        now: Arc::new(Timestamp::now),
     }
 }
 

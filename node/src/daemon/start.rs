@@ -23,9 +23,9 @@ use super::watchdog::{self, Watched};
 use super::{names, routes};
 use crate::config::{Config, Loaded, digest, fence_command};
 use crate::consensus::{Group, GroupOptions, Medium, OpenError, Pace, since_boot};
+use crate::guard::GuardHandle;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
-use crate::guard::{GuardHandle, HandedOver};
 use crate::identity::{Identity, IdentityError};
 use crate::peers::{Dialer, Peers};
 use crate::quarantine::BinlogArchiver;
@@ -39,8 +39,6 @@ use crate::state::{ClusterState, HardFence, Live, NodeName};
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Closing a server has its own, shorter bounds.
 const STEP_DOWN_WITHIN: Duration = Duration::from_secs(10);
-/// How long the voters may take to grant a lease for the next process: less than an ordinary one.
-const HAND_OVER_WITHIN: Duration = Duration::from_secs(1);
 
 /// How soon a keeper that did not take something is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
@@ -228,8 +226,8 @@ impl Daemon {
             () = stop => None,
             why = self.node.ended() => Some(why),
         };
-        if let (None, Some(guard)) = (&why, &self.node.guard) {
-            hand_over(guard).await;
+        if why.is_none() {
+            self.node.hand_over().await;
         }
         self.stop.cancel();
         if tokio::time::timeout(STOP_WITHIN, self.node.group.shutdown()).await.is_err() {
@@ -252,18 +250,6 @@ impl Daemon {
     /// The group, for tests.
     pub fn group(&self) -> &Group {
         self.node.group()
-    }
-}
-
-/// A planned restart refuses no write: the keeper holds the server open until the next process is there.
-async fn hand_over(guard: &GuardHandle) {
-    match guard.hand_over(HAND_OVER_WITHIN).await {
-        Ok(HandedOver::Nothing) => {}
-        Ok(HandedOver::Paused) => info!("paused: the server stays open until the next start"),
-        Ok(HandedOver::For(left)) => {
-            info!(seconds = left.as_secs(), "handed the lease over: the server stays open for so long");
-        }
-        Err(why) => warn!(why, "no lease to hand over: the server ends with the present one"),
     }
 }
 
@@ -363,7 +349,7 @@ async fn listen_on(key: &'static str, address: &str) -> Result<TcpListener, Star
 }
 
 /// Makes the folders that are not there, and takes the one for running.
-fn folders(config: &Config) -> Result<Claim, StartError> {
+pub(super) fn folders(config: &Config) -> Result<Claim, StartError> {
     let unusable = |key, path: &Path| {
         let path = path.display().to_string();
         move |source| StartError::Directory { key, path, source }
@@ -422,6 +408,6 @@ async fn tell_hard_fence(mut states: watch::Receiver<Arc<ClusterState>>, keeper:
 }
 
 /// Binds the store to this machine. A container without one counts as the machine it is on.
-fn machine_id() -> String {
+pub(super) fn machine_id() -> String {
     std::fs::read_to_string("/etc/machine-id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }

@@ -69,6 +69,11 @@ impl Disk {
     fn is_full(&self) -> bool {
         self.size > 0 && self.free < FULL
     }
+
+    /// Whether no commit can be written to it.
+    pub fn takes_nothing(&self) -> bool {
+        self.read_only || self.is_full()
+    }
 }
 
 impl Tried {

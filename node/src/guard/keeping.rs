@@ -165,6 +165,13 @@ impl Guard {
         if self.look_is_due() {
             self.look_later();
             self.events_on(epoch);
+            if mutate!(ReopenAfterForeignClose)
+                && let Some(lease) = self.lease
+                && self.ports.server.pulse().await.is_ok_and(|p| p.switch.is_closed())
+            {
+                let permit = self.permit(epoch, lease.until);
+                drop(self.extend_and_open(lease, &permit).await);
+            }
             if state.live_grant().is_some_and(|g| g.opened_ms.is_none()) {
                 self.tell(Change::Opened { epoch }, Some(epoch));
             }

@@ -87,7 +87,7 @@ impl Guard {
     }
 
     /// The keeper learns the deadline first; the permit is asked once more when the server is open.
-    async fn extend_and_open(&mut self, lease: Lease, permit: &Permit) -> Result<(), String> {
+    pub(super) async fn extend_and_open(&mut self, lease: Lease, permit: &Permit) -> Result<(), String> {
         let (pid, _) = self.identity()?;
         self.ports.keeper.extend(lease.epoch, pid, lease.until).await?;
         self.lease = Some(lease);

@@ -94,7 +94,6 @@ impl Voter {
         if let Some(epoch) = open_ended {
             latest.insert(epoch, Latest { end: Boottime::NEVER, long: Some(Boottime::BOOT) });
         }
-        let before_ms = before_ms.filter(|_| !mutate!(ForgetGrants));
         let started = clock.now();
         let memory = Memory { started, before_ms, longest_ms, open_ended, latest, settled: None };
         Ok(Self { clock, applied, notes, memory: Mutex::new(memory), writing: tokio::sync::Mutex::default() })
@@ -212,6 +211,9 @@ impl Voter {
         let (now, safety) = (self.clock.now(), &judged.state.safety);
         let memory = self.memory();
         let mut end = memory.latest.get(&epoch).map_or(Boottime::BOOT, |latest| latest.end);
+        if mutate!(ForgetGrants) {
+            return end.saturating_since(now);
+        }
         let settled = memory.settled.filter(|(of, _)| *of == epoch).map(|(_, membership)| membership);
         if let (Some(ms), None) = (memory.before_ms, settled) {
             end = end.max(memory.started + safety.stretched(Duration::from_millis(ms)));
@@ -297,10 +299,11 @@ fn judge(
         return LeaseAnswer::Refused { reason, membership: Some(electorate.clone()) };
     }
     let Some(grant) = &state.grant else { return refused("no epoch is granted".to_owned()) };
-    if state.is_revoked(request.epoch) && !mutate!(GrantAfterRevocation) {
+    let accepts_old = mutate!(AcceptOldEpoch) && request.epoch <= grant.epoch;
+    if state.is_revoked(request.epoch) && !accepts_old && !mutate!(GrantAfterRevocation) {
         return refused(format!("epoch {} is revoked", request.epoch));
     }
-    if grant.epoch != request.epoch || grant.node != *node {
+    if (grant.epoch != request.epoch || grant.node != *node) && !accepts_old {
         return refused(format!("epoch {} is {}'s", grant.epoch, grant.node));
     }
     if request.length == OPEN_ENDED {

@@ -186,6 +186,7 @@ impl Record {
         }
         let suspicious = own.pulse_age >= SUSPICIOUS
             || self.connecting_since.is_some_and(|since| now.duration_since(since) >= SUSPICIOUS)
+            || self.disk.is_some_and(|disk| disk.takes_nothing())
             || matches!(self.write, Write::Blocked | Write::Failed(_));
         // Commits come through, or wait for ackers that a further one would wait for as well.
         let quiet = self.executed.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= SUSPICIOUS);
@@ -212,6 +213,8 @@ impl Record {
                 Err(SqlError::TimedOut { .. } | SqlError::Gone { .. } | SqlError::Refused { .. }) => {
                     if waits { Write::AckersMissing } else { Write::Blocked }
                 }
+                // The write before this one is still on its way, and holds the lock that this one waited for.
+                Err(SqlError::LockWaitTimeout) if self.write == Write::Blocked => Write::Blocked,
                 Err(error @ SqlError::Other { .. }) => Write::Failed(error.to_string()),
                 // Closed meanwhile, or somebody holds a lock, or nobody lets Baton in: no word on the server's health.
                 Err(_) => Write::NotTried,

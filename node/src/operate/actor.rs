@@ -13,7 +13,6 @@ use super::attend::SourceAt;
 use super::promise::ReceiverStop;
 use crate::gtid::GtidSet;
 use crate::guard::GuardHandle;
-use crate::mutation::mutate;
 use crate::sql::{ManagedServer, Permit};
 use crate::state::ClusterState;
 
@@ -52,14 +51,14 @@ impl Actor {
     /// Runs one action within `bound`; refuses an order older than one it has seen.
     pub async fn act(&self, order: &Order, action: Action, bound: Duration) -> Acted {
         let newest = self.term.fetch_max(order.term, Ordering::SeqCst);
-        if order.term < newest && !mutate!(AcceptOldOrder) {
+        if order.term < newest {
             return Acted::Failed(format!(
                 "the order is of term {}, term {newest} has been seen",
                 order.term
             ));
         }
         let have = self.states.borrow().epoch();
-        if order.epoch < have && !mutate!(AcceptOldOrder) {
+        if order.epoch < have {
             return Acted::Failed(format!("the order is of epoch {}, this is epoch {have}", order.epoch));
         }
         debug!(operation = order.operation, term = order.term, epoch = %order.epoch, ?action, "action");

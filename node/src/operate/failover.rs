@@ -11,17 +11,18 @@ use super::action::{Acted, Action};
 use super::journal::Journal;
 use super::lead::Term;
 use super::proof::first_proof;
+use super::upkeep;
 use crate::decide::choose::{Answer, Choice, Held, choose};
 use crate::decide::diagnose::{FRESH, RECEIVING_WITHIN};
 use crate::gtid::GtidSet;
 use crate::mutation::mutate;
-use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof};
+use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof, StepName};
 
 /// After the proof, a server that cannot say what it has within this does not count as having answered.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
 /// A candidate whose node is silent for so long while it applies is not waited for.
 const CANDIDATE_SILENT: Duration = Duration::from_secs(2);
-/// Pause before everybody is asked again, when nobody can be promoted.
+/// When nobody can be promoted, everybody is asked again after this without news; a server that comes up is news.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// How long the end of the operation waits for the other replicas.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(5);
@@ -54,7 +55,7 @@ async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Res
     let to = term.state().operation.as_ref().and_then(|o| o.to.clone());
     let (epoch, writer) = to.ok_or("the operation is over")?;
     opened(term, epoch).await?;
-    journal.line(&writer, "route", "routed by every embedded router");
+    journal.line(&writer, StepName::Route, "routed by every embedded router");
     followed(term, epoch, &writer, journal).await;
     Ok(())
 }
@@ -65,14 +66,14 @@ async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal)
     journal.line_at(
         operation.started_ms,
         me,
-        "intent",
+        StepName::Intent,
         format!("{}: epoch {} revoked", operation.diagnosis, operation.from),
     );
     let proof = tokio::select! {
         proof = first_proof(term, operation) => proof,
         () = taken_over(term, operation) => return Err("the operation is over".into()),
     };
-    journal.line(me, "proof", proof.to_string());
+    journal.line(me, StepName::Proof, proof.to_string());
     // Everybody is asked again from here on, and whoever has not stopped receiving yet stops then.
     Ok(proof)
 }
@@ -95,7 +96,8 @@ async fn choose_and_prepare(
     let mut late: Vec<NodeName> = Vec::new();
     let mut stuck: Option<NodeName> = None;
     loop {
-        let mut answers = ask_all(term, operation, &Action::StopReceiver, ANSWER_WITHIN).await;
+        let read = if mutate!(ReadBeforeProof) { Action::ReadSets } else { Action::StopReceiver };
+        let mut answers = ask_all(term, operation, &read, ANSWER_WITHIN).await;
         // Too slow to be promoted now; what it has counts all the same. When all are, the first may try again.
         if answers.iter().all(|a| late.contains(&a.node)) {
             late.clear();
@@ -107,7 +109,7 @@ async fn choose_and_prepare(
             state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
         match choose(&state, current, &term.lead.table.snapshot(&state), &answers) {
             Ok(choice) => {
-                journal.line(&term.lead.me, "received", choice.why.clone());
+                journal.line(&term.lead.me, StepName::Received, choice.why.clone());
                 if wait_applied(term, operation, &choice, journal).await {
                     return Ok(choice);
                 }
@@ -118,7 +120,7 @@ async fn choose_and_prepare(
                 late.clear();
                 let why = held.to_string();
                 if told.as_ref() != Some(&why) {
-                    journal.line(&term.lead.me, "held", why.clone());
+                    journal.line(&term.lead.me, StepName::Held, why.clone());
                     term.lead
                         .proposer
                         .must(Change::Decided { what: "promotion held".into(), why: why.clone() })
@@ -130,7 +132,7 @@ async fn choose_and_prepare(
                 {
                     stuck = Some(node.clone());
                 }
-                sleep(ASK_AGAIN).await;
+                let _or_ask_again = timeout(ASK_AGAIN, term.lead.table.changed()).await;
             }
         }
         term.still_leads().await?;
@@ -160,12 +162,15 @@ async fn catch_up(
         Some(Acted::Done) => format!("has fetched {missing} from {from}"),
         other => format!("has not fetched {missing} from {from}: {other:?}"),
     };
-    journal.line(node, "catch up", detail);
+    journal.line(node, StepName::CatchUp, detail);
     caught_up
 }
 
 /// Step 4, bounded.
 async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, journal: &Journal) -> bool {
+    if mutate!(OpenBeforeApplied) {
+        return true;
+    }
     let bound = Duration::from_millis(term.state().safety.live.catch_up_ms);
     let order = term.order(operation.from, &operation.id);
     let action = Action::WaitApplied(choice.must_apply.clone());
@@ -174,17 +179,20 @@ async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, j
         () = falls_silent(term, &choice.node) => None,
     };
     match acted {
-        _ if mutate!(OpenBeforeApplied) => true,
         Some(Acted::Applied(true)) => {
-            journal.line(&choice.node, "applied", "applied everything received");
+            journal.line(&choice.node, StepName::Applied, "applied everything received");
             true
         }
         Some(Acted::Applied(false)) => {
-            journal.line(&choice.node, "applied", format!("not applied within {} s", bound.as_secs()));
+            journal.line(
+                &choice.node,
+                StepName::Applied,
+                format!("not applied within {} s", bound.as_secs()),
+            );
             false
         }
         other => {
-            journal.line(&choice.node, "applied", format!("cannot tell: {other:?}"));
+            journal.line(&choice.node, StepName::Applied, format!("cannot tell: {other:?}"));
             false
         }
     }
@@ -221,8 +229,12 @@ async fn grant(
         ackers: choice.ackers.clone(),
     };
     term.lead.proposer.must(Change::Grant(next)).await?;
-    let epoch = operation.from.next();
-    journal.line(&term.lead.me, "grant", format!("epoch {epoch} is {}'s; {}", choice.node, choice.loss));
+    let epoch = term.state().epoch();
+    journal.line(
+        &term.lead.me,
+        StepName::Grant,
+        format!("epoch {epoch} is {}'s; {}", choice.node, choice.loss),
+    );
     Ok(())
 }
 
@@ -248,7 +260,9 @@ async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> {
     }
 }
 
-/// Step 7: every node repoints its own server; here it is only awaited, bounded.
+/// Step 7: every node repoints its own server; here it is only awaited, bounded. Not while commits wait for ackers that
+/// do not come: a MariaDB replica that has much to apply follows only after that, and upkeep, which lets the writer go on
+/// without it, comes after the operation.
 async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Journal) {
     let deadline = Instant::now() + FOLLOW_WITHIN;
     let mut missing = term.replicas_that_answer(writer);
@@ -267,11 +281,11 @@ async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Jo
                 })
             });
             if follows {
-                journal.line(node, "follow", format!("{node} follows {writer}"));
+                journal.line(node, StepName::Follow, format!("{node} follows {writer}"));
             }
             !follows
         });
-        if term.writer_is_lost() {
+        if term.writer_is_lost() || upkeep::must_degrade(term) {
             return;
         }
         let _or_look_again = timeout(Duration::from_millis(100), term.lead.table.changed()).await;
@@ -324,7 +338,7 @@ async fn ask(
             node: node.clone(),
             received: if mutate!(ChooseByApplied) { sets.executed.clone() } else { sets.received },
             executed: sets.executed,
-            still: sets.still,
+            still: sets.still || mutate!(ReadBeforeProof),
             delayed: sets.delayed,
             stuck: false,
         }),

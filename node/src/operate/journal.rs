@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::propose::Proposer;
-use crate::state::{Change, NodeName, OperationId, Step, UnixMillis};
+use crate::state::{Change, NodeName, OperationId, Step, StepName, UnixMillis};
 
 /// Lines that may wait for their commit; a failover writes about a dozen.
 const WAITING: usize = 64;
@@ -37,15 +37,21 @@ impl Journal {
     }
 
     /// A line about now.
-    pub(super) fn line(&self, node: &NodeName, name: &str, detail: impl Into<String>) {
+    pub(super) fn line(&self, node: &NodeName, name: StepName, detail: impl Into<String>) {
         self.line_at(self.proposer.now_ms(), node, name, detail);
     }
 
     /// A line about an earlier moment.
-    pub(super) fn line_at(&self, at_ms: UnixMillis, node: &NodeName, name: &str, detail: impl Into<String>) {
+    pub(super) fn line_at(
+        &self,
+        at_ms: UnixMillis,
+        node: &NodeName,
+        name: StepName,
+        detail: impl Into<String>,
+    ) {
         let detail = detail.into();
-        info!(operation = %self.operation, %node, step = name, detail, "step");
-        let step = Step { at_ms, node: node.clone(), name: name.to_owned(), detail };
+        info!(operation = %self.operation, %node, step = %name, detail, "step");
+        let step = Step { at_ms, node: node.clone(), name: name.to_string(), detail };
         let _full_or_over = self.lines.try_send(step);
     }
 

@@ -40,6 +40,11 @@ impl Scope {
         CURRENT.with_borrow(Clone::clone)
     }
 
+    /// Whether both are the same process.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Starts a task of this process; one that was killed starts nothing.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where

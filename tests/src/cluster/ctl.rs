@@ -186,6 +186,17 @@ impl Ctl {
         self.change(&["resume"]).await
     }
 
+    /// Runs `batonctl`, which must succeed, and returns what it printed.
+    ///
+    /// # Errors
+    /// What it says when it does not.
+    pub async fn done(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.output(arguments, CHANGE).await?;
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "batonctl {}: {}: {said}", arguments.join(" "), output.status);
+        Ok(said.into_owned())
+    }
+
     async fn change<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
         self.ask(arguments, CHANGE).await
     }

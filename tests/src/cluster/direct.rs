@@ -31,6 +31,7 @@ impl DirectWriters {
             connect_timeout: ANSWER,
             write_timeout: ANSWER,
             stays_when_refused: true,
+            ..LedgerOptions::default()
         };
         let ledgers = cluster
             .data_nodes()

@@ -91,6 +91,8 @@ pub struct ClusterOptions {
     pub layout: Layout,
     /// How hosts are made; `None` takes namespaces where they can be had, else loopback addresses.
     pub kind: Option<Hosts>,
+    /// Whether `db1`'s data have a file system of their own, see [`crate::sandbox::Disk`].
+    pub has_disk: bool,
     /// Whether the servers replicate with semi-sync before Baton is there.
     pub semi_sync: bool,
     /// How many hosts there are besides, with nothing on them, for [`Cluster::prepare_node`].
@@ -106,6 +108,7 @@ impl ClusterOptions {
             dialect,
             layout: Layout::ThreeServers,
             kind: None,
+            has_disk: false,
             semi_sync: true,
             spare_hosts: 0,
             failover: Vec::new(),
@@ -149,6 +152,7 @@ impl Cluster {
             hosts: names.len() + options.spare_hosts,
             servers: options.layout.servers(),
             kind: options.kind,
+            disks: u32::from(options.has_disk),
             ..SandboxOptions::new(options.dialect)
         };
         let sandbox = Sandbox::new(sandbox_options).await?;

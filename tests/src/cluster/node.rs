@@ -4,15 +4,20 @@ use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use baton_node::state::StepName;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::programs;
 use super::wait::GONE;
 use super::{READER_PORT, WRITER_PORT};
-use crate::sandbox::{Host, log_tail, within};
+use crate::sandbox::{Host, log_tail, until, within};
+
+/// Where a debug build reads after which step it is to stop (`node/src/cut.rs`).
+const STOP_FILE: &str = "stop-after-step";
 
 /// A node on a host.
 #[derive(Debug)]
@@ -32,7 +37,9 @@ impl Node {
     /// # Errors
     /// When `baton-node` is not built.
     pub fn new(host: &Host, name: &'static str, config: &Path) -> Result<Self> {
-        let mut settings = Vec::new();
+        let stop_file = host.folder().join(STOP_FILE);
+        let mut settings =
+            vec![("BATON_STOP_AFTER_STEP".to_owned(), stop_file.to_string_lossy().into_owned())];
         if host.namespace().is_none() {
             // One file for all cannot give three nodes on one machine three addresses.
             let address = host.address();
@@ -126,6 +133,18 @@ impl Node {
         Ok(())
     }
 
+    /// Removes all that the daemon, which must have ended, keeps on disk.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn lose_store(&self) -> Result<()> {
+        let data = self.host.folder().join("baton/data");
+        for entry in fs::read_dir(&data)? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(())
+    }
+
     /// Asks the daemon to end, as systemd does, and waits for it.
     ///
     /// # Errors
@@ -154,6 +173,29 @@ impl Node {
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = self.pid().with_context(|| format!("{}'s daemon does not run", self.name))?;
         send(pid, signal)
+    }
+
+    /// The daemon is to stop, as SIGSTOP does, right after it has applied the next step of that name.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn stop_after(&self, step: StepName) -> Result<()> {
+        let file = self.host.folder().join(STOP_FILE);
+        fs::write(&file, step.as_str()).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Waits until the daemon stands still.
+    ///
+    /// # Errors
+    /// When it does not within `bound`: a build for use never does.
+    pub async fn stopped(&self, bound: Duration) -> Result<()> {
+        let pid = self.pid().with_context(|| format!("{}'s daemon does not run", self.name))?;
+        let look = async || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+            let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+            Ok((state == Some("T")).then_some(()))
+        };
+        until("the daemon to stop after its step (a debug build does)", bound, look).await
     }
 
     /// The pid of the keeper on this host, `None` where none runs.

@@ -75,7 +75,7 @@ impl Scenario {
     /// # Errors
     /// When it stays, or takes longer.
     pub async fn moves(&self, bound: Duration) -> Result<StatusReply> {
-        let after = self.cluster.moved_from(&self.before.writer).await?;
+        let after = self.cluster.moved_later(&self.before.writer, bound).await?;
         self.writes_go_on().await?;
         self.ends_within(bound)?;
         ensure!(after.epoch > self.before.epoch, "another writer under the same epoch: {after:#?}");
@@ -145,8 +145,11 @@ impl Scenario {
             let status = self.cluster.ctl().status().await;
             let judged = status.is_ok_and(|status| {
                 let node = status.nodes.into_iter().find(|node| node.name == name);
+                // One that is out may still be open for the seconds in which its commits hold up the close.
                 node.is_some_and(|node| {
-                    node.role == "out" || node.role == "replica" && node.replicating && node.acker
+                    let judged =
+                        node.role == "out" || node.role == "replica" && node.replicating && node.acker;
+                    judged && !node.open
                 })
             });
             if judged || Instant::now() > deadline {

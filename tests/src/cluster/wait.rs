@@ -64,7 +64,15 @@ impl Cluster {
     /// # Errors
     /// When none is in time; the message has the last status and the ends of the nodes' logs.
     pub async fn moved_from(&self, old: &str) -> Result<StatusReply> {
-        self.reaches("another server to be the writer", MOVED, |status| {
+        self.moved_later(old, Duration::ZERO).await
+    }
+
+    /// The same where it takes this much longer.
+    ///
+    /// # Errors
+    /// As [`Cluster::moved_from`].
+    pub async fn moved_later(&self, old: &str, later: Duration) -> Result<StatusReply> {
+        self.reaches("another server to be the writer", MOVED + later, |status| {
             status.writer_open && !status.writer.is_empty() && status.writer != old
         })
         .await

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use super::disk;
 use super::members::{Members, SANDBOX};
 use super::root::Root;
 
@@ -20,6 +21,9 @@ read -r word
 [ "$word" = done ] && exit 0
 mark=$1 root=$2
 shift 2
+below() { cut -d ' ' -f 2 /proc/self/mounts | grep -F "$root/"; }
+# Who writes to a frozen file system cannot be killed.
+for mount in $(below); do fsfreeze --unfreeze "$mount" 2>/dev/null; done
 tries=0 empty=0
 # Twice empty, since a process may just have been forked and not yet look like one of ours.
 while [ $tries -lt 100 ] && [ $empty -lt 2 ]; do
@@ -31,6 +35,7 @@ while [ $tries -lt 100 ] && [ $empty -lt 2 ]; do
   sleep 0.1
   tries=$((tries + 1))
 done
+for mount in $(below); do umount "$mount" || umount --lazy "$mount"; done
 rm -rf -- "$root"
 "#;
 
@@ -41,6 +46,7 @@ pub(super) struct Guardian {
     // Closed by the kernel when this process ends, however it ends.
     pipe: Option<ChildStdin>,
     members: Members,
+    folder: PathBuf,
 }
 
 impl Guardian {
@@ -63,7 +69,12 @@ impl Guardian {
             .spawn()
             .context("cannot start the guardian shell")?;
         let pipe = shell.stdin.take();
-        Ok(Self { shell, pipe, members: Members::of_sandbox(root.id(), namespaces) })
+        Ok(Self {
+            shell,
+            pipe,
+            members: Members::of_sandbox(root.id(), namespaces),
+            folder: root.path().to_owned(),
+        })
     }
 
     pub(super) fn members(&self) -> &Members {
@@ -73,7 +84,10 @@ impl Guardian {
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        if !self.members.kill() {
+        disk::thaw_below(&self.folder);
+        let all_gone = self.members.kill();
+        disk::unmount_below(&self.folder);
+        if !all_gone {
             // Left to the shell, which goes on trying: closing the pipe without a word wakes it.
             self.pipe = None;
             return;

@@ -17,6 +17,7 @@
 
 mod bounded;
 mod dialect;
+mod disk;
 mod faults;
 mod guardian;
 mod host;
@@ -39,6 +40,7 @@ use futures::future::try_join_all;
 
 pub use bounded::{until, within};
 pub use dialect::{Account, Dialect};
+pub use disk::Disk;
 pub use host::Host;
 pub use ledger::{Found, Ledger, LedgerOptions, Outcome, Write};
 pub use network::Hosts;
@@ -63,6 +65,8 @@ pub struct SandboxOptions {
     pub servers: usize,
     /// How hosts are made; `None` takes namespaces where they can be had, else loopback addresses.
     pub kind: Option<Hosts>,
+    /// How many of the servers, counted from the first, have a file system of their own for their data.
+    pub disks: u32,
     /// Lines added to the end of every server's option file.
     pub server_options: Vec<String>,
 }
@@ -70,7 +74,7 @@ pub struct SandboxOptions {
 impl SandboxOptions {
     /// Three hosts, each with a server.
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, hosts: 3, servers: 3, kind: None, server_options: Vec::new() }
+        Self { dialect, hosts: 3, servers: 3, kind: None, disks: 0, server_options: Vec::new() }
     }
 }
 
@@ -148,7 +152,8 @@ impl Sandbox {
     /// # Errors
     /// When the server is not on this machine, or its data directory cannot be made.
     pub async fn create_server(&self, host: &Host, server_id: u32) -> Result<Server> {
-        Server::create(host, self.options.dialect, server_id, &self.options.server_options).await
+        let has_disk = server_id <= self.options.disks;
+        Server::create(host, self.options.dialect, server_id, has_disk, &self.options.server_options).await
     }
 }
 

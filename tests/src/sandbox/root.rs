@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 
+use super::disk;
 use super::members::Members;
 
 /// What the names of sandbox folders begin with.
@@ -74,7 +75,9 @@ fn sweep(parent: &Path) {
         }
         let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
         if lock.try_lock().is_ok() {
+            disk::thaw_below(&entry.path());
             Members::of_sandbox(&name, Vec::new()).kill();
+            disk::unmount_below(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
         }
     }

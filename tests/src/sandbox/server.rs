@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::process::Child;
 use super::SERVER_PORT;
 use super::bounded::{until, within};
 use super::dialect::{Account, Dialect};
+use super::disk::Disk;
 use super::host::Host;
 use super::option_file::{Place, option_file};
 use super::programs::Programs;
@@ -37,11 +39,12 @@ pub struct Server {
     server_id: u32,
     programs: Programs,
     folder: PathBuf,
+    disk: Option<Disk>,
     process: Option<Child>,
 }
 
 impl Server {
-    /// Gives the host a data directory and an option file. Servers made with the same options have the same data.
+    /// Gives the host a data directory, on a file system of its own if asked for, and an option file. Servers made with the same options have the same data.
     ///
     /// # Errors
     /// When the server is not on this machine or its data directory cannot be made.
@@ -49,14 +52,28 @@ impl Server {
         host: &Host,
         dialect: Dialect,
         server_id: u32,
+        has_disk: bool,
         extra_options: &[String],
     ) -> Result<Self> {
         let programs = Programs::locate(dialect).await?;
         let folder = host.folder().to_owned();
-        copy_data(dialect, &programs, extra_options, &folder.join("data")).await?;
+        let data = folder.join("data");
+        let disk = match has_disk {
+            true => {
+                let at = folder.join("disk");
+                let disk = Disk::mount(&folder.join("disk.image"), &at).await?;
+                copy_data(dialect, &programs, extra_options, &at.join("data")).await?;
+                symlink(at.join("data"), &data)?;
+                Some(disk)
+            }
+            false => {
+                copy_data(dialect, &programs, extra_options, &data).await?;
+                None
+            }
+        };
         let place = Place { folder: &folder, address: host.address(), server_id };
         fs::write(folder.join("my.cnf"), option_file(dialect, &programs, &place, extra_options))?;
-        Ok(Self { host: host.clone(), dialect, server_id, programs, folder, process: None })
+        Ok(Self { host: host.clone(), dialect, server_id, programs, folder, disk, process: None })
     }
 
     /// The host it is on.
@@ -87,6 +104,16 @@ impl Server {
     /// Its data directory.
     pub fn data_directory(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// The file system that only its data are on.
+    ///
+    /// # Errors
+    /// When they are on no such.
+    pub fn disk(&self) -> Result<&Disk> {
+        self.disk
+            .as_ref()
+            .with_context(|| format!("the server on {} has no disk of its own", self.host.name()))
     }
 
     /// Its option file, read at each start.

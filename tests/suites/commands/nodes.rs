@@ -89,10 +89,7 @@ async fn waits_to_be_added(cluster: &Cluster) -> Result<()> {
 async fn lose_store(cluster: &mut Cluster) -> Result<()> {
     let node = cluster.node_mut("db4")?;
     node.kill().await?;
-    let data = node.host().folder().join("baton/data");
-    for entry in fs::read_dir(&data)? {
-        fs::remove_file(entry?.path())?;
-    }
+    node.lose_store()?;
     fs::write(node.log(), "")?;
     node.start()
 }

@@ -5,9 +5,11 @@
 //! runs as well.
 #![allow(clippy::unwrap_used)]
 
+mod disks;
 mod network;
 mod operators;
 mod processes;
+mod recovery;
 mod sequences;
 mod servers;
 

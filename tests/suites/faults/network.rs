@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use baton_tests::cluster::{ClusterOptions, Layout, Scenario};
-use baton_tests::sandbox::Dialect;
+use baton_tests::sandbox::{Dialect, Host};
 
 use super::{DEGRADES, GAP, NOTHING, OUTAGE, cannot_cut, fault};
 
@@ -13,23 +13,19 @@ fault!(witness_apart: mariadb mariadb_witness_apart, mysql mysql_witness_apart);
 
 /// The writer's host sends, and nothing reaches it.
 async fn writer_is_deaf(name: &'static str, dialect: Dialect) -> Result<()> {
-    if cannot_cut() {
-        return Ok(());
-    }
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
-    scenario.fault();
-    let writer = scenario.cluster.host("db1")?.clone();
-    for other in scenario.cluster.sandbox().hosts().iter().filter(|host| host.name() != writer.name()) {
-        other.mute_towards(&writer).await?;
-    }
-    scenario.moves(OUTAGE).await?;
-    writer.heal().await?;
-    let out = scenario.comes_back("db1").await?;
-    scenario.ends(out).await
+    one_way(name, dialect, async |writer, other| other.mute_towards(writer).await).await
 }
 
 /// The writer's host hears, and nothing that it sends arrives.
 async fn writer_is_mute(name: &'static str, dialect: Dialect) -> Result<()> {
+    one_way(name, dialect, async |writer, other| writer.mute_towards(other).await).await
+}
+
+async fn one_way(
+    name: &'static str,
+    dialect: Dialect,
+    cut: impl AsyncFn(&Host, &Host) -> Result<()>,
+) -> Result<()> {
     if cannot_cut() {
         return Ok(());
     }
@@ -37,7 +33,7 @@ async fn writer_is_mute(name: &'static str, dialect: Dialect) -> Result<()> {
     scenario.fault();
     let writer = scenario.cluster.host("db1")?.clone();
     for other in scenario.cluster.sandbox().hosts().iter().filter(|host| host.name() != writer.name()) {
-        writer.mute_towards(other).await?;
+        cut(&writer, other).await?;
     }
     scenario.moves(OUTAGE).await?;
     writer.heal().await?;

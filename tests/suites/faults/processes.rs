@@ -1,7 +1,7 @@
 //! Daemon, keeper and server killed or stopped, in every combination that differs.
 
 use anyhow::{Result, ensure};
-use baton_tests::cluster::{ClusterOptions, Scenario};
+use baton_tests::cluster::{Cluster, ClusterOptions, Scenario};
 use baton_tests::sandbox::Dialect;
 use rustix::process::Signal;
 
@@ -14,7 +14,13 @@ fault!(keeper_killed: mysql mysql_keeper_killed, mariadb mariadb_keeper_killed);
 fault!(keeper_stopped: mariadb mariadb_keeper_stopped, mysql mysql_keeper_stopped);
 fault!(both_killed: mysql mysql_daemon_and_keeper_killed, mariadb mariadb_daemon_and_keeper_killed);
 fault!(both_stopped: mariadb mariadb_daemon_and_keeper_stopped, mysql mysql_daemon_and_keeper_stopped);
+fault!(daemon_killed_and_cut: mariadb mariadb_daemon_killed_and_cut_off, mysql mysql_daemon_killed_and_cut_off);
+fault!(daemon_stopped_and_cut: mysql mysql_daemon_stopped_and_cut_off, mariadb mariadb_daemon_stopped_and_cut_off);
+fault!(keeper_killed_and_cut: mysql mysql_keeper_killed_and_cut_off, mariadb mariadb_keeper_killed_and_cut_off);
+fault!(keeper_stopped_and_cut: mariadb mariadb_keeper_stopped_and_cut_off, mysql mysql_keeper_stopped_and_cut_off);
 fault!(both_killed_and_cut: mysql mysql_both_killed_and_cut_off, mariadb mariadb_both_killed_and_cut_off);
+fault!(both_stopped_and_cut: mariadb mariadb_both_stopped_and_cut_off, mysql mysql_both_stopped_and_cut_off);
+fault!(all_killed: mysql mysql_all_killed, mariadb mariadb_all_killed);
 fault!(server_hung: both mysql_server_hung, mariadb_server_hung);
 fault!(host_frozen: mysql mysql_host_frozen, mariadb mariadb_host_frozen);
 
@@ -117,16 +123,80 @@ async fn goes_on_under_the_next_epoch(mut scenario: Scenario) -> Result<()> {
 
 /// Nobody can close the server, inside or outside: it stays open, and acknowledges nothing for want of an acker.
 async fn both_killed_and_cut(name: &'static str, dialect: Dialect) -> Result<()> {
+    cut_off(name, dialect, &[Strikes::Keeper(Signal::KILL), Strikes::Daemon(Signal::KILL)]).await
+}
+
+/// The same, and later both go on.
+async fn both_stopped_and_cut(name: &'static str, dialect: Dialect) -> Result<()> {
+    cut_off(name, dialect, &[Strikes::Keeper(Signal::STOP), Strikes::Daemon(Signal::STOP)]).await
+}
+
+/// Its keeper alone ends the server.
+async fn daemon_killed_and_cut(name: &'static str, dialect: Dialect) -> Result<()> {
+    cut_off(name, dialect, &[Strikes::Daemon(Signal::KILL)]).await
+}
+
+/// The same, and the daemon goes on when all is over.
+async fn daemon_stopped_and_cut(name: &'static str, dialect: Dialect) -> Result<()> {
+    cut_off(name, dialect, &[Strikes::Daemon(Signal::STOP)]).await
+}
+
+/// The daemon alone closes the server.
+async fn keeper_killed_and_cut(name: &'static str, dialect: Dialect) -> Result<()> {
+    cut_off(name, dialect, &[Strikes::Keeper(Signal::KILL)]).await
+}
+
+/// The same, and the keeper finds its deadline passed.
+async fn keeper_stopped_and_cut(name: &'static str, dialect: Dialect) -> Result<()> {
+    cut_off(name, dialect, &[Strikes::Keeper(Signal::STOP)]).await
+}
+
+/// What gets which signal.
+#[derive(Clone, Copy)]
+enum Strikes {
+    Daemon(Signal),
+    Keeper(Signal),
+}
+
+impl Strikes {
+    fn send(self, cluster: &Cluster, signal: Option<Signal>) -> Result<()> {
+        match self {
+            Self::Daemon(own) => cluster.node("db1")?.signal(signal.unwrap_or(own)),
+            Self::Keeper(own) => cluster.node("db1")?.signal_keeper(signal.unwrap_or(own)),
+        }
+    }
+
+    fn stops(self) -> bool {
+        matches!(self, Self::Daemon(Signal::STOP) | Self::Keeper(Signal::STOP))
+    }
+}
+
+/// The writer's host is cut off, and these of its processes are struck at the same time. What was stopped goes on when
+/// the writer has moved, and the network is whole again after that.
+async fn cut_off(name: &'static str, dialect: Dialect, strikes: &[Strikes]) -> Result<()> {
     if cannot_cut() {
         return Ok(());
     }
     let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.host("db1")?.cut().await?;
+    strikes.iter().try_for_each(|strike| strike.send(&scenario.cluster, None))?;
+    scenario.moves(OUTAGE).await?;
+    let stopped = strikes.iter().filter(|strike| strike.stops());
+    stopped.clone().try_for_each(|strike| strike.send(&scenario.cluster, Some(Signal::CONT)))?;
+    scenario.cluster.host("db1")?.heal().await?;
+    let out = scenario.comes_back("db1").await?;
+    scenario.ends(out).await
+}
+
+/// Daemon, keeper and server are gone at once, and the host is there: nobody is left to say so, and its ports refuse.
+async fn all_killed(name: &'static str, dialect: Dialect) -> Result<()> {
+    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::KILL)?;
+    scenario.cluster.server("db1")?.kill(Signal::KILL)?;
     scenario.cluster.node_mut("db1")?.kill().await?;
     scenario.moves(OUTAGE).await?;
-    scenario.cluster.host("db1")?.heal().await?;
     let out = scenario.comes_back("db1").await?;
     scenario.ends(out).await
 }

@@ -60,8 +60,8 @@ async fn replica_lags(name: &'static str, dialect: Dialect) -> Result<()> {
     scenario.fault();
     scenario.cluster.server("db1")?.kill(Signal::KILL)?;
     scenario.cluster.server_mut("db1")?.wait_exit(SOON).await?;
-    // The one that lags may be chosen first, and is waited for as long as a candidate may take to apply: five seconds.
-    let after = scenario.moves(2 * OUTAGE).await?;
+    // On MariaDB the one that lags cannot follow before it has applied what it has: the writer goes on without it.
+    let after = scenario.moves(OUTAGE).await?;
     anyhow::ensure!(after.writer == "db3", "the replica that lags was promoted: {after:#?}");
     locker.disconnect().await?;
     let out = scenario.comes_back("db1").await?;

@@ -65,6 +65,19 @@ async fn a_connection_that_does_not_come_about_calls_for_a_write() {
     assert!(record.at(Instant::now()).hung(MS * 1500).is_some());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_calls_for_a_write() {
+    let mut record = Record::default();
+    assert!(!record.is_write_due(&writer(1), Instant::now()));
+    advance(MS * 400).await;
+    record.disk = Some(Disk { free: 1 << 30, size: 1 << 34, read_only: false });
+    assert!(!record.is_write_due(&writer(1), Instant::now()), "there is room");
+    record.disk = Some(Disk { free: 0, size: 1 << 34, read_only: false });
+    assert!(record.is_write_due(&writer(1), Instant::now()));
+    record.wrote(Ok(()), &writer(1), Instant::now());
+    assert!(!record.is_write_due(&writer(1), Instant::now()), "not again at once");
+}
+
 /// It was busy until then, and the first write is still on its way.
 #[tokio::test(start_paused = true)]
 async fn a_busy_writer_that_stops_hangs() {
@@ -110,6 +123,22 @@ async fn what_a_write_says() {
         assert_eq!(tried.write, says);
         assert_eq!(tried.no_commit_for > Duration::ZERO, fails, "{says:?}");
     }
+}
+
+/// On a disk that stands still the first write never ends, and the next ones wait for its locks.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_waits_for_the_one_before_it_is_blocked_too() {
+    let mut record = Record::default();
+    record.is_write_due(&writer(1), Instant::now());
+    advance(WRITE_EVERY).await;
+    assert!(record.is_write_due(&writer(1), Instant::now()));
+    for answer in [timed_out(), Err(SqlError::LockWaitTimeout), Err(SqlError::LockWaitTimeout)] {
+        advance(MS * 1500).await;
+        record.wrote(answer, &writer(1), Instant::now());
+        record.is_write_due(&writer(1), Instant::now());
+    }
+    let tried = record.at(Instant::now());
+    assert_eq!((tried.no_commit_for, tried.write), (MS * 4500, Write::Blocked));
 }
 
 #[tokio::test(start_paused = true)]

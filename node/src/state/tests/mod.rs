@@ -2,6 +2,7 @@
 
 mod promises;
 mod quarantine;
+mod recovery;
 mod settings;
 
 use std::collections::BTreeSet;

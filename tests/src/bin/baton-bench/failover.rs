@@ -112,7 +112,7 @@ async fn one_run(measured: &mut Measured, cluster: &mut Cluster, fault: Fault, h
 
     let before = if how.unpaced { lags.read().await? } else { Vec::new() };
     let struck = Instant::now();
-    fault.strike(cluster, victim).await?;
+    fault.strike(cluster, victim, &status.leader).await?;
     let after = if fault.moves_the_writer() {
         cluster.moved_from(victim).await?
     } else {
@@ -149,7 +149,7 @@ async fn ready(cluster: &Cluster, fault: Fault, how: How) -> Result<StatusReply>
     if !how.at_once {
         all_caught_up(cluster, &status.writer).await?;
     }
-    if fault != Fault::Leader || status.leader != status.writer {
+    if !matches!(fault, Fault::Leader | Fault::LeaderMid) || status.leader != status.writer {
         return Ok(status);
     }
     let apart = |status: &StatusReply| !status.leader.is_empty() && status.leader != status.writer;

@@ -1,12 +1,15 @@
 //! The faults: where each strikes, and how it ends.
 
-use std::time::Duration;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use baton_proto::control::StatusReply;
-use baton_tests::cluster::{Cluster, Layout, ReturnOfOldWriter};
+use baton_tests::cluster::{Cluster, Layout, Node, ReturnOfOldWriter};
 use clap::ValueEnum;
 use rustix::process::Signal;
+use tokio::time::sleep;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -15,6 +18,8 @@ const SOON: Duration = Duration::from_secs(10);
 pub(crate) enum Fault {
     /// SIGKILL of the primary's server
     Kill,
+    /// SIGKILL of the primary's server, and of the leader's daemon as soon as it has begun the failover
+    LeaderMid,
     /// The primary's host is cut off
     Cut,
     /// The leader's host is cut off; the writer is elsewhere
@@ -35,7 +40,7 @@ impl Fault {
     /// Which hosts have servers.
     pub(crate) fn layout(self) -> Layout {
         match self {
-            Self::Kill | Self::Cut | Self::Leader | Self::Voter => Layout::ThreeServers,
+            Self::Kill | Self::LeaderMid | Self::Cut | Self::Leader | Self::Voter => Layout::ThreeServers,
             Self::Witness | Self::ReplicaKill | Self::ReplicaCut | Self::Reopen => {
                 Layout::TwoServersAndWitness
             }
@@ -49,7 +54,7 @@ impl Fault {
 
     /// Whether the write role has to move for writes to go on.
     pub(crate) fn moves_the_writer(self) -> bool {
-        matches!(self, Self::Kill | Self::Cut)
+        matches!(self, Self::Kill | Self::LeaderMid | Self::Cut)
     }
 
     /// Whether a host is cut off.
@@ -58,14 +63,14 @@ impl Fault {
     }
 
     fn kills(self) -> bool {
-        matches!(self, Self::Kill | Self::ReplicaKill | Self::Reopen)
+        matches!(self, Self::Kill | Self::LeaderMid | Self::ReplicaKill | Self::Reopen)
     }
 
     /// The node whose server or host it strikes.
     pub(crate) fn victim(self, cluster: &Cluster, status: &StatusReply) -> Result<&'static str> {
         let is_writer = |name: &str| name == status.writer;
         let fits = |name: &str| match self {
-            Self::Kill | Self::Cut | Self::Reopen => is_writer(name),
+            Self::Kill | Self::LeaderMid | Self::Cut | Self::Reopen => is_writer(name),
             Self::Leader => name == status.leader,
             Self::Witness => cluster.server(name).is_err(),
             Self::Voter => !is_writer(name) && name != status.leader,
@@ -76,9 +81,15 @@ impl Fault {
     }
 
     /// It happens. Processes are killed, not stopped: nobody says good-bye.
-    pub(crate) async fn strike(self, cluster: &Cluster, victim: &str) -> Result<()> {
+    pub(crate) async fn strike(self, cluster: &Cluster, victim: &str, leader: &str) -> Result<()> {
         if self.kills() {
-            return cluster.server(victim)?.kill(Signal::KILL);
+            let leader = cluster.node(leader)?;
+            let told = std::fs::metadata(leader.log())?.len();
+            cluster.server(victim)?.kill(Signal::KILL)?;
+            return match self {
+                Self::LeaderMid => begun(leader, told).await.and_then(|()| leader.signal(Signal::KILL)),
+                _ => Ok(()),
+            };
         }
         cluster.can_cut().map_err(|reason| anyhow!("nothing can be cut: {reason}"))?;
         cluster.host(victim)?.cut().await
@@ -90,6 +101,12 @@ impl Fault {
     pub(crate) async fn mend(self, cluster: &mut Cluster, victim: &str) -> Result<bool> {
         if !self.kills() {
             cluster.host(victim)?.heal().await?;
+        }
+        let names: Vec<_> = cluster.nodes().iter().map(Node::name).collect();
+        for name in names {
+            if !cluster.node_mut(name)?.runs()? {
+                cluster.node_mut(name)?.start()?;
+            }
         }
         if let Ok(server) = cluster.server_mut(victim) {
             if self.kills() {
@@ -108,4 +125,18 @@ impl Fault {
         cluster.settled().await?;
         Ok(true)
     }
+}
+
+/// Waits until the leader's log, from `told` on, says that the intent of a failover is committed. Not by `batonctl`,
+/// which takes as long to start as a failover takes.
+async fn begun(leader: &Node, told: u64) -> Result<()> {
+    let mut log = File::open(leader.log())?;
+    log.seek(SeekFrom::Start(told))?;
+    let (mut new, end) = (String::new(), Instant::now() + SOON);
+    while !new.contains("step=intent") {
+        ensure!(Instant::now() < end, "no failover begins:{}", leader.log_tail());
+        log.read_to_string(&mut new)?;
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }

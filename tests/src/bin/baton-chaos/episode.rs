@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use baton_tests::cluster::{ClusterOptions, Layout, Scenario};
-use baton_tests::sandbox::Dialect;
+use baton_tests::sandbox::{Dialect, Disk};
 use rand::Rng;
 use tokio::time::sleep;
 
@@ -15,13 +15,18 @@ use crate::report::Report;
 const FAULTS: std::ops::RangeInclusive<u32> = 2..=5;
 /// Between two faults, so that some come while the one before is being dealt with and some when all is well again.
 const BETWEEN_MS: std::ops::Range<u64> = 0..6000;
+/// A writer that a person closed is opened again within the time of an episode.
+const CLOSED_BY_HAND: &str = "closed_by_hand_for = \"3s\"";
 /// How long the cluster may take to be well again after the last fault is undone.
 const SETTLES: Duration = Duration::from_secs(90);
 
 /// Runs one episode.
 pub(crate) async fn run(dialect: Dialect, random: &mut impl Rng, report: &mut Report) -> Result<()> {
     let layout = if random.random() { Layout::ThreeServers } else { Layout::TwoServersAndWitness };
-    let mut scenario = Scenario::begin("chaos", ClusterOptions::new(dialect).layout(layout), &[]).await?;
+    let has_disk = Disk::available().is_ok();
+    let failover = vec![CLOSED_BY_HAND.to_owned()];
+    let options = ClusterOptions { has_disk, failover, ..ClusterOptions::new(dialect).layout(layout) };
+    let mut scenario = Scenario::begin("chaos", options, &[]).await?;
     scenario.fault();
     let mut struck = Vec::new();
     for _ in 0..random.random_range(FAULTS) {

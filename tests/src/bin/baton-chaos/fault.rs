@@ -25,9 +25,12 @@ pub(crate) enum Kind {
     HostDeaf,
     HostLost,
     Loss,
+    DiskFull,
+    DiskStalled,
+    ReadOnlyByHand,
 }
 
-const ALL: [Kind; 14] = [
+const ALL: [Kind; 17] = [
     Kind::ServerKilled,
     Kind::ServerStopped,
     Kind::DaemonKilled,
@@ -42,11 +45,18 @@ const ALL: [Kind; 14] = [
     Kind::HostDeaf,
     Kind::HostLost,
     Kind::Loss,
+    Kind::DiskFull,
+    Kind::DiskStalled,
+    Kind::ReadOnlyByHand,
 ];
 
 impl Kind {
     fn needs_links(self) -> bool {
         matches!(self, Self::HostCut | Self::HostMute | Self::HostDeaf | Self::Loss)
+    }
+
+    fn needs_a_disk(self) -> bool {
+        matches!(self, Self::DiskFull | Self::DiskStalled)
     }
 
     fn needs_a_server(self) -> bool {
@@ -71,7 +81,12 @@ impl Fault {
         let node = cluster.nodes().choose(random)?.name();
         let has_server = cluster.server(node).is_ok();
         let links = cluster.can_cut().is_ok();
-        let fits = |kind: &&Kind| (links || !kind.needs_links()) && (has_server || !kind.needs_a_server());
+        let has_disk = cluster.server(node).is_ok_and(|server| server.disk().is_ok());
+        let fits = |kind: &&Kind| {
+            (links || !kind.needs_links())
+                && (has_server || !kind.needs_a_server())
+                && (has_disk || !kind.needs_a_disk())
+        };
         let kinds: Vec<&Kind> = ALL.iter().filter(fits).collect();
         let kind = **kinds.choose(random)?;
         Some(Self { kind, node, lasts: Duration::from_millis(random.random_range(50..8000)) })
@@ -103,6 +118,9 @@ impl Fault {
             Kind::HostMute | Kind::HostDeaf => self.cut_one_way(cluster).await,
             Kind::HostLost => cluster.host(node)?.power_off().await,
             Kind::Loss => cluster.host(node)?.lose_packets(20).await,
+            Kind::DiskFull => cluster.server(node)?.disk()?.fill(),
+            Kind::DiskStalled => cluster.server(node)?.disk()?.freeze().await,
+            Kind::ReadOnlyByHand => cluster.server(node)?.execute(["SET GLOBAL read_only = ON"]).await,
         }
     }
 
@@ -118,7 +136,8 @@ impl Fault {
     }
 }
 
-/// Undoes every fault: links whole, processes going on, what ended started again, as systemd would.
+/// Undoes every fault but a server that a person closed, which is Baton's to open: links whole, disks with room and
+/// going on, processes going on, what ended started again, as systemd would.
 pub(crate) async fn undo_all(cluster: &mut Cluster) -> Result<()> {
     let names: Vec<&'static str> = cluster.nodes().iter().map(|node| node.name()).collect();
     for name in names {
@@ -127,6 +146,10 @@ pub(crate) async fn undo_all(cluster: &mut Cluster) -> Result<()> {
             host.heal().await?;
         }
         host.thaw();
+        if let Ok(disk) = cluster.server(name).and_then(|server| server.disk()) {
+            disk.thaw();
+            disk.empty()?;
+        }
         if let Ok(server) = cluster.server_mut(name)
             && server.exited()?.is_some()
         {

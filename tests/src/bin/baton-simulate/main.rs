@@ -1,14 +1,24 @@
 //! `script/simulate`: runs seeds of the simulation, on every processor.
 
-use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+mod breakages;
+mod seeds;
+mod steps;
+mod summary;
 
-use anyhow::{Context, anyhow};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
 use baton_node::mutation::Mutation;
 use baton_tests::sim::run::{Options, Report, run};
 use clap::Parser;
+
+use self::seeds::Seeds;
+
+/// Seeds within which a breakage of the protocol must be found.
+const FOUND_WITHIN: u64 = 500;
+/// Seeds of an ordinary run.
+const ORDINARY: u64 = 100;
 
 /// Runs Baton's own code against servers, networks, disks and clocks in memory, on virtual time.
 ///
@@ -16,12 +26,15 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "script/simulate")]
 struct Arguments {
-    /// How many seeds to run.
-    #[arg(long, default_value_t = 100)]
-    seeds: u64,
+    /// How many seeds to run (default: 100, with --mutations 500 for each, with --steps 10).
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first of them.
     #[arg(long, default_value_t = 1)]
     from: u64,
+    /// Begins no seed after so many minutes; the summary says how many were run.
+    #[arg(long, value_name = "MINUTES")]
+    within: Option<u64>,
     /// How many at a time; as many as there are processors by default.
     #[arg(long)]
     jobs: Option<usize>,
@@ -37,23 +50,15 @@ struct Arguments {
     /// Breaks the protocol in every way, one after the other, and wants each found within `--seeds`.
     #[arg(long)]
     mutations: bool,
+    /// Cuts every operation off at every step instead, in the worlds of the seeds.
+    #[arg(long, conflicts_with_all = ["mutation", "mutations"])]
+    steps: bool,
 }
 
 fn mutation(name: &str) -> Result<Mutation, String> {
-    let all = Mutation::ALL.into_iter();
     let names: Vec<_> = Mutation::ALL.iter().map(|m| format!("{m:?}")).collect();
-    all.into_iter().find(|m| format!("{m:?}") == name).ok_or(format!("one of {}", names.join(", ")))
-}
-
-#[derive(Default)]
-struct Sum {
-    held: u64,
-    faults: u64,
-    writes: u64,
-    acknowledged: u64,
-    epochs: u64,
-    virtual_s: u64,
-    broken: Vec<Report>,
+    let found = Mutation::ALL.into_iter().find(|m| format!("{m:?}") == name);
+    found.ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -65,124 +70,54 @@ fn main() -> anyhow::Result<ExitCode> {
             .with_writer(std::io::stderr)
             .init();
     }
-    if !arguments.mutations {
-        let begun = Instant::now();
-        if !arguments.show && !same_twice(arguments.from, arguments.mutation)? {
+    let seeds = Seeds {
+        from: arguments.from,
+        count: arguments.seeds.unwrap_or(if arguments.mutations { FOUND_WITHIN } else { ORDINARY }),
+        jobs: arguments.jobs.or(std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1),
+        end: arguments.within.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes)),
+        keep_going: arguments.keep_going,
+        mutation: arguments.mutation,
+        shown: arguments.show,
+    };
+    if arguments.steps {
+        let worlds = seeds.from..seeds.from.saturating_add(arguments.seeds.unwrap_or(steps::WORLDS));
+        return steps::run_all(worlds, seeds.jobs, seeds.shown);
+    }
+    if arguments.mutations { breakages::find_all(&seeds) } else { hold(&seeds) }
+}
+
+/// Runs the seeds, and wants each to hold.
+fn hold(seeds: &Seeds) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    if !seeds.shown {
+        let first = once(seeds, seeds.from)?;
+        if !is_same_again(seeds, &first)? {
             return Ok(ExitCode::FAILURE);
         }
-        let sum = run_all(&arguments, arguments.mutation, arguments.keep_going)?;
-        for report in &sum.broken {
-            tell(report, arguments.mutation);
-        }
-        println!("{}", summary(&sum, begun));
-        return Ok(if sum.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let mut missed = Vec::new();
-    for mutation in Mutation::ALL {
-        let begun = Instant::now();
-        let sum = run_all(&arguments, Some(mutation), false)?;
-        match sum.broken.first() {
-            Some(report) => {
-                let how = report.broken.as_deref().unwrap_or_default();
-                println!("{mutation:?}: found after {} seeds, {:?}: {how}", sum.held + 1, begun.elapsed());
-            }
-            None => {
-                println!("{mutation:?}: NOT found in {} seeds", sum.held);
-                missed.push(format!("{mutation:?}"));
-            }
-        }
+    let sum = seeds.run()?;
+    let mut same = true;
+    for report in &sum.broken {
+        summary::tell(report, seeds.mutation);
+        same &= seeds.shown || is_same_again(seeds, report)?;
     }
-    println!("{} of {} breakages found", Mutation::ALL.len() - missed.len(), Mutation::ALL.len());
-    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("{}", summary::line(&sum, seeds.count, begun.elapsed()));
+    Ok(if sum.broken.is_empty() && same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn once(seeds: &Seeds, seed: u64) -> anyhow::Result<Report> {
+    run(Options { seed, mutation: seeds.mutation, shown: false }).map_err(|e| anyhow!("seed {seed}: {e}"))
 }
 
 /// Whether the same seed gives the same run, to the letter: without that no failure could be replayed.
-fn same_twice(seed: u64, mutation: Option<Mutation>) -> anyhow::Result<bool> {
-    let once = || run(Options { seed, mutation, shown: false }).map_err(|e| anyhow!("seed {seed}: {e}"));
-    let (first, second) = (once()?, once()?);
+fn is_same_again(seeds: &Seeds, first: &Report) -> anyhow::Result<bool> {
+    let second = once(seeds, first.seed)?;
     if first.digest == second.digest && first.writes == second.writes {
         return Ok(true);
     }
     for (a, b) in first.trace.iter().zip(&second.trace).filter(|(a, b)| a != b).take(1) {
         println!("  {a}\n  {b}");
     }
-    println!("seed {seed} gave two runs: {:?} and {:?}", first.digest, second.digest);
+    println!("seed {} gave two runs: {:?} and {:?}", first.seed, first.digest, second.digest);
     Ok(false)
-}
-
-/// Runs the seeds; without `keep_going` no new one is begun after the first that did not hold.
-fn run_all(arguments: &Arguments, mutation: Option<Mutation>, keep_going: bool) -> anyhow::Result<Sum> {
-    let (next, stop) = (AtomicU64::new(arguments.from), AtomicBool::new(false));
-    let (sum, failed) = (Mutex::new(Sum::default()), Mutex::new(None));
-    let jobs = arguments.jobs.or(std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
-    let end = arguments.from.saturating_add(arguments.seeds);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    match run(Options { seed, mutation, shown: arguments.show }) {
-                        Ok(report) => {
-                            if report.broken.is_some() && !keep_going {
-                                stop.store(true, Ordering::Relaxed);
-                            }
-                            take(&sum, report);
-                        }
-                        Err(error) => {
-                            stop.store(true, Ordering::Relaxed);
-                            if let Ok(mut failed) = failed.lock() {
-                                *failed = Some(format!("seed {seed}: {error}"));
-                            }
-                        }
-                    }
-                }
-            });
-        }
-    });
-    if let Some(error) = failed.into_inner().map_err(|_| anyhow!("a run panicked"))? {
-        return Err(anyhow!("the simulation itself failed: {error}"));
-    }
-    sum.into_inner().ok().context("a run panicked")
-}
-
-fn take(sum: &Mutex<Sum>, report: Report) {
-    let Ok(mut sum) = sum.lock() else { return };
-    sum.faults += report.faults;
-    sum.writes += report.writes.0;
-    sum.acknowledged += report.writes.1;
-    sum.epochs += report.epochs;
-    sum.virtual_s += report.length.as_secs();
-    match report.broken {
-        Some(_) => sum.broken.push(report),
-        None => sum.held += 1,
-    }
-}
-
-fn tell(report: &Report, mutation: Option<Mutation>) {
-    for line in report.trace.iter().rev().take(60).rev() {
-        println!("  {line}");
-    }
-    let seed = report.seed;
-    let broken = mutation.map(|m| format!(" --mutation {m:?}")).unwrap_or_default();
-    println!("seed {seed}: {}", report.broken.as_deref().unwrap_or_default());
-    println!("replay: script/simulate --seeds 1 --from {seed} --show{broken}");
-}
-
-fn summary(sum: &Sum, begun: Instant) -> String {
-    let runs = sum.held + u64::try_from(sum.broken.len()).unwrap_or(0);
-    let took = begun.elapsed().as_secs_f64();
-    format!(
-        "{} of {runs} seeds held in {took:.0} s ({:.0} a minute): {} virtual minutes, {} faults, {} epochs, {} writes, {} \
-         acknowledged",
-        sum.held,
-        f64::from(u32::try_from(runs).unwrap_or(u32::MAX)) * 60.0 / took.max(0.001),
-        sum.virtual_s / 60,
-        sum.faults,
-        sum.epochs,
-        sum.writes,
-        sum.acknowledged,
-    )
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::bounded::within;
+use super::dialect::Account;
 use super::host::Host;
 use super::server::Server;
 use book::Book;
@@ -27,6 +28,8 @@ const READ_BOUND: Duration = Duration::from_secs(120);
 /// How a ledger writes.
 #[derive(Debug, Clone)]
 pub struct LedgerOptions {
+    /// As whom they write.
+    pub account: Account,
     /// How many sessions write at once.
     pub sessions: usize,
     /// One write of each session per this time; `None` writes as fast as answers come.
@@ -40,9 +43,10 @@ pub struct LedgerOptions {
 }
 
 impl Default for LedgerOptions {
-    /// Eight sessions, each one write per 20 ms.
+    /// Eight sessions of an application, each one write per 20 ms.
     fn default() -> Self {
         Self {
+            account: Account::APP,
             sessions: 8,
             pace: Some(Duration::from_millis(20)),
             connect_timeout: Duration::from_secs(10),

@@ -12,7 +12,6 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::LedgerOptions;
 use super::book::{Book, Outcome, Write};
-use crate::sandbox::dialect::Account;
 use crate::sandbox::server::tcp_options;
 
 /// Between two attempts to connect that failed at once.
@@ -64,7 +63,7 @@ impl Session {
         let target = self.targets[self.next_target % self.targets.len()];
         self.next_target += 1;
         let began = Instant::now();
-        let connecting = Conn::new(tcp_options(target, Account::APP));
+        let connecting = Conn::new(tcp_options(target, self.options.account));
         match timeout(self.options.connect_timeout, connecting).await {
             Ok(Ok(connection)) => {
                 self.book.connects().push(began);

@@ -46,6 +46,8 @@ pub struct ServerSeen {
     pub frozen: bool,
     /// It takes connections.
     pub up: bool,
+    /// The epoch that [`Fleet::set_epoch`] last named for this run of it; 0 for none.
+    pub epoch: u64,
     /// Open or closed.
     pub switch: Option<Switch>,
     /// What it has committed.
@@ -95,6 +97,7 @@ impl Fleet {
             }),
             frozen: p.is_some_and(|p| p.frozen),
             up: p.is_some_and(|p| p.serves()),
+            epoch: p.map_or(0, |p| p.epoch),
             switch: p.map(|p| p.switch),
             executed: server.store.executed.clone(),
             received: server.store.received(),

@@ -33,11 +33,23 @@ pub struct Moment<'a> {
     /// Those of them that did not at the look before.
     pub opened: &'a BTreeSet<Host>,
     /// What each running node has applied.
-    pub states: &'a [(NodeName, Arc<ClusterState>, u64)],
+    pub states: &'a [Applied],
     /// The newest of those.
     pub newest: &'a Newest,
     /// What servers have acknowledged to clients since the look before.
     pub acknowledged: &'a [Acknowledged],
+}
+
+/// What a running node has applied.
+pub struct Applied {
+    /// Which node.
+    pub node: NodeName,
+    /// Which of its disks it runs on: a node that joins anew begins with a blank one.
+    pub store: u32,
+    /// The state.
+    pub state: Arc<ClusterState>,
+    /// The last entry in it.
+    pub index: u64,
 }
 
 /// One invariant.

@@ -1,10 +1,15 @@
-//! Invariants 3 and 6: A server is opened only as the writer of the newest epoch, and that only after the epoch before it was
-//! revoked, with its proof in the log. So a server that returns is closed.
+//! Invariants 3 and 6: A server is opened only as the writer of the newest epoch, once, and that only after the epoch before
+//! it was revoked, with its proof in the log. So a server that returns is closed, and whatever closed a writer, it stays so.
+
+use std::collections::BTreeSet;
 
 use super::{Invariant, Moment};
 
 #[derive(Default)]
-pub(super) struct OpenedByGrant;
+pub(super) struct OpenedByGrant {
+    /// Epochs under which a server was opened.
+    used: BTreeSet<u64>,
+}
 
 impl Invariant for OpenedByGrant {
     fn name(&self) -> &'static str {
@@ -17,6 +22,10 @@ impl Invariant for OpenedByGrant {
             let Some(grant) = &state.grant else { continue };
             if grant.node.as_str() != host {
                 return Err(format!("{host} was opened, epoch {} is {}'s", grant.epoch, grant.node));
+            }
+            let epoch = moment.servers.get(host).map_or(0, |s| s.epoch);
+            if epoch > 0 && !self.used.insert(epoch) {
+                return Err(format!("{host} was opened a second time under epoch {epoch}"));
             }
         }
         let known = state.operation.iter().chain(state.history.iter().map(|f| &f.operation));

@@ -12,7 +12,9 @@ use crate::sim::world::World;
 use crate::sim::world::draw::Draw;
 
 /// Where applications run.
-const HOST: &str = "clients";
+pub(super) const HOST: &str = "clients";
+/// Clients that write through the router.
+const CLIENTS: usize = 6;
 /// How long a client waits for anything.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -21,17 +23,22 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Ledger {
     next: AtomicU64,
     /// Told to be committed.
-    pub(super) acknowledged: AtomicU64,
+    acknowledged: AtomicU64,
     /// Told to be refused.
-    pub(super) failed: AtomicU64,
+    failed: AtomicU64,
     /// Told nothing.
-    pub(super) unknown: AtomicU64,
+    unknown: AtomicU64,
 }
 
 impl Ledger {
     /// All writes that were tried.
     pub(super) fn tried(&self) -> u64 {
         [&self.acknowledged, &self.failed, &self.unknown].iter().map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Writes that clients were told to be committed.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     fn row(&self) -> Row {
@@ -48,11 +55,21 @@ impl Ledger {
     }
 }
 
+/// Starts them all.
+pub(super) fn start(world: &Arc<World>, ledger: &Arc<Ledger>) {
+    for _ in 0..CLIENTS {
+        tokio::spawn(routed(Arc::clone(world), Arc::clone(ledger), world.draw.fork()));
+    }
+    for host in world.fleet.hosts() {
+        tokio::spawn(direct(Arc::clone(world), host, Arc::clone(ledger), world.draw.fork()));
+    }
+}
+
 /// Writes through the router for ever. The router follows what some node has applied.
-pub(super) async fn routed(world: Arc<World>, ledger: Arc<Ledger>, draw: Draw) {
+async fn routed(world: Arc<World>, ledger: Arc<Ledger>, draw: Draw) {
     let mut connected: Option<(String, Client)> = None;
     loop {
-        sleep(draw.millis(50..350)).await;
+        sleep(draw.millis(100..500)).await;
         let Some(writer) = writer(&world, &draw) else { continue };
         // The router cuts the connections to an old writer.
         let client = match connected.take().filter(|(host, _)| *host == writer) {
@@ -72,7 +89,7 @@ pub(super) async fn routed(world: Arc<World>, ledger: Arc<Ledger>, draw: Draw) {
 
 fn writer(world: &World, draw: &Draw) -> Option<String> {
     let running: Vec<_> = world.nodes.iter().filter_map(|n| n.running()).collect();
-    let state = Arc::clone(&draw.one(&running)?.group.states().borrow().state);
+    let state = Arc::clone(&draw.one(&running)?.states.borrow().state);
     match state.phase {
         Phase::Observing => Some("db1".into()),
         Phase::Managed => state.live_grant().filter(|g| g.opened_ms.is_some()).map(|g| g.node.to_string()),
@@ -80,7 +97,7 @@ fn writer(world: &World, draw: &Draw) -> Option<String> {
 }
 
 /// Writes to one server for ever, from its own host.
-pub(super) async fn direct(world: Arc<World>, host: String, ledger: Arc<Ledger>, draw: Draw) {
+async fn direct(world: Arc<World>, host: String, ledger: Arc<Ledger>, draw: Draw) {
     loop {
         sleep(draw.millis(100..300)).await;
         let Ok(client) = world.fleet.client(&host, &host, User::Ordinary, PATIENCE).await else { continue };
@@ -90,7 +107,7 @@ pub(super) async fn direct(world: Arc<World>, host: String, ledger: Arc<Ledger>,
             if matches!(written, Written::Unknown(_)) {
                 break;
             }
-            sleep(draw.millis(20..200)).await;
+            sleep(draw.millis(50..400)).await;
         }
     }
 }

@@ -4,8 +4,11 @@
 mod clients;
 mod faults;
 pub mod liveness;
+mod planned;
+pub mod steps;
 mod watch;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,15 +19,17 @@ use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use self::clients::Ledger;
+use self::faults::Faults;
+use self::planned::Planned;
 use self::watch::Watch;
 use super::world::World;
 
 /// How long a cluster may take to form and to be adopted.
 const FORMS_WITHIN: Duration = Duration::from_secs(60);
-/// Faults for so long.
-const FAULTS: Duration = Duration::from_secs(110);
-/// Clients that write through the router.
-const CLIENTS: usize = 6;
+/// A run is at least so long.
+const LENGTH: Duration = Duration::from_secs(120);
+/// And clients try so many writes.
+const WRITES: u64 = 1000;
 
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +73,7 @@ pub fn run(options: Options) -> Result<Report, super::world::WorldError> {
     let report = runtime.block_on(play(options));
     drop(runtime);
     switch(None);
+    baton_node::cut::watch(None);
     report
 }
 
@@ -89,7 +95,7 @@ async fn play(options: Options) -> Result<Report, super::world::WorldError> {
     let begun = Instant::now();
     let world = Arc::new(World::new(options.seed, options.shown).await?);
     let (ledger, made) = (Arc::new(Ledger::default()), Arc::new(AtomicU64::new(0)));
-    let played = scenes(&world, &ledger, &made).await;
+    let played = scenes(&world, begun, &ledger, &made).await;
     Ok(Report {
         seed: options.seed,
         broken: played.err(),
@@ -97,27 +103,36 @@ async fn play(options: Options) -> Result<Report, super::world::WorldError> {
         digest: world.trace.digest(),
         length: begun.elapsed(),
         faults: made.load(Ordering::Relaxed),
-        writes: (ledger.tried(), ledger.acknowledged.load(Ordering::Relaxed)),
+        writes: (ledger.tried(), ledger.acknowledged()),
         epochs: world.newest().0.epoch().0,
     })
 }
 
-async fn scenes(world: &Arc<World>, ledger: &Arc<Ledger>, made: &Arc<AtomicU64>) -> Result<(), String> {
+async fn scenes(
+    world: &Arc<World>,
+    begun: Instant,
+    ledger: &Arc<Ledger>,
+    made: &Arc<AtomicU64>,
+) -> Result<(), String> {
     tokio::spawn(faults::servers_start_again(Arc::clone(world)));
     let mut watch = Watch::new(Arc::clone(world));
     adopt(world).await?;
-    for _ in 0..CLIENTS {
-        tokio::spawn(clients::routed(Arc::clone(world), Arc::clone(ledger), world.draw.fork()));
-    }
-    for host in world.fleet.hosts() {
-        tokio::spawn(clients::direct(Arc::clone(world), host, Arc::clone(ledger), world.draw.fork()));
-    }
-    let end = Instant::now() + FAULTS;
-    let breaking = tokio::spawn(faults::run(Arc::clone(world), world.draw.fork(), end, Arc::clone(made)));
-    watch.run(FAULTS).await?;
-    while !breaking.is_finished() {
-        watch.run(Duration::from_millis(500)).await?;
-    }
+    clients::start(world, ledger);
+    let faults = Faults::new(Arc::clone(world), world.draw.fork(), Arc::clone(made));
+    let breaking = tokio::spawn(faults.run(begun + LENGTH));
+    let (changed, enough) = (Cell::new(false), || ledger.tried() >= WRITES);
+    let planned = async {
+        Planned::make(world, &world.draw.fork()).await?;
+        changed.set(true);
+        Ok(())
+    };
+    let watched = async {
+        while !(breaking.is_finished() && changed.get() && enough()) {
+            watch.run(Duration::from_millis(500)).await?;
+        }
+        Ok::<_, String>(())
+    };
+    tokio::try_join!(planned, watched)?;
     let rests = tokio::spawn({
         let world = Arc::clone(world);
         async move { liveness::comes_to_rest(&world).await }

@@ -8,7 +8,7 @@ use baton_node::state::ClusterState;
 use tokio::time::{Instant, sleep};
 
 use crate::sim::fleet::{Host, ServerSeen};
-use crate::sim::invariants::{Invariant, Moment, all};
+use crate::sim::invariants::{Applied, Invariant, Moment, all};
 use crate::sim::world::World;
 
 /// Between two looks.
@@ -23,6 +23,8 @@ pub(super) struct Watch {
     accepted: BTreeSet<Host>,
     read: usize,
     said: String,
+    /// What there was at the latest look: as long as it stays there is nothing new.
+    looked: Option<(u64, Vec<(u32, Option<u64>)>)>,
 }
 
 impl Watch {
@@ -36,6 +38,7 @@ impl Watch {
             accepted: BTreeSet::new(),
             read: 0,
             said: String::new(),
+            looked: None,
         }
     }
 
@@ -54,6 +57,11 @@ impl Watch {
 
     fn look(&mut self) -> Result<(), String> {
         let world = &self.world;
+        let there_is = (world.fleet.generation(), world.applied());
+        if self.looked.as_ref() == Some(&there_is) {
+            return Ok(());
+        }
+        self.looked = Some(there_is);
         let servers: BTreeMap<Host, ServerSeen> = world
             .fleet
             .hosts()
@@ -67,8 +75,9 @@ impl Watch {
             .nodes
             .iter()
             .filter_map(|n| {
-                let applied = n.running()?.group.states().borrow().clone();
-                Some((n.name.clone(), Arc::clone(&applied.state), applied.index))
+                let applied = n.running()?.states.borrow().clone();
+                let (state, index) = (Arc::clone(&applied.state), applied.index);
+                Some(Applied { node: n.name.clone(), store: n.store(), state, index })
             })
             .collect();
         let newest = world.newest();

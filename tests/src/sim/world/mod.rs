@@ -6,6 +6,7 @@ pub mod draw;
 pub mod keeper;
 pub mod net;
 pub mod node;
+mod parts;
 pub mod process;
 pub mod trace;
 
@@ -82,7 +83,7 @@ impl World {
         self.fleet.set_switch("db1", Switch::Open);
         for host in self.fleet.hosts().into_iter().filter(|h| h != "db1") {
             let replica = self.fleet.remote(&host, &host);
-            replica.follow(&node::source("db1", 3306), &Permit::unconditional()).await?;
+            replica.follow(&parts::source("db1", 3306), &Permit::unconditional()).await?;
         }
         Ok(())
     }
@@ -95,8 +96,7 @@ impl World {
     /// What the node that has applied most knows.
     pub fn newest(&self) -> Newest {
         let states = self.nodes.iter().filter_map(|n| n.running()).map(|r| {
-            let states = r.group.states();
-            let applied = states.borrow();
+            let applied = r.states.borrow();
             (Arc::clone(&applied.state), applied.index)
         });
         states.max_by_key(|(_, index)| *index).unwrap_or_default()
@@ -105,6 +105,31 @@ impl World {
     /// The node that leads, if one knows that it does.
     pub fn leader(&self) -> Option<&Arc<Node>> {
         self.nodes.iter().find(|n| n.running().is_some_and(|r| r.group.leadership().borrow().mine))
+    }
+
+    /// The index that each running node has applied up to, with the disk it runs on.
+    pub fn applied(&self) -> Vec<(u32, Option<u64>)> {
+        let index = |n: &Arc<Node>| n.running().map(|r| r.states.borrow().index);
+        self.nodes.iter().map(|n| (n.store(), index(n))).collect()
+    }
+
+    /// Whether the leader knows this node as a voter.
+    pub fn votes(&self, node: &NodeName) -> bool {
+        let leading = self.leader().and_then(|leader| leader.running());
+        leading.is_some_and(|r| r.group.membership().voter_names().contains(node))
+    }
+
+    /// The node of the newest grant, if there is one.
+    pub fn writer(&self) -> Option<&Arc<Node>> {
+        let state = self.newest().0;
+        state.grant.as_ref().and_then(|grant| self.node(grant.node.as_str()))
+    }
+
+    /// The nodes beside the other servers.
+    pub fn replicas(&self) -> Vec<Arc<Node>> {
+        let writer = self.writer().map(|w| w.name.clone());
+        let others = self.nodes.iter().filter(|n| n.has_server && Some(&n.name) != writer.as_ref());
+        others.cloned().collect()
     }
 
     /// Waits until something holds; false when it does not within `bound`.

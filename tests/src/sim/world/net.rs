@@ -63,6 +63,12 @@ impl Net {
         self.lock().cut.insert((from.to_owned(), to.to_owned()));
     }
 
+    /// Cuts both ways between two hosts.
+    pub fn cut_both(&self, one: &str, other: &str) {
+        self.cut(one, other);
+        self.cut(other, one);
+    }
+
     /// Mends the way from one host to another.
     pub fn mend(&self, from: &str, to: &str) {
         self.lock().cut.remove(&(from.to_owned(), to.to_owned()));

@@ -1,19 +1,16 @@
 //! One of Baton's nodes: the daemon's own assembly on this world's parts. systemd starts a daemon that has ended anew.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_node::consensus::{Group, GroupOptions, Medium, MemoryDisk, Pace};
-use baton_node::daemon::{Assembly, BesideParts, Parts};
+use baton_node::consensus::{Applied, Group, MemoryDisk};
+use baton_node::daemon::Assembly;
 use baton_node::guard::KeeperPort;
 use baton_node::operate::Proposer;
-use baton_node::operate::attend::{Remote, SourceAt};
-use baton_node::peers::Peers;
-use baton_node::serve::Callers;
-use baton_node::sql::{ManagedServer, Source};
-use baton_node::state::{Change, Cluster, Command, CommandId, Member, NodeName, Safety};
+use baton_node::serve::Control;
+use baton_node::state::{Change, NodeName, Safety};
 use baton_node::task::Scope;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::archives::Archives;
@@ -21,7 +18,7 @@ use super::clock::HostClock;
 use super::draw::Draw;
 use super::keeper::Keeper;
 use super::net::Net;
-use super::process::{self, Plug};
+use super::process;
 use super::trace::Trace;
 use crate::sim::fleet::Fleet;
 
@@ -57,12 +54,14 @@ pub struct Node {
     pub has_server: bool,
     /// Its host's clocks.
     pub clock: Arc<HostClock>,
-    /// Its disk.
-    pub disk: MemoryDisk,
-    /// The archives on it.
+    /// The archives on its disk.
     pub archives: Arc<Archives>,
-    around: Around,
+    pub(super) around: Around,
     draw: Draw,
+    /// Its disk, and which of its disks that is.
+    disk: Mutex<(MemoryDisk, u32)>,
+    /// Told when systemd restarts the daemon as planned.
+    restart: Notify,
     keeper: Mutex<Option<Keeper>>,
     daemon: Mutex<Daemon>,
 }
@@ -70,18 +69,21 @@ pub struct Node {
 #[derive(Default)]
 struct Daemon {
     scope: Option<Scope>,
-    running: Option<Running>,
+    running: Option<Arc<Running>>,
     /// Whether systemd starts it again.
     wanted: bool,
 }
 
 /// A daemon's handles.
-#[derive(Clone)]
 pub struct Running {
     /// Its part in the group.
     pub group: Group,
     /// Proposes in its name.
     pub proposer: Proposer,
+    /// What it has applied.
+    pub states: watch::Receiver<Arc<Applied>>,
+    /// What answers operators.
+    pub control: Control,
 }
 
 impl Node {
@@ -94,9 +96,8 @@ impl Node {
         name: NodeName,
         has_server: bool,
         draw: Draw,
-    ) -> Result<Arc<Self>, Box<dyn std::error::Error>> {
-        let latency = draw.fork();
-        let disk = MemoryDisk::new(move || latency.micros(300..2500))?;
+    ) -> Result<Arc<Self>, super::WorldError> {
+        let disk = Mutex::new((blank_disk(&draw)?, 1));
         let drift = i64::try_from(draw.of(0..1000)).unwrap_or(0) - 500;
         let booted = draw.millis(60_000..10_000_000);
         Ok(Arc::new(Self {
@@ -104,9 +105,10 @@ impl Node {
             archives: Arc::new(Archives::new(Arc::new(around.fleet.remote(name.as_str(), name.as_str())))),
             name,
             has_server,
-            disk,
             around,
             draw,
+            disk,
+            restart: Notify::new(),
             keeper: Mutex::default(),
             daemon: Mutex::default(),
         }))
@@ -143,10 +145,21 @@ impl Node {
 
     async fn run(&self, scope: Scope) -> Result<String, String> {
         let mut assembly = Assembly::start(self.parts(&scope)).await.map_err(|e| e.to_string())?;
-        let running = Running { group: assembly.group().clone(), proposer: assembly.proposer().clone() };
+        let running = Running {
+            group: assembly.group().clone(),
+            proposer: assembly.proposer().clone(),
+            states: assembly.group().states(),
+            control: assembly.control_service(),
+        };
         self.around.net.listen(self.name.as_str(), scope, assembly.peer_service());
-        self.daemon().running = Some(running);
-        Ok(assembly.ended().await)
+        self.daemon().running = Some(Arc::new(running));
+        tokio::select! {
+            why = assembly.ended() => return Ok(why),
+            () = self.restart.notified() => {}
+        }
+        assembly.hand_over().await;
+        assembly.group().shutdown().await;
+        Ok("restarted as planned".into())
     }
 
     fn ended(self: &Arc<Self>, scope: &Scope) {
@@ -186,6 +199,36 @@ impl Node {
         self.end();
     }
 
+    /// systemd restarts the daemon, which hands its lease over first.
+    pub fn restart(&self) {
+        self.restart.notify_one();
+    }
+
+    /// The daemon begins anew on a blank disk.
+    ///
+    /// # Errors
+    /// When the disk cannot be made.
+    pub fn begin_anew(self: &Arc<Self>) -> Result<(), super::WorldError> {
+        let blank = blank_disk(&self.draw)?;
+        self.hold_down();
+        {
+            let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+            *disk = (blank, disk.1 + 1);
+        }
+        self.start();
+        Ok(())
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> MemoryDisk {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Which of its disks that is.
+    pub fn store(&self) -> u32 {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
     /// SIGSTOP of the daemon.
     pub fn stop(&self) {
         if let Some(scope) = &self.daemon().scope {
@@ -205,13 +248,19 @@ impl Node {
         self.daemon().scope.as_ref().is_some_and(|scope| !scope.is_stopped())
     }
 
+    /// Whether it is a task of this daemon that asks.
+    pub fn is_current(&self) -> bool {
+        let current = Scope::current();
+        current.is_some_and(|current| self.daemon().scope.as_ref().is_some_and(|scope| scope.is(&current)))
+    }
+
     /// Whether systemd starts the daemon: its host has power.
     pub fn is_wanted(&self) -> bool {
         self.daemon().wanted
     }
 
     /// The daemon's handles, while it runs.
-    pub fn running(&self) -> Option<Running> {
+    pub fn running(&self) -> Option<Arc<Running>> {
         self.daemon().running.clone()
     }
 
@@ -233,7 +282,7 @@ impl Node {
     }
 
     /// The living keeper, or a new one: as `connect_or_spawn` does.
-    fn attach_to_keeper(&self) -> Arc<dyn KeeperPort> {
+    pub(super) fn attach_to_keeper(&self) -> Arc<dyn KeeperPort> {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         let living = keeper.take().filter(|k| !k.is_dead());
         let living = living.unwrap_or_else(|| {
@@ -248,103 +297,12 @@ impl Node {
         Arc::new(living)
     }
 
-    fn parts(&self, scope: &Scope) -> Parts {
-        let (clock, wall, drawing) = (Arc::clone(&self.clock), Arc::clone(&self.clock), scope.clone());
-        let draw_id: Arc<dyn Fn() -> String + Send + Sync> =
-            Arc::new(move || format!("{:016x}", drawing.draw()));
-        let nodes: Vec<(NodeName, String)> =
-            self.around.plan.nodes.iter().map(|(n, _)| (n.clone(), format!("{n}:7000"))).collect();
-        Parts {
-            group: GroupOptions {
-                cluster: "sim".into(),
-                node: self.name.clone(),
-                peers: Arc::new(
-                    Peers::new(self.around.net.dialer(self.name.as_str())).with_configured(nodes.clone()),
-                ),
-                nodes,
-                config_digest: "same".into(),
-                version: "0".into(),
-                store: Medium::Memory(self.disk.clone()),
-                since_boot: Arc::new(move || clock.since_boot()),
-                machine_id: self.name.to_string(),
-                pace: Pace::default(),
-                formation: self.formation(&draw_id),
-                draw_id,
-            },
-            clock: Arc::clone(&self.clock) as _,
-            now: Arc::new(move || wall.wall_ms()),
-            live: self.around.plan.safety.live,
-            remote: self.remote(),
-            config_differs: Arc::new(|_| Vec::new()),
-            callers: Callers::Anybody,
-            beside: self.has_server.then(|| self.beside()),
-        }
-    }
-
-    fn beside(&self) -> BesideParts {
-        let (fleet, host) = (self.around.fleet.clone(), self.name.to_string());
-        BesideParts {
-            server: Arc::new(fleet.remote(&host, &host)),
-            attach: Arc::new(Plug::new(&fleet, &host)),
-            keeper: self.attach_to_keeper(),
-            source_at: source_at(),
-            accepts: Arc::new(|_| true),
-            events: false,
-            archiver: Arc::clone(&self.archives) as _,
-        }
-    }
-
-    /// One set of connections to each server, as the daemon keeps them.
-    fn remote(&self) -> Remote {
-        let (fleet, from) = (self.around.fleet.clone(), self.name.to_string());
-        let made: Mutex<BTreeMap<String, Arc<dyn ManagedServer>>> = Mutex::default();
-        Arc::new(move |address: &str| {
-            let host = address.split(':').next().unwrap_or_default();
-            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-            let make = || Arc::new(fleet.remote(&from, host)) as Arc<dyn ManagedServer>;
-            Arc::clone(made.entry(host.to_owned()).or_insert_with(make))
-        })
-    }
-
-    fn formation(
-        &self,
-        draw_id: &Arc<dyn Fn() -> String + Send + Sync>,
-    ) -> baton_node::consensus::FormationCommand {
-        let (plan, me, draw_id) = (Arc::clone(&self.around.plan), self.name.clone(), Arc::clone(draw_id));
-        let clock = Arc::clone(&self.clock);
-        Arc::new(move |id| Command {
-            id: CommandId(draw_id()),
-            by: me.clone(),
-            at_ms: clock.wall_ms(),
-            change: Change::Form {
-                cluster: Cluster { name: "sim".into(), id: id.to_owned() },
-                members: plan.nodes.iter().map(|(n, data)| (n.clone(), member(n, *data))).collect(),
-                safety: plan.safety.clone(),
-            },
-        })
-    }
-
     fn daemon(&self) -> MutexGuard<'_, Daemon> {
         self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn member(node: &NodeName, has_server: bool) -> Member {
-    Member {
-        peer: format!("{node}:7000"),
-        server: has_server.then(|| format!("{node}:3306")),
-        ..Member::default()
-    }
-}
-
-/// A source, with the replication account.
-pub fn source(host: &str, port: u16) -> Source {
-    Source { host: host.to_owned(), port, user: "repl".into(), password: Default::default(), tls: None }
-}
-
-fn source_at() -> SourceAt {
-    Arc::new(|address: &str| {
-        let (host, port) = address.split_once(':').ok_or("no port")?;
-        Ok(source(host, port.parse().map_err(|_| "no port".to_owned())?))
-    })
+fn blank_disk(draw: &Draw) -> Result<MemoryDisk, super::WorldError> {
+    let latency = draw.fork();
+    Ok(MemoryDisk::new(move || latency.micros(300..2500))?)
 }
