@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use baton_node::config::{Config, ConfigErrors, Loaded, environment, render_check, render_effective};
-use baton_node::daemon::{Daemon, stop, stop_server};
+use baton_node::daemon::{Daemon, Recovery, recover, stop, stop_server};
 use baton_node::guard::{boot, keeper};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,6 +55,29 @@ enum Command {
         /// The server's process: systemd's $MAINPID
         #[arg(long)]
         pid: i32,
+    },
+    /// Start the group anew on this node, when its majority is gone for good; read docs/runbook.md first
+    Recover {
+        #[command(flatten)]
+        file: File,
+        /// The node that goes on: this one
+        #[arg(long)]
+        keep: String,
+        /// All other members, separated by commas
+        #[arg(long, required = true, value_delimiter = ',')]
+        drop: Vec<String>,
+        /// Why; it stays in the history, with your name
+        #[arg(long)]
+        reason: String,
+        /// Go on though acknowledged writes may be lost
+        #[arg(long)]
+        accept_loss: bool,
+        /// Show what is known and what would be done, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// The cluster's name, in place of typing it
+        #[arg(long, value_name = "CLUSTER")]
+        yes_i_mean: Option<String>,
     },
     /// The process that ends a lease without the daemon; the daemon starts it
     #[command(hide = true)]
@@ -107,6 +130,12 @@ fn main() -> ExitCode {
         Command::StopServer { file, pid } => report(
             small(&file, async |loaded| stop_server(&loaded, pid).await).map(|said| println!("{said}")),
         ),
+        Command::Recover { file, keep, drop, reason, accept_loss, dry_run, yes_i_mean } => {
+            let recovery = Recovery { keep, drop, reason, accept_loss, dry_run, cluster: yes_i_mean };
+            report(
+                small(&file, async |loaded| recover(&loaded, recovery).await).map(|said| println!("{said}")),
+            )
+        }
         Command::Run { file, log_json } => {
             start_log(log_json);
             end_on_panic();

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::group::Group;
+use super::left_behind::LeftBehind;
 use super::store::Binding;
 use super::types::Member;
 use crate::state::NodeName;
@@ -50,6 +51,8 @@ pub enum FormationStatus {
     Forming(String),
     /// This node belongs to a group.
     Formed,
+    /// The group goes on without this node.
+    LeftBehind(LeftBehind),
     /// It cannot go on without a person.
     Failed(String),
 }
@@ -78,6 +81,7 @@ impl std::fmt::Display for FormationStatus {
             ),
             Self::Forming(missing) => write!(f, "forming the group: {missing}"),
             Self::Formed => f.write_str("formed"),
+            Self::LeftBehind(left) => left.fmt(f),
             Self::Failed(reason) => write!(f, "the group cannot be formed: {reason}"),
         }
     }
@@ -101,7 +105,9 @@ impl Group {
     pub(super) async fn form(self) {
         let stopping = self.stopping().clone();
         tokio::select! {
+            biased;
             () = stopping.cancelled() => {}
+            () = self.left() => {}
             result = self.form_or_wait() => match result {
                 Ok(()) => self.tell_formation(FormationStatus::Formed),
                 Err(reason) => self.tell_formation(FormationStatus::Failed(reason)),

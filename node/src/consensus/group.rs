@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::formation::FormationStatus;
 use super::leadership::Leadership;
+use super::left_behind::LeftBehind;
 use super::network::Network;
 use super::options::GroupOptions;
 use super::store::{Applied, Binding, Medium, MembershipView, Notes, Shared, Store, StoreError};
@@ -55,7 +56,7 @@ pub enum OpenError {
     },
 }
 
-struct Inner {
+pub(super) struct Inner {
     options: GroupOptions,
     store: Store,
     shared: Arc<Shared>,
@@ -69,11 +70,12 @@ struct Inner {
     formation: watch::Sender<FormationStatus>,
     stopped: watch::Sender<Option<String>>,
     stopping: CancellationToken,
+    pub(super) left_behind: watch::Sender<Option<LeftBehind>>,
 }
 
 /// This node's part in the group. Clones share it. It runs until [`Group::shutdown`].
 #[derive(Clone)]
-pub struct Group(Arc<Inner>);
+pub struct Group(pub(super) Arc<Inner>);
 
 impl Group {
     /// Opens the store and takes part in the group that it belongs to; forms or joins one in the background if
@@ -107,7 +109,9 @@ impl Group {
             formation: watch::Sender::new(FormationStatus::Starting),
             stopped: watch::Sender::new(None),
             stopping: CancellationToken::new(),
+            left_behind: watch::Sender::new(None),
         }));
+        group.recall_left_behind().await?;
         if let Some(binding) = binding {
             group.start(&binding).await?;
         }
@@ -206,8 +210,13 @@ impl Group {
         }
         let options = &self.0.options;
         let (log, machine) = self.0.store.load(self.0.shared.clone()).await?;
+        if self.left_behind().is_some() {
+            // What it had applied is shown; it takes no part in any group.
+            return Ok(());
+        }
         let sender = wire::sender(&options.cluster, &options.node, Some(binding));
-        let network = Network { peers: options.peers.clone(), sender };
+        let newer = self.generation_watch();
+        let network = Network { peers: options.peers.clone(), sender, newer };
         let config = Arc::new(options.raft_config()?);
         let raft = Raft::new(binding.raft_id, config, network, log, machine);
         let raft = raft.await.map_err(|e| OpenError::Consensus {
@@ -225,6 +234,10 @@ impl Group {
 
     pub(super) fn options(&self) -> &GroupOptions {
         &self.0.options
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -252,6 +265,7 @@ impl Group {
     }
 
     pub(super) fn tell_leadership(&self, leadership: Leadership) {
+        let leadership = if self.left_behind().is_none() { leadership } else { Leadership::default() };
         self.0.leadership.send_if_modified(|current| {
             let changed = *current != leadership;
             *current = leadership;
@@ -271,6 +285,10 @@ impl Group {
     }
 
     pub(super) fn stop_because(&self, reason: String) {
+        if self.left_behind().is_some() && !self.stopping().is_cancelled() {
+            // Consensus has stopped for good; the node stays, for the sake of the server beside it.
+            return;
+        }
         self.0.shared.withhold();
         self.tell_leadership(Leadership::default());
         self.0.stopped.send_if_modified(|stopped| {

@@ -6,6 +6,7 @@
 mod formation;
 mod group;
 mod leadership;
+mod left_behind;
 mod membership;
 mod network;
 mod options;
@@ -22,11 +23,14 @@ mod wire;
 pub use formation::FormationStatus;
 pub use group::{Group, OpenError};
 pub use leadership::{Leadership, NotLeader};
+pub use left_behind::LeftBehind;
 pub use membership::MembershipError;
 pub use options::{FormationCommand, GroupOptions, Pace};
 pub use propose::ProposeError;
 pub use receive::Refused;
 #[cfg(feature = "simulation")]
 pub use store::MemoryDisk;
-pub use store::{Applied, Binding, Medium, MembershipView, Notes, StoreError, since_boot};
+pub use store::{
+    Applied, AtRest, Binding, Medium, MembershipView, Notes, RecoveryError, StoreError, Survey, since_boot,
+};
 pub use types::Member;

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tonic::Code;
 
+use super::left_behind::{Newer, newer_generation};
 use super::store::SnapshotData;
 use super::types::{Member, Snapshot, TypeConfig, Vote};
 use super::wire::{Kind, Letter, SnapshotLetter, from_bytes, to_bytes};
@@ -35,6 +36,8 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Network {
     pub(super) peers: Arc<Peers>,
     pub(super) sender: Sender,
+    /// Told of a generation that a member says it is of, when it refuses this node's.
+    pub(super) newer: Newer,
 }
 
 #[derive(Clone, Copy)]
@@ -45,7 +48,14 @@ enum Lane {
 
 impl Network {
     fn line(&self, target: u64, member: &Member, lane: Lane) -> Line {
-        Line { peers: self.peers.clone(), sender: self.sender.clone(), member: member.clone(), target, lane }
+        Line {
+            peers: self.peers.clone(),
+            sender: self.sender.clone(),
+            newer: self.newer.clone(),
+            member: member.clone(),
+            target,
+            lane,
+        }
     }
 }
 
@@ -65,6 +75,7 @@ impl RaftNetworkFactory<C> for Network {
 pub(super) struct Line {
     peers: Arc<Peers>,
     sender: Sender,
+    newer: Newer,
     member: Member,
     target: u64,
     lane: Lane,
@@ -93,6 +104,9 @@ impl Line {
     }
 
     fn failure(&self, status: &tonic::Status) -> RPCError<C> {
+        if let Some(generation) = newer_generation(status) {
+            (self.newer)(generation);
+        }
         let text = format!("{}: {}", self.member.name.as_str(), reason(status));
         match status.code() {
             Code::Unavailable | Code::FailedPrecondition => Unreachable::from_string(text).into(),

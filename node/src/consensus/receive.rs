@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::group::Group;
+use super::left_behind::of_newer_generation;
 use super::store::Binding;
 use super::types::{Snapshot, TypeConfig};
 use super::wire::{Kind, Letter, Proposal, SnapshotLetter, from_bytes, to_bytes};
@@ -80,6 +81,7 @@ pub enum Refused {
 impl From<Refused> for tonic::Status {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::OldGeneration { mine, .. } => of_newer_generation(refused.to_string(), mine),
             Refused::Malformed(_) => Self::invalid_argument(refused.to_string()),
             Refused::Stopped(_) => Self::unavailable(refused.to_string()),
             _ => Self::failed_precondition(refused.to_string()),
@@ -102,7 +104,10 @@ impl Group {
         let (mine_is, theirs) = (mine.generation, sender.generation);
         match theirs.cmp(&mine_is) {
             std::cmp::Ordering::Less => Err(Refused::OldGeneration { mine: mine_is, theirs }),
-            std::cmp::Ordering::Greater => Err(Refused::NewGeneration { mine: mine_is, theirs }),
+            std::cmp::Ordering::Greater => {
+                self.is_left_behind(theirs);
+                Err(Refused::NewGeneration { mine: mine_is, theirs })
+            }
             std::cmp::Ordering::Equal => Ok(mine),
         }
     }

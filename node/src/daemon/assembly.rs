@@ -288,7 +288,7 @@ impl Assembly {
             loop {
                 let servers: BTreeMap<NodeName, String> = states
                     .borrow_and_update()
-                    .data_nodes()
+                    .probed()
                     .filter_map(|(n, m)| Some((n.clone(), m.server.clone()?)))
                     .collect();
                 probing.follow(&servers);

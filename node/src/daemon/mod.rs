@@ -4,6 +4,7 @@ mod assembly;
 mod claim;
 mod names;
 mod ports;
+mod recover;
 mod reports;
 mod routes;
 mod servers;
@@ -14,5 +15,6 @@ mod stopping;
 mod watchdog;
 
 pub use assembly::{Assembly, BesideParts, ConfigDiffers, Parts};
+pub use recover::{Recovery, recover};
 pub use start::{Daemon, Reloader, StartError, Steps};
 pub use stopping::{stop, stop_server};

@@ -350,7 +350,7 @@ async fn listen_on(key: &'static str, address: &str) -> Result<TcpListener, Star
 }
 
 /// Makes the folders that are not there, and takes the one for running.
-fn folders(config: &Config) -> Result<Claim, StartError> {
+pub(super) fn folders(config: &Config) -> Result<Claim, StartError> {
     let unusable = |key, path: &Path| {
         let path = path.display().to_string();
         move |source| StartError::Directory { key, path, source }
@@ -409,6 +409,6 @@ async fn tell_hard_fence(mut states: watch::Receiver<Arc<ClusterState>>, keeper:
 }
 
 /// Binds the store to this machine. A container without one counts as the machine it is on.
-fn machine_id() -> String {
+pub(super) fn machine_id() -> String {
     std::fs::read_to_string("/etc/machine-id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }

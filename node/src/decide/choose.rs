@@ -140,7 +140,7 @@ pub fn choose(
         durability: first_durability(state, chosen, &ackers),
         why: why(&field, chosen, &equals),
         runners_up: equals,
-        loss,
+        loss: as_far_as_known(operation, loss),
         ackers,
     })
 }
@@ -218,12 +218,13 @@ fn with_loss<'a>(
             (if lacks.is_some() { behind(field, fit, chosen) } else { held }, loss)
         }
     };
+    let accepted = field.operation.recovered.as_ref().is_some_and(|recovered| recovered.accepts_loss);
     match field.state.safety.on_loss {
-        // A forced failover replaces the proof, not the rules about loss.
-        OnLoss::Wait => Err(held),
+        // A forced failover replaces the proof, not the rules about loss; whoever recovers a group by hand may do both.
+        OnLoss::Wait if !accepted => Err(held),
         // What somebody still has is not lost yet.
-        OnLoss::Promote if matches!(held, Held::MustCatchUp { .. }) && !chosen.stuck => Err(held),
-        OnLoss::Promote => Ok((chosen, with_ranges(loss, lacks))),
+        _ if matches!(held, Held::MustCatchUp { .. }) && !chosen.stuck => Err(held),
+        _ => Ok((chosen, with_ranges(loss, lacks))),
     }
 }
 
@@ -236,6 +237,14 @@ fn behind(field: &Field<'_>, fit: &[&Answer], chosen: &Answer) -> Held {
             missing: field.lacks(chosen).unwrap_or_else(|| ahead.received.clone()),
         },
         None => Held::Diverged(fit.iter().map(|a| a.node.clone()).collect()),
+    }
+}
+
+/// What a group has gone on to acknowledge without the member that was kept is not known there.
+fn as_far_as_known(operation: &Operation, loss: Loss) -> Loss {
+    match loss {
+        Loss::None { .. } if operation.recovered.is_some() => Loss::NoneSeen,
+        loss => loss,
     }
 }
 

@@ -95,6 +95,8 @@ pub enum Trouble {
     TwoWritersSeen(Vec<NodeName>),
     /// A server other than the writer's accepts client writes; its guard closes it.
     ReplicaOpen(NodeName),
+    /// The group was recovered without this node, and its server accepts client writes all the same. The leader closes it.
+    LeftBehindOpen(NodeName),
     /// No server accepts client writes.
     NoWriter,
     /// A node of Baton does not answer; its server does.
@@ -157,6 +159,11 @@ impl fmt::Display for Trouble {
             }
             Self::TwoWritersSeen(nodes) => write!(f, "more than one server is open: {}", list(nodes)),
             Self::ReplicaOpen(node) => write!(f, "{node} is open and not the writer; its guard closes it"),
+            Self::LeftBehindOpen(node) => write!(
+                f,
+                "{node}, which the group was recovered without, is open: keep clients away from it; Baton closes it over \
+                 SQL"
+            ),
             Self::NoWriter => f.write_str("no server accepts writes"),
             Self::NodeDownServerUp(node) => write!(f, "{node}: its server answers, its Baton node does not"),
             Self::NodeDown(node) => write!(f, "{node} does not answer"),

@@ -60,20 +60,23 @@ fn of_trial(state: &ClusterState, seen: &Observations, node: &NodeName, into: &m
     }
 }
 
+/// Whether a server accepts client writes, as its own node or anybody's fresh probe found it.
+pub(super) fn is_open(seen: &Observations, node: &NodeName) -> bool {
+    // A server that died within the last second was open when it last answered; that is no second writer.
+    let own = seen.of(node).and_then(|h| Some((h, h.report.own.as_ref()?))).filter(|(_, own)| !own.is_gone());
+    let by_itself = own.and_then(|(h, own)| fresh_pulse(h, own)).is_some_and(|p| p.open);
+    let by_probe = seen.iter().any(|(_, h)| {
+        let probe = h.report.probes.get(node);
+        let answers = |p: &&Probe| p.error.is_none() && h.age + p.silent_for <= FRESH;
+        h.age <= FRESH && probe.filter(answers).is_some_and(|p| p.open == Some(true))
+    });
+    by_itself || by_probe
+}
+
 fn open_servers(state: &ClusterState, seen: &Observations, writer: &Writer, into: &mut Vec<Trouble>) {
-    let is_open = |n: &NodeName| {
-        // A server that died within the last second was open when it last answered; that is no second writer.
-        let own =
-            seen.of(n).and_then(|h| Some((h, h.report.own.as_ref()?))).filter(|(_, own)| !own.is_gone());
-        let by_itself = own.and_then(|(h, own)| fresh_pulse(h, own)).is_some_and(|p| p.open);
-        let by_probe = seen.iter().any(|(_, h)| {
-            let probe = h.report.probes.get(n);
-            let answers = |p: &&Probe| p.error.is_none() && h.age + p.silent_for <= FRESH;
-            h.age <= FRESH && probe.filter(answers).is_some_and(|p| p.open == Some(true))
-        });
-        by_itself || by_probe
-    };
-    let open: Vec<NodeName> = state.data_nodes().map(|(n, _)| n).filter(|n| is_open(n)).cloned().collect();
+    let open: Vec<NodeName> =
+        state.data_nodes().map(|(n, _)| n).filter(|n| is_open(seen, n)).cloned().collect();
+    into.extend(state.left_behind.keys().filter(|n| is_open(seen, n)).cloned().map(Trouble::LeftBehindOpen));
     if open.len() > 1 {
         into.push(Trouble::TwoWritersSeen(open.clone()));
     }

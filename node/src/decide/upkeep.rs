@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::diagnose::{FRESH, RECEIVING_WITHIN};
 use super::seen::{Channel, Observations, OwnServer, Pulse};
+use super::troubles::is_open;
 use crate::gtid::GtidSet;
 use crate::state::{ClusterState, DegradeReason, Durability, Grant, NodeName, WithoutAckers};
 
@@ -43,6 +44,8 @@ pub enum Upkeep {
         /// Which.
         extra: GtidSet,
     },
+    /// Close a server over SQL that is open and belongs to nobody any more: the group was recovered without its node.
+    CloseLeftBehind(NodeName),
     /// Hand the group's leadership to a node that is not the writer's.
     MoveLeadership(NodeName),
 }
@@ -51,6 +54,7 @@ pub enum Upkeep {
 pub fn upkeep(state: &ClusterState, seen: &Observations, leader: &NodeName) -> Option<Upkeep> {
     let grant = state.live_grant()?;
     degrade(state, grant, seen)
+        .or_else(|| left_behind(state, seen))
         .or_else(|| quarantine(state, grant, seen))
         .or_else(|| ackers(state, grant, seen))
         .or_else(|| regain(state, seen))
@@ -80,6 +84,10 @@ fn degrade(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<U
     seen.acker_short_for
         .filter(|short| *short >= limit)
         .map(|_| Upkeep::Degrade(DegradeReason::AckersUnreachable))
+}
+
+fn left_behind(state: &ClusterState, seen: &Observations) -> Option<Upkeep> {
+    state.left_behind.keys().find(|node| is_open(seen, node)).cloned().map(Upkeep::CloseLeftBehind)
 }
 
 /// A closed server that does not replicate from the writer and has more than it.

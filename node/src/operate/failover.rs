@@ -222,7 +222,7 @@ async fn grant(
         ackers: choice.ackers.clone(),
     };
     term.lead.proposer.must(Change::Grant(next)).await?;
-    let epoch = operation.from.next();
+    let epoch = term.state().epoch();
     journal.line(&term.lead.me, "grant", format!("epoch {epoch} is {}'s; {}", choice.node, choice.loss));
     Ok(())
 }

@@ -173,7 +173,8 @@ impl Hands for Net {
             let states = self.group.states();
             let address = {
                 let applied = states.borrow();
-                applied.state.members.get(&node).and_then(|m| m.server.clone())
+                let (members, left_behind) = (&applied.state.members, &applied.state.left_behind);
+                members.get(&node).or_else(|| left_behind.get(&node)).and_then(|m| m.server.clone())
             };
             let server = (self.remote)(&address.ok_or("it has no server")?);
             let options = CloseOptions { deadline: bound, ..CloseOptions::default() };

@@ -39,21 +39,25 @@ const POWER_FENCE_AGAIN: Duration = Duration::from_secs(5);
 /// An operator's word counts only when no better proof came within this.
 const FORCED_AFTER: Duration = Duration::from_secs(4);
 
-/// Waits for the first proof. With a live quorum `expired` comes, so this ends; the caller drops it when leadership is
+/// Waits for the first proof. After a recovery by hand what the voters and ackers that are left say proves nothing: those
+/// that were dropped may have agreed on something else meanwhile. With a live quorum `expired` comes, so this ends; the caller drops it when leadership is
 /// lost.
 pub(super) async fn first_proof(term: &Term<'_>, operation: &Operation) -> Proof {
     let Some(writer) = operation.from_node.clone() else { std::future::pending().await };
     if mutate!(SkipProof) {
         return Proof { kind: ProofKind::Expired, detail: "taken for granted".into() };
     }
-    let mut ways: Vec<BoxFuture<'_, Proof>> = vec![
-        asked(term, operation, writer.clone()).boxed(),
-        starved(term, operation, writer.clone()).boxed(),
-        expired(term, operation.from, writer.clone()).boxed(),
-        closed_over_sql(term, writer.clone()).boxed(),
-        power_fenced(term, operation, writer).boxed(),
-    ];
-    if let Some(word) = &operation.forced {
+    let is_left_behind = term.state().left_behind.contains_key(&writer);
+    let mut ways: Vec<BoxFuture<'_, Proof>> = vec![asked(term, operation, writer.clone()).boxed()];
+    if operation.recovered.is_none() {
+        ways.push(starved(term, operation, writer.clone()).boxed());
+        ways.push(expired(term, operation.from, writer.clone()).boxed());
+    }
+    ways.push(closed_over_sql(term, writer.clone()).boxed());
+    ways.push(power_fenced(term, operation, writer).boxed());
+    // Whoever recovered the group spoke of the hosts that were dropped, and not of the one that was kept.
+    let word = operation.forced.as_ref().filter(|_| operation.recovered.is_none() || is_left_behind);
+    if let Some(word) = word {
         ways.push(
             async move {
                 sleep(FORCED_AFTER).await;

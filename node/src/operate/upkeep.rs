@@ -14,6 +14,8 @@ use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason};
 const READ_WITHIN: Duration = Duration::from_millis(300);
 /// Making the writer wait, a handful of statements.
 const MAKE_WAIT_WITHIN: Duration = Duration::from_secs(2);
+/// Closing a server over SQL.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// One commit and its acknowledgement.
 const PROVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -30,6 +32,14 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
         Upkeep::Quarantine { node, extra } => {
             warn!(%node, %extra, "quarantine");
             term.lead.proposer.must(Change::TakeOut { node, reason: OutReason::Quarantine { extra } }).await
+        }
+        Upkeep::CloseLeftBehind(node) => {
+            term.still_leads().await?;
+            let detail = term.lead.hands.close_over_sql(node.clone(), CLOSE_WITHIN).await?;
+            let what = format!("closed {node}'s server");
+            let why = format!("the group was recovered without {node}; {detail}");
+            warn!(%node, detail, "a server that was left behind was open and has been closed");
+            term.lead.proposer.must(Change::Decided { what, why }).await
         }
         Upkeep::MoveLeadership(to) => {
             info!(%to, "handing the leadership over, away from the writer's host");

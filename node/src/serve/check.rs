@@ -104,6 +104,9 @@ fn of_trouble(trouble: &Trouble) -> Option<(Level, &'static str)> {
         Trouble::TwoWritersSeen(_) => {
             (Level::Error, "batonctl status shows whose epoch it is; close the other one")
         }
+        Trouble::LeftBehindOpen(_) => {
+            (Level::Error, "power its host off or close it by hand; then batonctl node add, or node remove")
+        }
         Trouble::ReplicaOpen(_) => (Level::Error, "its guard closes it; if not, set it read_only by hand"),
         Trouble::NoWriter => (Level::Error, "batonctl why says what is waited for"),
         Trouble::WriterCannotWrite(..) => (Level::Error, "make room on its disk, or look at its error log"),

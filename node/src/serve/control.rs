@@ -84,13 +84,17 @@ impl Control {
         outcome.into_result().map_err(by_state)
     }
 
-    /// Who calls, or a refusal: clients and nodes of this cluster may.
+    /// Who calls, or a refusal: clients and nodes of this cluster may. A node that the group has left behind has nothing to
+    /// say but that; another may be asked.
     pub(super) fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Status> {
         let peer = match self.callers {
             Callers::Certificates => peer_of(request, &self.cluster)?,
             #[cfg(any(test, feature = "simulation"))]
             Callers::Anybody => Peer::Node(self.me.to_string()),
         };
+        if let Some(left) = self.group.left_behind() {
+            return Err(Status::unavailable(left.to_string()));
+        }
         match peer {
             Peer::Client(name) => Ok(Caller::client(&name)),
             Peer::Node(name) => {

@@ -46,6 +46,11 @@ impl Control {
     pub(super) async fn remove_node(&self, request: RemoveNodeRequest) -> Result<Done, Status> {
         let node = NodeName::from(request.name.as_str());
         let state = self.state();
+        if state.left_behind.contains_key(&node) {
+            self.commit(Change::DropMember { node: node.clone() }).await?;
+            let details = ["see to it that its server is never started open again"];
+            return Ok(done(format!("{node}, which was left behind, is forgotten"), details));
+        }
         let votes = self.group.membership().by_name(&node).is_some();
         if !votes && !state.members.contains_key(&node) {
             return Err(by_state(Refusal::NoSuchNode(node)));

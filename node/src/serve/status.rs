@@ -32,6 +32,7 @@ pub fn status(view: &View<'_>) -> StatusReply {
         .iter()
         .map(|(name, member)| node::node(view, &diagnosis, writer, name, member))
         .collect();
+    nodes.extend(state.left_behind.iter().map(|(name, member)| node::left_behind(view, name, member)));
     nodes.sort_by_key(|n| n.role == "witness");
     StatusReply {
         cluster: view.cluster.to_owned(),

@@ -22,7 +22,7 @@ pub(super) fn named(trouble: &Trouble) -> String {
 /// 0 is the worst. The order of `batonctl status`: what may lose writes, what stops them, what takes redundancy, the rest.
 pub(super) fn badness(trouble: &Trouble) -> u8 {
     match trouble {
-        Trouble::TwoWritersSeen(_) => 0,
+        Trouble::TwoWritersSeen(_) | Trouble::LeftBehindOpen(_) => 0,
         Trouble::NoWriter | Trouble::WriterClosedByHand(_) | Trouble::QuorumLost { .. } => 1,
         Trouble::WriterUnreachableButReplicating { .. }
         | Trouble::SemiSyncBlocked(_)
@@ -49,6 +49,7 @@ pub(super) fn concerns(trouble: &Trouble, node: &NodeName) -> bool {
     match trouble {
         Trouble::TwoWritersSeen(nodes) => nodes.contains(node),
         Trouble::ReplicaOpen(n)
+        | Trouble::LeftBehindOpen(n)
         | Trouble::NodeDownServerUp(n)
         | Trouble::NodeDown(n)
         | Trouble::ReplicaDown(n)

@@ -1,12 +1,12 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
 use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_ackers, take_out};
-use super::apply_settings;
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
     Refusal, Step, UnixMillis, trim,
 };
+use super::{apply_recover, apply_settings};
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
 const STEPS_MAX: usize = 200;
@@ -34,6 +34,7 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             state.note(at, "settings", format!("{by}: {what}"));
             Ok(())
         }
+        Change::Recover(recover) => apply_recover::recover(state, at, recover),
         Change::SetMember { node, member } => set_member(state, node, member),
         Change::DropMember { node } => drop_member(state, index, node),
         Change::Adopt { operation, node, by } => adopt(state, at, operation, node, by),
@@ -140,10 +141,14 @@ fn set_member(state: &mut ClusterState, node: &NodeName, facts: &Member) -> Resu
         return Err(Refusal::HoldsGrant(node.clone()));
     }
     state.members.insert(node.clone(), facts.clone());
+    state.left_behind.remove(node);
     Ok(())
 }
 
 fn drop_member(state: &mut ClusterState, index: u64, node: &NodeName) -> Result<(), Refusal> {
+    if state.left_behind.remove(node).is_some() {
+        return Ok(());
+    }
     member(state, node)?;
     if state.grant.as_ref().is_some_and(|g| g.node == *node) && state.phase == Phase::Managed {
         return Err(Refusal::HoldsGrant(node.clone()));
@@ -167,7 +172,7 @@ fn adopt(
     }
     fit(state, node)?;
     let from = state.epoch();
-    let epoch = from.max(state.revoked_through).next();
+    let epoch = state.next_epoch();
     state.phase = Phase::Managed;
     state.grant = Some(Grant {
         epoch,
@@ -232,7 +237,7 @@ fn opened(state: &mut ClusterState, at: UnixMillis, epoch: Epoch, by: &NodeName)
 }
 
 /// The intent of safety.md, step 0: from here on no voter grants the epoch again.
-fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Result<(), Refusal> {
+pub(super) fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Result<(), Refusal> {
     if state.phase == Phase::Observing {
         return Err(Refusal::Observing);
     }
@@ -252,6 +257,7 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
     // Either an operation that has granted this epoch and lost its candidate, or one of this epoch that an operator's
     // word takes over.
     let mut last_seen = begin.last_seen.clone();
+    let mut recovered = None;
     if let Some(unfinished) = state.operation.take() {
         // Of the same epoch: what was seen when the first one began counts on.
         let before = unfinished.last_seen.clone().filter(|_| unfinished.from == begin.epoch);
@@ -259,6 +265,7 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
             (Some(before), Some(now)) => Some(before.union(&now).unwrap_or(now)),
             (before, now) => before.or(now),
         };
+        recovered = unfinished.recovered.clone().filter(|_| unfinished.from == begin.epoch);
         keep(state, at, unfinished, Ending::Superseded);
     }
     state.revoked_through = begin.epoch;
@@ -268,6 +275,7 @@ fn begin_failover(state: &mut ClusterState, at: UnixMillis, begin: &Begin) -> Re
         forced: begin.forced.clone(),
         wanted: begin.wanted.clone(),
         last_seen,
+        recovered,
         ..new_operation(&begin.operation, OperationKind::Failover, begin.epoch, at, begin.diagnosis.clone())
     });
     state.note(at, &format!("failover of epoch {} begun", begin.epoch), begin.diagnosis.clone());
@@ -287,14 +295,18 @@ fn grant(state: &mut ClusterState, at: UnixMillis, index: u64, next: &NextGrant)
     may_write(state, &next.node)?;
     let unleased = state.grant.as_ref().is_some_and(|g| g.unleased);
     let carried = state.durability.upto().cloned();
+    let epoch = state.next_epoch();
     let operation = running(state, &next.operation)?;
     match next.proof.kind {
         // No voter ever granted anything under it, so the end of what they granted says nothing.
         ProofKind::Expired if unleased => return Err(Refusal::Unleased(have)),
         ProofKind::Forced if operation.forced.is_none() => return Err(Refusal::NotForced(have)),
+        // Whoever was dropped may have agreed since on what makes these untrue.
+        ProofKind::Expired | ProofKind::Starved if operation.recovered.is_some() => {
+            return Err(Refusal::OtherGeneration(next.proof.kind));
+        }
         _ => {}
     }
-    let epoch = have.next();
     operation.proof = Some(next.proof.clone());
     operation.loss = Some(next.loss.clone());
     operation.to = Some((epoch, next.node.clone()));
@@ -359,6 +371,7 @@ fn new_operation(
         forced: None,
         wanted: None,
         last_seen: None,
+        recovered: None,
         proof: None,
         loss: None,
         to: None,

@@ -50,6 +50,9 @@ pub enum Change {
         /// What changes, as the history names it.
         what: String,
     },
+    /// The group is started anew by hand, without the majority that it has lost. Never proposed: `baton-node recover`
+    /// applies it to a store that no daemon has open.
+    Recover(Recover),
     /// A node joined or changed its addresses.
     SetMember {
         /// Which.
@@ -169,6 +172,23 @@ pub enum Change {
         /// Why.
         why: String,
     },
+}
+
+/// A recovery by hand; see [`Change::Recover`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recover {
+    /// Of the group that is started anew; higher than that of the one that lost its majority.
+    pub generation: u64,
+    /// The node that goes on. All other members are left behind.
+    pub keep: NodeName,
+    /// Name of the failover that follows, where a cluster is managed.
+    pub operation: OperationId,
+    /// Who, and why: it stands in for the proof that a writer which is left behind can acknowledge nothing more.
+    pub word: Forced,
+    /// Acknowledged writes may be lost, whatever the policy for loss is.
+    pub accepts_loss: bool,
+    /// What was known when it was done.
+    pub evidence: Vec<String>,
 }
 
 /// What became of a command.

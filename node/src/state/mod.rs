@@ -4,6 +4,7 @@
 
 mod apply;
 mod apply_durability;
+mod apply_recover;
 mod apply_settings;
 mod cluster;
 mod command;
@@ -25,13 +26,13 @@ pub use cluster::{
     Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, Safety,
     WithoutAckers,
 };
-pub use command::{Change, Command, Outcome};
+pub use command::{Change, Command, Outcome, Recover};
 pub use durability::{DegradeReason, Durability};
 pub use grant::{Grant, NextGrant};
 pub use hold::{Decision, Out, OutReason, Pause};
 pub use names::{CommandId, Epoch, NodeName, OperationId, UnixMillis};
 pub use operation::{
-    Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Step,
+    Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Recovered, Step,
 };
 pub use refusal::Refusal;
 
@@ -49,6 +50,13 @@ pub struct ClusterState {
     pub generation: u64,
     /// Every node, witnesses too.
     pub members: BTreeMap<NodeName, Member>,
+    /// Nodes that a recovery by hand has dropped, until they join again or are removed: should one still run, its server
+    /// has to stay closed.
+    #[serde(default)]
+    pub left_behind: BTreeMap<NodeName, Member>,
+    /// No epoch up to this one is granted any more: what a recovery by hand has dropped may have granted them.
+    #[serde(default)]
+    pub epochs_after: Epoch,
     /// What safety depends on; seeded by the file at formation, changed only by command.
     pub safety: Safety,
     /// Index of the entry that set [`Self::safety`] last.
@@ -98,6 +106,11 @@ impl ClusterState {
         outcome
     }
 
+    /// The epoch that is granted next.
+    pub fn next_epoch(&self) -> Epoch {
+        self.epoch().max(self.revoked_through).max(self.epochs_after).next()
+    }
+
     /// The current epoch; 0 before the first grant.
     pub fn epoch(&self) -> Epoch {
         self.grant.as_ref().map_or(Epoch(0), |g| g.epoch)
@@ -126,6 +139,17 @@ impl ClusterState {
     /// Nodes that stand beside a server.
     pub fn data_nodes(&self) -> impl Iterator<Item = (&NodeName, &Member)> {
         self.members.iter().filter(|(_, m)| m.server.is_some())
+    }
+
+    /// Whose servers are looked at: those of the members, and those that have to stay closed.
+    pub fn probed(&self) -> impl Iterator<Item = (&NodeName, &Member)> {
+        self.members.iter().chain(&self.left_behind).filter(|(_, m)| m.server.is_some())
+    }
+
+    /// The state as a node goes by that the group has left behind: nobody is the writer, and nothing is under way.
+    pub fn without_a_writer(&self) -> Self {
+        let revoked_through = self.revoked_through.max(self.epoch());
+        Self { revoked_through, operation: None, ..self.clone() }
     }
 
     /// Keeps a decision for `batonctl why`. A decision equal to the latest one is not written again.

@@ -172,6 +172,9 @@ pub struct Operation {
     /// What the old writer was last seen to have committed when this began.
     #[serde(default)]
     pub last_seen: Option<GtidSet>,
+    /// Begun by a recovery by hand: what the group that lost its majority agreed on last may never have come here.
+    #[serde(default)]
+    pub recovered: Option<Recovered>,
     /// The proof, once the next epoch is granted.
     pub proof: Option<Proof>,
     /// What was lost, once the next epoch is granted.
@@ -182,6 +185,13 @@ pub struct Operation {
     pub opened_ms: Option<UnixMillis>,
     /// The journal.
     pub steps: Vec<Step>,
+}
+
+/// What an operator said when a group was started anew without its majority.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// Acknowledged writes may be lost, whatever the policy for loss is.
+    pub accepts_loss: bool,
 }
 
 /// How an operation ended.

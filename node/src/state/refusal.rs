@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Epoch, NodeName, OperationId};
+use super::{Epoch, NodeName, OperationId, ProofKind};
 
 /// Why a command changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -41,6 +41,13 @@ pub enum Refusal {
         "epoch {0} was adopted and never had a lease, so no end of one proves anything; another proof is needed"
     )]
     Unleased(Epoch),
+    #[error(
+        "the group was recovered without a majority, which may have gone on meanwhile: {0} proves nothing; another proof \
+         is needed"
+    )]
+    OtherGeneration(ProofKind),
+    #[error("generation {given} is not newer than {have}")]
+    OldGeneration { have: u64, given: u64 },
     #[error("no operator has forced the end of epoch {0}")]
     NotForced(Epoch),
     #[error("{0} holds the grant; move the writer first")]

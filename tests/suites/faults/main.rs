@@ -9,6 +9,7 @@ mod disks;
 mod network;
 mod operators;
 mod processes;
+mod recovery;
 mod sequences;
 mod servers;
 

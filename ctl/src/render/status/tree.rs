@@ -12,7 +12,8 @@ const WITHOUT_END_MS: u64 = 365 * 24 * 3600 * 1000;
 /// One row for each node: the branch with shape and name, the role, and what there is to say.
 pub(super) fn rows(reply: &StatusReply) -> Vec<Vec<Cell>> {
     let (writers, others): (Vec<_>, Vec<_>) = reply.nodes.iter().partition(|node| node.role == "writer");
-    let (witnesses, servers): (Vec<_>, Vec<_>) = others.into_iter().partition(|node| node.role == "witness");
+    let apart = |node: &&NodeStatus| matches!(node.role.as_str(), "witness" | "left behind");
+    let (apart, servers): (Vec<_>, Vec<_>) = others.into_iter().partition(apart);
     let mut rows = Vec::new();
     for node in &writers {
         rows.push(row(reply, node, " "));
@@ -25,7 +26,7 @@ pub(super) fn rows(reply: &StatusReply) -> Vec<Vec<Cell>> {
         };
         rows.push(row(reply, node, branch));
     }
-    for node in &witnesses {
+    for node in &apart {
         rows.push(row(reply, node, " "));
     }
     rows
@@ -38,6 +39,7 @@ fn row(reply: &StatusReply, node: &NodeStatus, branch: &str) -> Vec<Cell> {
     row.extend(match node.role.as_str() {
         "writer" => of_writer(reply, node),
         "witness" => of_witness(node),
+        "left behind" => Vec::new(),
         _ => of_replica(reply, node),
     });
     if !node.note.is_empty() {
@@ -51,7 +53,7 @@ fn shape(node: &NodeStatus) -> (Tone, &'static str) {
         (_, "down") => (Tone::Bad, "✗"),
         ("witness", _) if node.node_answers => (Tone::Plain, "○"),
         ("witness", _) => (Tone::Bad, "✗"),
-        ("out", _) => (Tone::Warn, "◌"),
+        ("out" | "left behind", _) => (Tone::Warn, "◌"),
         (_, "ok") => (Tone::Good, "●"),
         (_, "warning") => (Tone::Warn, "◐"),
         _ => (Tone::Dim, "?"),

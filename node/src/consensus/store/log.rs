@@ -24,10 +24,10 @@ const VOTE: &str = "vote";
 const PURGED: &str = "purged";
 
 #[derive(Default)]
-struct Memory {
-    entries: BTreeMap<u64, Entry>,
-    purged: Option<LogId>,
-    vote: Option<Vote>,
+pub(super) struct Memory {
+    pub(super) entries: BTreeMap<u64, Entry>,
+    pub(super) purged: Option<LogId>,
+    pub(super) vote: Option<Vote>,
 }
 
 impl Memory {
@@ -61,7 +61,7 @@ impl Log {
     }
 }
 
-fn read_all(transaction: &Transaction<'_>) -> rusqlite::Result<Memory> {
+pub(super) fn read_all(transaction: &Transaction<'_>) -> rusqlite::Result<Memory> {
     let mut memory =
         Memory { vote: read(transaction, VOTE)?, purged: read(transaction, PURGED)?, ..Memory::default() };
     let mut statement = transaction.prepare("SELECT idx, body FROM log ORDER BY idx")?;
@@ -88,6 +88,13 @@ fn write<T: serde::Serialize>(transaction: &Transaction<'_>, key: &str, value: &
         (key, to_json(value)?),
     )?;
     Ok(())
+}
+
+/// Empties the log, as a snapshot up to `upto` would, and writes a vote that nobody else has given.
+pub(super) fn begin_after(transaction: &Transaction<'_>, upto: LogId, vote: Vote) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM log", [])?;
+    write(transaction, PURGED, &upto)?;
+    write(transaction, VOTE, &vote)
 }
 
 impl RaftLogReader<TypeConfig> for Log {

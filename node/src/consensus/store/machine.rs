@@ -13,8 +13,8 @@ use super::error::StoreError;
 use super::thread::Thread;
 use super::visible::{Applied, Shared};
 use super::{from_json, to_json};
-use crate::consensus::types::{LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::state::ClusterState;
+use crate::consensus::types::{Entry, LogId, Reply, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::state::{ClusterState, Outcome};
 
 /// A snapshot is the state itself: it is small.
 pub(crate) type SnapshotData = Arc<ClusterState>;
@@ -24,10 +24,35 @@ const BATCH: usize = 64;
 
 /// The state after an entry, and which entry that was.
 #[derive(Clone, Default)]
-struct Position {
-    last_applied: Option<LogId>,
-    membership: StoredMembership,
-    state: Arc<ClusterState>,
+pub(super) struct Position {
+    pub(super) last_applied: Option<LogId>,
+    pub(super) membership: StoredMembership,
+    pub(super) state: Arc<ClusterState>,
+}
+
+impl Position {
+    /// Takes in the next entry of the log. `state` is a copy of its own, which becomes its state when the last is in.
+    pub(super) fn take(&mut self, state: &mut ClusterState, entry: Entry) -> Option<Outcome> {
+        let log_id = entry.log_id();
+        self.last_applied = Some(log_id);
+        match entry.payload {
+            EntryPayload::Blank => None,
+            EntryPayload::Normal(logged) => Some(state.apply(log_id.index, &logged.0)),
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(log_id), membership);
+                None
+            }
+        }
+    }
+
+    /// Takes the place of what is on disk.
+    pub(super) fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        transaction.execute(
+            "INSERT OR REPLACE INTO machine VALUES (1, ?1, ?2, ?3)",
+            (to_json(&self.last_applied)?, to_json(&self.membership)?, to_json(&*self.state)?),
+        )?;
+        Ok(())
+    }
 }
 
 /// The state machine, and (a clone of it) the builder of snapshots.
@@ -60,19 +85,8 @@ impl Machine {
     /// Writes first, shows then. Between the two, and until `show` returns, everybody sees the state before:
     /// that is as if the entries had come a moment later.
     async fn persist_and_show(&self, position: Position) -> Result<(), io::Error> {
-        let rows =
-            (to_json(&position.last_applied), to_json(&position.membership), to_json(&*position.state));
-        let (last_applied, membership, body) = match rows {
-            (Ok(last_applied), Ok(membership), Ok(state)) => (last_applied, membership, state),
-            (Err(e), ..) | (_, Err(e), _) | (.., Err(e)) => return Err(io::Error::other(e)),
-        };
-        let work = move |transaction: &Transaction<'_>| {
-            transaction.execute(
-                "INSERT OR REPLACE INTO machine VALUES (1, ?1, ?2, ?3)",
-                (last_applied, membership, body),
-            )?;
-            Ok(())
-        };
+        let written = position.clone();
+        let work = move |transaction: &Transaction<'_>| written.write(transaction);
         let written = async { self.thread.start("write its state", work).await?.done().await };
         written.await.inspect_err(|_| self.shared.withhold())?;
         self.show(position);
@@ -87,7 +101,7 @@ impl Machine {
     }
 }
 
-fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Position> {
+pub(super) fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Position> {
     let row: Option<(String, String, String)> = transaction
         .query_row("SELECT last_applied, membership, state FROM machine", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -135,16 +149,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let mut answers = Vec::with_capacity(batch.len());
             for item in batch {
                 let (entry, responder) = item?;
-                let log_id = entry.log_id();
-                position.last_applied = Some(log_id);
-                let outcome = match entry.payload {
-                    EntryPayload::Blank => None,
-                    EntryPayload::Normal(logged) => Some(state.apply(log_id.index, &logged.0)),
-                    EntryPayload::Membership(membership) => {
-                        position.membership = StoredMembership::new(Some(log_id), membership);
-                        None
-                    }
-                };
+                let outcome = position.take(&mut state, entry);
                 answers.extend(responder.map(|responder| (responder, Reply(outcome))));
             }
             position.state = Arc::new(state);

@@ -14,6 +14,7 @@ mod machine;
 #[cfg(feature = "simulation")]
 mod memory;
 mod notes;
+mod recovery;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub(crate) use machine::{Machine, SnapshotData};
 #[cfg(feature = "simulation")]
 pub use memory::MemoryDisk;
 pub use notes::Notes;
+pub use recovery::{AtRest, RecoveryError, Survey};
 use thread::Thread;
 pub(crate) use visible::Shared;
 pub use visible::{Applied, MembershipView, since_boot};

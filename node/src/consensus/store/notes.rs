@@ -23,11 +23,7 @@ impl Notes {
     /// When the store failed, now or earlier.
     pub async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
         let key = key.to_owned();
-        let work = move |transaction: &Transaction<'_>| {
-            transaction
-                .query_row("SELECT value FROM notes WHERE key = ?1", [&key], |row| row.get(0))
-                .optional()
-        };
+        let work = move |transaction: &Transaction<'_>| read(transaction, &key);
         self.thread.start("read a note", work).await?.done().await
     }
 
@@ -40,6 +36,10 @@ impl Notes {
         let work = move |transaction: &Transaction<'_>| write(transaction, &key, &value);
         self.thread.start("write a note", work).await?.done().await
     }
+}
+
+pub(super) fn read(transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<Option<String>> {
+    transaction.query_row("SELECT value FROM notes WHERE key = ?1", [key], |row| row.get(0)).optional()
 }
 
 pub(super) fn write(transaction: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {

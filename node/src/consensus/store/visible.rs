@@ -65,7 +65,7 @@ impl MembershipView {
         self.voters.len() > 1
     }
 
-    fn of(newest: &StoredMembership, applied: &StoredMembership, applied_at: Duration) -> Self {
+    pub(super) fn of(newest: &StoredMembership, applied: &StoredMembership, applied_at: Duration) -> Self {
         Self {
             index: index_of(newest),
             voters: newest.get_joint_config().clone(),
@@ -98,9 +98,18 @@ struct Visible {
     applied_at: Duration,
     /// A snapshot is being installed, or the group has stopped: nothing may be granted on this state.
     withheld: bool,
+    /// The group goes on without this node: nothing is granted any more, and nobody here is the writer.
+    left_behind: bool,
 }
 
 impl Visible {
+    fn deny_writer(&mut self) {
+        if self.left_behind {
+            let (state, index) = (Arc::new(self.applied.state.without_a_writer()), self.applied.index);
+            self.applied = Arc::new(Applied { state, index });
+        }
+    }
+
     fn renew_membership(&mut self) {
         let newest = match &self.in_log {
             Some(in_log) if in_log.log_id() > self.in_state.log_id() => in_log,
@@ -148,6 +157,7 @@ impl Shared {
                 in_state: StoredMembership::default(),
                 applied_at: since_boot(),
                 withheld: false,
+                left_behind: false,
             }),
             since_boot,
         }
@@ -161,7 +171,7 @@ impl Shared {
         work: impl FnOnce(&ClusterState, &MembershipView) -> T,
     ) -> Option<T> {
         let visible = self.lock();
-        (!visible.withheld).then(|| work(&visible.applied.state, &visible.membership))
+        (!visible.withheld && !visible.left_behind).then(|| work(&visible.applied.state, &visible.membership))
     }
 
     pub(crate) fn states(&self) -> watch::Receiver<Arc<Applied>> {
@@ -193,8 +203,18 @@ impl Shared {
             visible.applied_at = (self.since_boot)();
         }
         visible.applied = applied;
+        visible.deny_writer();
         visible.withheld = false;
         visible.renew_membership();
+        drop(visible);
+        self.announce();
+    }
+
+    /// From here on nothing is granted, and whatever is shown names no writer.
+    pub(crate) fn leave_behind(&self) {
+        let mut visible = self.lock();
+        visible.left_behind = true;
+        visible.deny_writer();
         drop(visible);
         self.announce();
     }

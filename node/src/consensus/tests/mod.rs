@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 mod formation;
 mod group;
+mod recovery;
 pub(crate) mod sample;
 
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::choose::{Held, choose};
 use crate::decide::tried::{Disk, Tried};
-use crate::state::{Loss, OnClosedByHand, OnLoss, WithoutAckers};
+use crate::state::{Loss, OnClosedByHand, OnLoss, Recovered, WithoutAckers};
 
 fn nobody_seen() -> Observations {
     Observations::default()
@@ -434,4 +434,32 @@ fn an_epoch_without_an_acker_lets_go_only_if_the_policy_says_so() {
     let answers = [has("db2", my("1:1-9")), has("db3", my("1:1-9"))];
     let choice = choose(&cluster("db1 db2 db3"), &failover("x"), &nobody_seen(), &answers).unwrap();
     assert_eq!(choice.durability.let_go_index(), None, "commits wait for db3 from the first on");
+}
+
+/// A group that was recovered does not know what its majority went on to acknowledge.
+#[test]
+fn after_a_recovery_nothing_is_proven_to_be_there() {
+    let mut operation = Operation { forced: forced(), ..failover("QuorumLost") };
+    let answers = [has("db2", my("1:1-9"))];
+    let proven = choose(&cluster("db1 db2"), &operation, &nobody_seen(), &answers).unwrap();
+    assert_eq!(proven.loss, Loss::None { proven_by: list("db2") });
+    operation.recovered = Some(Recovered { accepts_loss: false });
+    let seen = choose(&cluster("db1 db2"), &operation, &nobody_seen(), &answers).unwrap();
+    assert_eq!(seen.loss, Loss::NoneSeen);
+}
+
+#[test]
+fn whoever_recovers_a_group_may_accept_a_loss_that_the_policy_would_not() {
+    let mut operation = Operation { forced: forced(), ..failover("QuorumLost") };
+    let answers = [has("db2", my("1:1-9"))];
+    let mut state = cluster("db1 db2 db3");
+    operation.recovered = Some(Recovered { accepts_loss: false });
+    let held = choose(&state, &operation, &nobody_seen(), &answers).unwrap_err();
+    assert_eq!(held, Held::AckersMissing(list("db3")));
+    operation.recovered = Some(Recovered { accepts_loss: true });
+    let choice = choose(&state, &operation, &nobody_seen(), &answers).unwrap();
+    assert_eq!((choice.node, choice.loss), (name("db2"), Loss::Unknown));
+    // The list of ackers still has a node that is no member any more.
+    state.members.remove(&name("db3"));
+    assert_eq!(choose(&state, &operation, &nobody_seen(), &answers).unwrap().loss, Loss::Unknown);
 }

@@ -101,6 +101,7 @@ fn failover(diagnosis: &str) -> Operation {
         forced: None,
         wanted: None,
         last_seen: None,
+        recovered: None,
         proof: None,
         loss: None,
         to: None,

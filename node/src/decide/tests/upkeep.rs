@@ -26,6 +26,19 @@ fn a_healthy_cluster_needs_nothing() {
     assert_eq!(after(|state, _| state.revoked_through = Epoch(1)), None, "an operation is under way");
 }
 
+/// What a group was recovered without is nobody's to write to.
+#[test]
+fn an_open_server_that_was_left_behind_is_closed() {
+    let found = |open| {
+        after(|state, seen| {
+            state.left_behind.insert(name("db4"), Member { server: Some("x".into()), ..Member::default() });
+            seen.probe("db3", "db4", answered(open));
+        })
+    };
+    assert_eq!(found(false), None);
+    assert_eq!(found(true), Some(Upkeep::CloseLeftBehind(name("db4"))));
+}
+
 #[test]
 fn it_degrades_at_once_for_dead_servers_and_after_a_while_for_silent_ones() {
     let dead = |seen: &mut Seen| {

@@ -51,6 +51,29 @@ pub(super) fn node(
     }
 }
 
+/// A node that the group was recovered without: no member, shown so that nobody forgets it.
+pub(super) fn left_behind(view: &View<'_>, name: &NodeName, member: &Member) -> NodeStatus {
+    let has_server = member.server.is_some();
+    let (open, server_answers) = (is_open(view, name), has_server && server_answers(view, name));
+    let (health, server) = match (open, server_answers) {
+        (true, _) => ("warning", "its server is OPEN"),
+        (false, true) => ("ok", "its server is closed"),
+        (false, false) => ("down", "its server has not been seen"),
+    };
+    NodeStatus {
+        name: name.to_string(),
+        role: "left behind".into(),
+        health: if has_server { health } else { "none" }.into(),
+        open,
+        server_answers,
+        note: if has_server { server } else { "" }.into(),
+        lag_seconds: -1.0,
+        zone: member.zone.clone().unwrap_or_default(),
+        address: member.server.clone().unwrap_or_else(|| member.peer.clone()),
+        ..NodeStatus::default()
+    }
+}
+
 /// Whether a server accepts client writes, as its own node or anybody's probe saw it just now.
 pub(super) fn is_open(view: &View<'_>, name: &NodeName) -> bool {
     if let Some(pulse) = pulse(view, name) {

@@ -12,7 +12,7 @@ use crate::serve::status::status;
 use crate::serve::why::{why_ended, why_now};
 use crate::serve::{View, WithoutLeader};
 use crate::state::{
-    Begin, Change, ClusterState, Command, CommandId, DegradeReason, Durability, Ending, Epoch, Loss,
+    Begin, Change, ClusterState, Command, CommandId, DegradeReason, Durability, Ending, Epoch, Loss, Member,
     NextGrant, OperationId, Out, OutReason, Pause, Proof, ProofKind, Step,
 };
 
@@ -55,6 +55,31 @@ fn a_healthy_cluster_says_nothing_more() {
 fn observed_only() {
     let scene = scene(observed, |_, _| {});
     insta::assert_snapshot!(page(&scene.view()));
+}
+
+/// db4 and app2 were dropped by a recovery; db4's server has come back.
+#[test]
+fn what_was_left_behind_is_shown_and_is_no_member() {
+    let left_behind = |open: bool| {
+        scene(managed, move |state, seen| {
+            let member =
+                |server: Option<&str>| Member { server: server.map(Into::into), ..Member::default() };
+            state.left_behind.insert(name("db4"), member(Some("10.0.0.4:3306")));
+            state.left_behind.insert(name("app2"), member(None));
+            for (_, report, _) in &mut seen.0 {
+                let mut probe = report.probes[&name("db2")].clone();
+                (probe.open, probe.silent_for) = (Some(open), ms(50));
+                report.probes.insert(name("db4"), probe);
+            }
+        })
+    };
+    let closed = left_behind(false);
+    let reply = status(&closed.view());
+    assert_eq!(reply.health, "healthy", "{:?}", reply.warnings);
+    insta::assert_snapshot!(shown(&reply));
+    let open = status(&left_behind(true).view());
+    assert_eq!(open.health, "degraded");
+    assert!(open.warnings[0].starts_with("LeftBehindOpen: db4"), "{:?}", open.warnings);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod promises;
+mod recovery;
 mod settings;
 
 use std::collections::BTreeSet;
