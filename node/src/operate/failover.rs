@@ -261,7 +261,7 @@ async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> {
 }
 
 /// Step 7: every node repoints its own server; here it is only awaited, bounded. Not while commits wait for ackers that
-/// do not come: a MariaDB replica that has much to apply follows only after that, and upkeep, which lets the writer go on
+/// do not come: a replica that has much to apply follows only after that, and upkeep, which lets the writer go on
 /// without it, comes after the operation.
 async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Journal) {
     let deadline = Instant::now() + FOLLOW_WITHIN;

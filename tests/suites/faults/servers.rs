@@ -60,7 +60,7 @@ async fn replica_lags(name: &'static str, dialect: Dialect) -> Result<()> {
     scenario.fault();
     scenario.cluster.server("db1")?.kill(Signal::KILL)?;
     scenario.cluster.server_mut("db1")?.wait_exit(SOON).await?;
-    // On MariaDB the one that lags cannot follow before it has applied what it has: the writer goes on without it.
+    // The one that lags does not follow before it has applied what it has: the writer goes on without it.
     let after = scenario.moves(OUTAGE).await?;
     anyhow::ensure!(after.writer == "db3", "the replica that lags was promoted: {after:#?}");
     locker.disconnect().await?;
