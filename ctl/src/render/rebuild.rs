@@ -146,8 +146,8 @@ mod tests {
         };
         insta::assert_snapshot!(rebuild_plan(&plan, true, &PLAIN), @r"
         would rebuild db1 from db3
-          1  db1  goes out
-          2  db3  is read
+          1   db1   goes out
+          2   db3   is read
         ");
         let refused = RebuildReply { refusals: vec!["db1 is the writer".into()], ..plan };
         insta::assert_snapshot!(rebuild_plan(&refused, false, &PLAIN), @r"
