@@ -89,11 +89,12 @@ impl Cut {
     }
 }
 
-/// Runs one, in the world of this seed.
+/// Runs one, in the world of this seed, and says whether its step was reached: not every world takes every step (nobody
+/// has to follow a new writer that may go on alone).
 ///
 /// # Errors
 /// When the simulation itself cannot run.
-pub fn run(seed: u64, cut: Cut, shown: bool) -> Result<Report, WorldError> {
+pub fn run(seed: u64, cut: Cut, shown: bool) -> Result<(Report, bool), WorldError> {
     let runtime = super::seeded(seed).enable_time().start_paused(true).build()?;
     let report = runtime.block_on(play(seed, cut, shown));
     cut::watch(None);
@@ -101,12 +102,13 @@ pub fn run(seed: u64, cut: Cut, shown: bool) -> Result<Report, WorldError> {
     report
 }
 
-async fn play(seed: u64, cut: Cut, shown: bool) -> Result<Report, WorldError> {
+async fn play(seed: u64, cut: Cut, shown: bool) -> Result<(Report, bool), WorldError> {
     let begun = Instant::now();
     let world = Arc::new(World::new(seed, shown).await?);
     let ledger = Arc::new(Ledger::default());
     let played = scenes(&world, &ledger, cut).await;
-    Ok(Report {
+    let reached = played.as_ref().is_ok_and(|reached| *reached);
+    let report = Report {
         seed,
         broken: played.err(),
         trace: world.trace.tail(),
@@ -115,10 +117,11 @@ async fn play(seed: u64, cut: Cut, shown: bool) -> Result<Report, WorldError> {
         faults: 2,
         writes: (ledger.tried(), ledger.acknowledged()),
         epochs: world.newest().0.epoch().0,
-    })
+    };
+    Ok((report, reached))
 }
 
-async fn scenes(world: &Arc<World>, ledger: &Arc<Ledger>, cut: Cut) -> Result<(), String> {
+async fn scenes(world: &Arc<World>, ledger: &Arc<Ledger>, cut: Cut) -> Result<bool, String> {
     tokio::spawn(faults::servers_start_again(Arc::clone(world)));
     let mut watch = Watch::new(Arc::clone(world));
     adopt(world).await?;
@@ -126,21 +129,24 @@ async fn scenes(world: &Arc<World>, ledger: &Arc<Ledger>, cut: Cut) -> Result<()
     watched(&mut watch, at_rest(world)).await?;
     let struck = tokio::spawn(strike_at(Arc::clone(world), cut, at(world, cut.step)));
     begin(world, cut.operated)?;
-    let reached = async { struck.await.map_err(|e| e.to_string())? };
-    watched(&mut watch, async move {
-        tokio::time::timeout(REACHED_WITHIN, reached)
-            .await
-            .map_err(|_| format!("{} was never reached", cut.step))?
+    let striker = struck.abort_handle();
+    let struck = async move { struck.await.map_err(|e| e.to_string())? };
+    let reached = watched(&mut watch, async move {
+        match tokio::time::timeout(REACHED_WITHIN, struck).await {
+            Ok(struck) => struck.map(|()| true),
+            Err(_) => Ok(false),
+        }
     })
     .await?;
-    watched(&mut watch, at_rest(world)).await
+    striker.abort();
+    watched(&mut watch, at_rest(world)).await.map(|()| reached)
 }
 
 /// Waits for `over`, and asks every invariant meanwhile.
-async fn watched(
+async fn watched<T: Send + 'static>(
     watch: &mut Watch,
-    over: impl Future<Output = Result<(), String>> + Send + 'static,
-) -> Result<(), String> {
+    over: impl Future<Output = Result<T, String>> + Send + 'static,
+) -> Result<T, String> {
     let over = tokio::spawn(over);
     while !over.is_finished() {
         watch.run(LOOK).await?;
