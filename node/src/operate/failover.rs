@@ -24,6 +24,8 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
 const CANDIDATE_SILENT: Duration = Duration::from_secs(2);
 /// When nobody can be promoted, everybody is asked again after this without news; a server that comes up is news.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// The next turn goes on from what the group has agreed on since.
+const MOVED_ON: &str = "the operation has moved on";
 /// How long the end of the operation waits for the other replicas.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(5);
 
@@ -71,19 +73,19 @@ async fn make_it_true(term: &Term<'_>, operation: &Operation, journal: &Journal)
     );
     let proof = tokio::select! {
         proof = first_proof(term, operation) => proof,
-        () = taken_over(term, operation) => return Err("the operation is over".into()),
+        () = moved_on(term, operation) => return Err(MOVED_ON.into()),
     };
     journal.line(me, StepName::Proof, proof.to_string());
     // Everybody is asked again from here on, and whoever has not stopped receiving yet stops then.
     Ok(proof)
 }
 
-/// Resolves when another operation has taken this one's place: an operator's word may be the proof that it waits for.
-async fn taken_over(term: &Term<'_>, operation: &Operation) {
+/// Resolves when another operation has taken this one's place (an operator's word may be the proof that it waits for), or
+/// when it has turned out that the next epoch was granted: a grant whose answer was lost, as on a disk that stood still.
+async fn moved_on(term: &Term<'_>, operation: &Operation) {
     let mut states = term.lead.group.states();
-    let is_another = |o: &Option<Operation>| o.as_ref().is_none_or(|o| o.id != operation.id);
     // The states end with the group, and this leadership with them.
-    let _ended = states.wait_for(|applied| is_another(&applied.state.operation)).await;
+    let _ended = states.wait_for(|applied| !operation.waits_for_grant_in(&applied.state)).await;
 }
 
 /// Steps 2 to 4: read what everybody received, choose, and wait until the chosen one has applied it.
@@ -106,7 +108,7 @@ async fn choose_and_prepare(
         answers.iter_mut().for_each(|a| a.stuck = stuck.as_ref() == Some(&a.node));
         let state = term.state();
         let current =
-            state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
+            state.operation.as_ref().filter(|_| operation.waits_for_grant_in(&state)).ok_or(MOVED_ON)?;
         match choose(&state, current, &term.lead.table.snapshot(&state), &answers) {
             Ok(choice) => {
                 journal.line(&term.lead.me, StepName::Received, choice.why.clone());

@@ -53,7 +53,7 @@ pub(super) async fn first_proof(term: &Term<'_>, operation: &Operation) -> Proof
         ways.push(starved(term, operation, writer.clone()).boxed());
         ways.push(expired(term, operation.from, writer.clone()).boxed());
     }
-    ways.push(closed_over_sql(term, writer.clone()).boxed());
+    ways.push(closed_over_sql(term, operation, writer.clone()).boxed());
     ways.push(power_fenced(term, operation, writer).boxed());
     // Whoever recovered the group spoke of the hosts that were dropped, and not of the one that was kept.
     let word = operation.forced.as_ref().filter(|_| operation.recovered.is_none() || is_left_behind);
@@ -202,15 +202,21 @@ fn found_open(term: &Term<'_>, writer: &NodeName) -> bool {
         })
 }
 
+/// Whether this node leads, and the operation has no next epoch yet, by what the group has agreed on until now: what it
+/// takes before a server is closed that no guard asks for the epoch.
+async fn still_to_be_proven(term: &Term<'_>, operation: &Operation) -> bool {
+    term.still_leads().await.is_ok() && operation.waits_for_grant_in(&term.state())
+}
+
 /// A writer whose node does not answer while its server does is closed over SQL, after its lease: its keeper may still be
 /// there to do it.
-async fn closed_over_sql(term: &Term<'_>, writer: NodeName) -> Proof {
+async fn closed_over_sql(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proof {
     // Its guard may not know of a shorter one.
     let ttl = term.state().longest_lease();
     sleep(ttl * 2).await;
     loop {
         if found_open(term, &writer)
-            && term.lead.group.confirm_leadership(Duration::from_secs(1)).await.is_ok()
+            && still_to_be_proven(term, operation).await
             && let Ok(detail) = term.lead.hands.close_over_sql(writer.clone(), SQL_CLOSE_WITHIN).await
         {
             return Proof { kind: ProofKind::Closed, detail: format!("{writer}: closed over SQL, {detail}") };
@@ -228,7 +234,7 @@ async fn power_fenced(term: &Term<'_>, operation: &Operation, writer: NodeName) 
     sleep(term.state().safety.lease_ttl() * 2 + SQL_CLOSE_WITHIN).await;
     let mut told = None;
     loop {
-        if term.still_leads().await.is_ok() {
+        if still_to_be_proven(term, operation).await {
             let (command, node) = (command.clone(), writer.clone());
             match term.lead.hands.power_fence(command, node, operation.from, POWER_FENCE_WITHIN).await {
                 Ok(evidence) => {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Epoch, NodeName, OperationId, UnixMillis};
+use super::{ClusterState, Epoch, NodeName, OperationId, UnixMillis};
 use crate::gtid::GtidSet;
 
 /// What kind of operation.
@@ -188,6 +188,13 @@ pub struct Operation {
     pub opened_ms: Option<UnixMillis>,
     /// The journal.
     pub steps: Vec<Step>,
+}
+
+impl Operation {
+    /// Whether this one is still under way in `state`, and the next epoch is not granted yet.
+    pub fn waits_for_grant_in(&self, state: &ClusterState) -> bool {
+        state.operation.as_ref().is_some_and(|o| o.id == self.id && o.to.is_none())
+    }
 }
 
 /// What an operator said when a group was started anew without its majority.
