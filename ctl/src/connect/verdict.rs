@@ -10,6 +10,8 @@ use crate::error::Error;
 pub(super) fn judge(status: Status) -> Attempt {
     match trouble(&status) {
         Some(trouble) => Attempt::Next(trouble),
+        // The leader has just changed: another node may know the new one.
+        None if status.code() == Code::Aborted => Attempt::Next(Trouble::NotReady(words(&status))),
         None => Attempt::Final(refused(&status)),
     }
 }

@@ -10,7 +10,7 @@ use baton_proto::control::{
 };
 use tokio::time::Instant;
 
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::Control;
 use crate::peers::Wire;
@@ -24,6 +24,9 @@ const LEADS_WITHIN: Duration = Duration::from_secs(2);
 const ELECTION: Duration = Duration::from_secs(2);
 /// Between two looks while there is no leader, if nothing tells of a new one.
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// What a node answers that was taken for the leader and is not.
+const NOT_THE_LEADER: Code = Code::Aborted;
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -61,7 +64,7 @@ pub(super) struct Leader {
 }
 
 /// A request, and who signs it: the operator as `batonctl` names them, and the certificate that vouches for it.
-pub(super) trait Signed: Send + 'static {
+pub(super) trait Signed: Clone + Send + 'static {
     fn by(&mut self) -> Option<&mut String> {
         None
     }
@@ -100,13 +103,25 @@ impl Control {
         request: Request<Q>,
         caller: Caller,
         here: impl AsyncFnOnce(Q) -> Result<A, Status>,
-        there: impl AsyncFnOnce(ControlClient<Wire>, Request<Q>) -> Result<Response<A>, Status>,
+        there: impl AsyncFn(ControlClient<Wire>, Request<Q>) -> Result<Response<A>, Status>,
     ) -> Result<Response<A>, Status> {
         let mut request = request.into_inner();
         sign(&mut request, &caller);
-        match self.place(&caller).await? {
-            Place::Here => here(request).await.map(Response::new),
-            Place::There(leader) => self.ask(&leader, request, there).await,
+        let deadline = Instant::now() + ELECTION;
+        let mut leadership = self.group.leadership();
+        loop {
+            leadership.borrow_and_update();
+            let leader = match self.place(&caller).await? {
+                Place::Here => return here(request).await.map(Response::new),
+                Place::There(leader) => leader,
+            };
+            match self.ask(&leader, request.clone(), &there).await {
+                // A node that has just started takes the last leader it knows for the one of now. Nothing was done.
+                Err(status) if status.code() == NOT_THE_LEADER && Instant::now() + AGAIN <= deadline => {
+                    let _ = tokio::time::timeout(AGAIN, leadership.changed()).await;
+                }
+                answer => return answer,
+            }
         }
     }
 
@@ -123,7 +138,8 @@ impl Control {
                 return Ok(Place::Here);
             }
             if caller.forwarded {
-                return Err(Status::failed_precondition(
+                return Err(Status::new(
+                    NOT_THE_LEADER,
                     "no leader: it has just changed; give the command again",
                 ));
             }

@@ -178,7 +178,13 @@ async fn kept_once(cluster: &mut Cluster, entry: &QuarantineEntry) -> Result<()>
             status.nodes.iter().any(|node| node.name == "db1" && node.node_answers && node.role == "out")
         })
         .await?;
-    ensure!(list(cluster).await?.as_slice() == [entry.clone()], "{:?}", list(cluster).await?);
+    // The node says of its archive what it has found on its disk, which it looks at after its start.
+    let found = async || {
+        let entries = list(cluster).await?;
+        ensure!(entries.as_slice() == [entry.clone()], "{entries:?}");
+        Ok(Some(()))
+    };
+    until("the archive to be found again", SOON, found).await.map_err(|error| cluster.explained(error))?;
     let folder = Path::new(&entry.path).parent().context("no folder")?;
     ensure!(
         std::fs::read_dir(folder)?.count() == 1,
