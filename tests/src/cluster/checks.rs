@@ -49,7 +49,10 @@ impl Cluster {
                     self.rows_are_right(name, ledger).await?;
                     Ok(Some(()))
                 };
-                until("a replica to have every row", CAUGHT_UP, look).await?;
+                if let Err(error) = until("a replica to have every row", CAUGHT_UP, look).await {
+                    let said = replication::explained(self.server(name)?).await;
+                    return Err(error.context(format!("{name} says: {said}")));
+                }
             }
             Ok(())
         };

@@ -131,3 +131,27 @@ fn wait_for_replicas(dialect: Dialect) -> &'static [&'static str] {
         ],
     }
 }
+
+/// What a replica says of its threads, for the message of a check that failed: a line for each that tells something.
+pub async fn explained(replica: &Server) -> String {
+    let status = match replica.dialect() {
+        Dialect::MySql => "SHOW REPLICA STATUS",
+        Dialect::MariaDb => "SHOW SLAVE STATUS",
+    };
+    let mut said = Vec::new();
+    for query in [status, "SHOW FULL PROCESSLIST"] {
+        match replica.query::<mysql_async::Row>(query).await {
+            Ok(rows) => said.extend(rows.iter().map(told)),
+            Err(error) => said.push(format!("{query}: {error:#}")),
+        }
+    }
+    said.join("\n")
+}
+
+fn told(row: &mysql_async::Row) -> String {
+    let values = row.columns_ref().iter().enumerate().filter_map(|(index, column)| {
+        let value = row.get_opt::<Option<String>, _>(index)?.ok()??;
+        (!value.is_empty()).then(|| format!("{}={value}", column.name_str()))
+    });
+    values.collect::<Vec<_>>().join(", ")
+}

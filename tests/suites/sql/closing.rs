@@ -113,7 +113,12 @@ async fn a_lock_bounds_the_close(managed: &Managed<'_>) -> Result<()> {
     let locked = managed.sql.close(&CloseOptions::default()).await;
     ensure!(locked == Err(SqlError::LockWaitTimeout), "{locked:?}");
     ensure!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    ensure!(managed.closing_statements().await? == 0 && managed.switch().await? == Switch::Open);
+    // Its error is on its way before the session has put the statement's text away.
+    until("the closing statement to end", SOON, async || {
+        Ok((managed.closing_statements().await? == 0).then_some(()))
+    })
+    .await?;
+    ensure!(managed.switch().await? == Switch::Open);
 
     let patient = CloseOptions {
         lock_wait: Duration::from_secs(60),
@@ -123,13 +128,13 @@ async fn a_lock_bounds_the_close(managed: &Managed<'_>) -> Result<()> {
     let begun = Instant::now();
     let late = managed.sql.close(&patient).await;
     ensure!(matches!(late, Err(SqlError::TimedOut { .. })), "{late:?}");
-    ensure!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    ensure!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     ensure!(managed.closing_statements().await? == 0, "the closing statement is still there");
 
     // A caller that goes away takes its statement along.
     let cut = tokio::time::timeout(Duration::from_millis(300), managed.sql.close(&patient)).await;
     ensure!(cut.is_err(), "{cut:?}");
-    until("the closing statement to end", Duration::from_secs(2), async || {
+    until("the closing statement to end", SOON, async || {
         Ok((managed.closing_statements().await? == 0).then_some(()))
     })
     .await?;

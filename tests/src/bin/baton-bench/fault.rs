@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use baton_proto::control::StatusReply;
 use baton_tests::cluster::{Cluster, Layout, Node, ReturnOfOldWriter};
+use baton_tests::sandbox::Server;
 use clap::ValueEnum;
 use rustix::process::Signal;
 use tokio::time::sleep;
 
 const SOON: Duration = Duration::from_secs(10);
+const DIES_WITHIN: Duration = Duration::from_secs(2);
 
 /// What happens to a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,6 +22,8 @@ pub(crate) enum Fault {
     Kill,
     /// SIGKILL of the primary's server, and of the leader's daemon as soon as it has begun the failover
     LeaderMid,
+    /// SIGSTOP of the primary's server, and SIGCONT once another is the writer
+    Hang,
     /// The primary's host is cut off
     Cut,
     /// The leader's host is cut off; the writer is elsewhere
@@ -40,7 +44,9 @@ impl Fault {
     /// Which hosts have servers.
     pub(crate) fn layout(self) -> Layout {
         match self {
-            Self::Kill | Self::LeaderMid | Self::Cut | Self::Leader | Self::Voter => Layout::ThreeServers,
+            Self::Kill | Self::LeaderMid | Self::Hang | Self::Cut | Self::Leader | Self::Voter => {
+                Layout::ThreeServers
+            }
             Self::Witness | Self::ReplicaKill | Self::ReplicaCut | Self::Reopen => {
                 Layout::TwoServersAndWitness
             }
@@ -54,12 +60,12 @@ impl Fault {
 
     /// Whether the write role has to move for writes to go on.
     pub(crate) fn moves_the_writer(self) -> bool {
-        matches!(self, Self::Kill | Self::LeaderMid | Self::Cut)
+        matches!(self, Self::Kill | Self::LeaderMid | Self::Hang | Self::Cut)
     }
 
     /// Whether a host is cut off.
     pub(crate) fn is_a_cut(self) -> bool {
-        !self.kills()
+        !self.kills() && self != Self::Hang
     }
 
     fn kills(self) -> bool {
@@ -70,7 +76,7 @@ impl Fault {
     pub(crate) fn victim(self, cluster: &Cluster, status: &StatusReply) -> Result<&'static str> {
         let is_writer = |name: &str| name == status.writer;
         let fits = |name: &str| match self {
-            Self::Kill | Self::LeaderMid | Self::Cut | Self::Reopen => is_writer(name),
+            Self::Kill | Self::LeaderMid | Self::Hang | Self::Cut | Self::Reopen => is_writer(name),
             Self::Leader => name == status.leader,
             Self::Witness => cluster.server(name).is_err(),
             Self::Voter => !is_writer(name) && name != status.leader,
@@ -91,6 +97,9 @@ impl Fault {
                 _ => Ok(()),
             };
         }
+        if self == Self::Hang {
+            return cluster.server(victim)?.kill(Signal::STOP);
+        }
         cluster.can_cut().map_err(|reason| anyhow!("nothing can be cut: {reason}"))?;
         cluster.host(victim)?.cut().await
     }
@@ -99,8 +108,11 @@ impl Fault {
     /// be used again; a server that came back with transactions of its own stays out, and the next run takes a new
     /// cluster.
     pub(crate) async fn mend(self, cluster: &mut Cluster, victim: &str) -> Result<bool> {
-        if !self.kills() {
+        if self.is_a_cut() {
             cluster.host(victim)?.heal().await?;
+        }
+        if self == Self::Hang {
+            wake(cluster.server_mut(victim)?).await?;
         }
         let names: Vec<_> = cluster.nodes().iter().map(Node::name).collect();
         for name in names {
@@ -125,6 +137,16 @@ impl Fault {
         cluster.settled().await?;
         Ok(true)
     }
+}
+
+/// SIGCONT, unless Baton has killed the server; one that was stopped when it was told to die dies now.
+async fn wake(server: &mut Server) -> Result<()> {
+    if server.exited()?.is_none() {
+        server.kill(Signal::CONT)?;
+        // It goes on living where it could be closed before it did anything else.
+        drop(server.wait_exit(DIES_WITHIN).await);
+    }
+    Ok(())
 }
 
 /// Waits until the leader's log, from `told` on, says that the intent of a failover is committed. Not by `batonctl`,

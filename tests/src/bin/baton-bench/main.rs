@@ -5,8 +5,10 @@ mod fault;
 mod reopen;
 mod rest;
 mod rows;
+mod unrest;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use baton_tests::sandbox::Dialect;
@@ -48,6 +50,14 @@ enum What {
         /// How often
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         runs: u32,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Lost packets on every link, busy processors and a busy disk: nothing may move
+    Unrest {
+        /// For how long
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        minutes: u64,
         #[command(flatten)]
         common: Common,
     },
@@ -94,6 +104,14 @@ async fn main() -> ExitCode {
             (result, common.json)
         }
         What::Rest { runs, common } => (measure_rest(&mut rows, common.dialects(), *runs).await, common.json),
+        What::Unrest { minutes, common } => {
+            let mut result = Ok(());
+            for dialect in common.dialects() {
+                let length = Duration::from_secs(*minutes * 60);
+                result = result.and(unrest::measure(&mut rows, *dialect, length).await);
+            }
+            (result, common.json)
+        }
     };
     if json {
         println!("{}", rows.json());
