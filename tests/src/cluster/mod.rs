@@ -188,6 +188,11 @@ impl Cluster {
         self.options.dialect
     }
 
+    /// The folder in which everything of this cluster lives.
+    pub fn folder(&self) -> &Path {
+        self.sandbox.root()
+    }
+
     /// Whether hosts can be cut off from each other, and if not, why.
     ///
     /// # Errors

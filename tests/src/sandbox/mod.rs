@@ -30,6 +30,7 @@ mod programs;
 pub mod replication;
 mod root;
 mod server;
+mod stall;
 mod template;
 mod unit;
 
@@ -47,6 +48,7 @@ pub use ledger::{Found, Ledger, LedgerOptions, Outcome, Write};
 pub use network::Hosts;
 pub use programs::server_program;
 pub use server::{Server, log_tail};
+pub use stall::StallMeter;
 
 use guardian::Guardian;
 use network::Network;
