@@ -257,7 +257,9 @@ impl Server {
             let what = format!("{}: {statement}", self.host.name());
             within(&what, STATEMENT_BOUND, connection.query_drop(statement)).await?;
         }
-        within("disconnecting", CONNECT_BOUND, connection.disconnect()).await
+        // As in `query`.
+        drop(within("disconnecting", CONNECT_BOUND, connection.disconnect()).await);
+        Ok(())
     }
 
     /// The rows of one query as root.
