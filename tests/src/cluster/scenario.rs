@@ -192,7 +192,14 @@ impl Scenario {
             let checked = self.cluster.rows_are_right(&after.writer, ledger).await;
             checked.with_context(|| format!("rows that were written straight to {name}"))?;
         }
-        let operations = self.cluster.ctl().history(OPERATIONS).await?;
+        // The last one may still be repointing replicas, and is told of once it is over.
+        let told = async || {
+            let operations = self.cluster.ctl().history(OPERATIONS).await?;
+            let whole =
+                after.epoch == self.before.epoch || operations.iter().any(|o| o.to_epoch == after.epoch);
+            Ok(whole.then_some(operations))
+        };
+        let operations = until("the history of the present epoch", WRITES, told).await?;
         self.direct
             .one_after_the_other(&self.before.writer, self.before.epoch, &operations)
             .map_err(|error| self.cluster.explained(error))
