@@ -24,6 +24,8 @@ pub struct Lasting {
     pub unopened: Duration,
     /// Closed by hand.
     pub closed_by_hand: Duration,
+    /// This node has been the leader: for no longer has it heard anybody.
+    pub leading: Duration,
 }
 
 /// What the cluster's condition is now.
@@ -48,7 +50,7 @@ fn writer(
     if let Some(lost) = told_by_its_node(state, grant, seen, lasting, troubles) {
         return Writer::Lost(lost);
     }
-    if let Some(lost) = closed_without_its_node(state, grant, seen) {
+    if let Some(lost) = closed_without_its_node(state, grant, seen, lasting) {
         return Writer::Lost(lost);
     }
     match unreachable(state, grant, seen) {
@@ -128,10 +130,17 @@ fn told_by_its_node(
 }
 
 /// A majority of the voters finds it closed, and its own node, which alone could open it again, is not there for longer
-/// than a lease. Whoever closed it, that node with its last breath or a person, nobody is left to wait for.
-fn closed_without_its_node(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<WriterLost> {
-    let there = |h: &Heard| h.age <= state.safety.lease_ttl().max(FRESH);
-    if grant.opened_ms.is_none() || seen.of(&grant.node).is_some_and(there) {
+/// than a lease. Whoever closed it, that node with its last breath or a person, nobody is left to wait for. A leader that
+/// has led for less than that has not had the time to hear the node, or has probes from before the opening.
+fn closed_without_its_node(
+    state: &ClusterState,
+    grant: &Grant,
+    seen: &Observations,
+    lasting: Lasting,
+) -> Option<WriterLost> {
+    let limit = state.safety.lease_ttl().max(FRESH);
+    let there = |h: &Heard| h.age <= limit;
+    if grant.opened_ms.is_none() || lasting.leading <= limit || seen.of(&grant.node).is_some_and(there) {
         return None;
     }
     let finds_it_closed = |voter: &&NodeName| {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
@@ -13,13 +13,14 @@ use super::behind::{Behind, DONE, Done};
 use super::clock::{self, Boottime, Clock};
 use super::duty::{Duty, duty};
 use super::events::EventsSeen;
+use super::handle::{GuardHandle, Request, Seen};
 use super::lease::Rounds;
-use super::longer::{Asks, HandOver, HandedOver};
-use super::ports::{Attach, Fenced, KeeperPort, Lease, Notes, Opener, Propose, Running, Voters};
+use super::longer::{Asks, HandOver};
+use super::ports::{Attach, KeeperPort, Lease, Notes, Opener, Propose, Running, Voters};
 use super::record::Memory;
 use super::voter::Applied;
 use crate::decide::seen::{GuardSeen, Process};
-use crate::sql::{Account, ManagedServer};
+use crate::sql::{Account, ManagedServer, Pulse, SqlError};
 use crate::state::{ClusterState, Epoch, NodeName};
 
 /// How often a server that should be closed is looked at, and what has not been told is told again.
@@ -59,111 +60,6 @@ pub struct GuardPorts {
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
 }
 
-/// What can be asked of a running guard.
-#[derive(Clone)]
-pub struct GuardHandle {
-    requests: mpsc::Sender<Request>,
-    process: watch::Receiver<Process>,
-    seen: Arc<Mutex<Seen>>,
-    clock: Arc<dyn Clock>,
-}
-
-pub(super) enum Request {
-    Fence(Epoch, bool, oneshot::Sender<Fenced>),
-    MakeWait(Epoch, u64, oneshot::Sender<Result<(), String>>),
-    HandOver(oneshot::Sender<Result<HandedOver, String>>),
-    StepDown(oneshot::Sender<Result<(), String>>),
-}
-
-struct Seen {
-    view: GuardSeen,
-    lease: Option<Lease>,
-    /// When the loop last turned.
-    turned: Boottime,
-}
-
-impl GuardHandle {
-    /// The server's process, as the guard holds it.
-    pub fn process(&self) -> watch::Receiver<Process> {
-        self.process.clone()
-    }
-
-    /// What the guard holds and did, now.
-    pub fn seen(&self) -> GuardSeen {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        let lease = seen.lease.filter(|l| l.until > now).map(|l| (l.epoch, l.until.saturating_since(now)));
-        GuardSeen { lease, ..seen.view.clone() }
-    }
-
-    /// When the guard's loop last turned.
-    pub fn turned(&self) -> Boottime {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).turned
-    }
-
-    /// Closes the writer for good: its epoch ends here, and the leader looks for the next writer. Nothing where this
-    /// server is not under a lease. Bounded by `bound`.
-    ///
-    /// # Errors
-    /// Why it is not closed; the keeper then ends it with its lease.
-    pub async fn step_down(&self, bound: Duration) -> Result<(), String> {
-        let (reply, answer) = oneshot::channel();
-        let ask = async {
-            self.requests.send(Request::StepDown(reply)).await.map_err(|_| "the guard has ended")?;
-            answer.await.map_err(|_| "the guard has ended")
-        };
-        tokio::time::timeout(bound, ask).await.map_err(|_| "the guard is busy")??
-    }
-
-    /// Has the keeper hold a lease that lasts until the next process of this daemon is there. The guard ends then: the
-    /// caller stops the process. Bounded by `bound`.
-    ///
-    /// # Errors
-    /// Why no longer lease was granted.
-    pub async fn hand_over(&self, bound: Duration) -> Result<HandedOver, String> {
-        let (reply, answer) = oneshot::channel();
-        let ask = async {
-            self.requests.send(Request::HandOver(reply)).await.map_err(|_| "the guard has ended")?;
-            answer.await.map_err(|_| "the guard has ended")
-        };
-        let late = |_| format!("no majority of the voters has granted it within {} ms", bound.as_millis());
-        tokio::time::timeout(bound, ask).await.map_err(late)??
-    }
-
-    /// Ends `epoch` here: the server closed or gone, and never opened under it again; one that `hangs` is killed. Bounded
-    /// by `bound`.
-    pub async fn fence(&self, epoch: Epoch, hangs: bool, bound: Duration) -> Fenced {
-        let (reply, answer) = oneshot::channel();
-        let ask = async {
-            self.requests.send(Request::Fence(epoch, hangs, reply)).await.ok()?;
-            answer.await.ok()
-        };
-        match tokio::time::timeout(bound, ask).await {
-            Ok(Some(fenced)) => fenced,
-            Ok(None) => Fenced::Open { why: "the guard has ended".into() },
-            Err(_) => {
-                Fenced::Open { why: format!("the guard has not finished within {} ms", bound.as_millis()) }
-            }
-        }
-    }
-
-    /// Makes the open writer wait for its ackers again. `since` is the index of the state this was decided on.
-    ///
-    /// # Errors
-    /// Why it does not wait.
-    pub async fn make_wait(&self, epoch: Epoch, since: u64, bound: Duration) -> Result<(), String> {
-        let (reply, answer) = oneshot::channel();
-        let ask = async {
-            self.requests
-                .send(Request::MakeWait(epoch, since, reply))
-                .await
-                .map_err(|_| "the guard has ended")?;
-            answer.await.map_err(|_| "the guard has ended")
-        };
-        tokio::time::timeout(bound, ask).await.map_err(|_| "the guard is busy")??
-    }
-}
-
 /// The guard of one server.
 pub struct Guard {
     pub(super) ports: GuardPorts,
@@ -192,6 +88,8 @@ pub struct Guard {
     pub(super) replies: mpsc::Sender<Reply>,
     answers: mpsc::Receiver<Reply>,
     requests: mpsc::Receiver<Request>,
+    /// Told with each request to kill a server that hangs: it cuts off a look at it.
+    fencing: Arc<Notify>,
     pub(super) process: watch::Sender<Process>,
     seen: Arc<Mutex<Seen>>,
     pub(super) next_round: Instant,
@@ -224,8 +122,10 @@ impl Guard {
         let (process, process_seen) = watch::channel(Process::Unknown);
         let seen =
             Arc::new(Mutex::new(Seen { view: GuardSeen::default(), lease: None, turned: ports.clock.now() }));
+        let fencing = Arc::new(Notify::new());
         let handle = GuardHandle {
             requests: sender,
+            fencing: Arc::clone(&fencing),
             process: process_seen,
             seen: Arc::clone(&seen),
             clock: Arc::clone(&ports.clock),
@@ -253,6 +153,7 @@ impl Guard {
             replies,
             answers,
             requests,
+            fencing,
             process,
             seen,
             next_round: now,
@@ -357,6 +258,14 @@ impl Guard {
                 };
                 let _asker_gone = reply.send(stepped_down);
             }
+        }
+    }
+
+    /// What the server says of itself; `None` when it is to be killed because it hangs, which must not wait for its answer.
+    pub(super) async fn pulse_unless_fenced(&mut self) -> Option<Result<Pulse, SqlError>> {
+        tokio::select! {
+            pulse = self.ports.server.pulse() => Some(pulse),
+            () = self.fencing.notified() => None,
         }
     }
 

@@ -68,8 +68,8 @@ impl Guard {
         if !matches!(self.server, Attached::To { .. }) {
             return;
         }
-        let open = self.ports.server.pulse().await.map(|p| !p.switch.is_closed());
-        match open {
+        let Some(pulse) = self.pulse_unless_fenced().await else { return self.look_now() };
+        match pulse.map(|p| !p.switch.is_closed()) {
             Ok(false) => self.settle_closed().await,
             Ok(true) => self.close_on_sight().await,
             Err(error) => self.trouble = Some(format!("its server does not answer: {error}")),

@@ -3,6 +3,7 @@
 //!
 //! - [`Guard`] is the loop: attach to the server, hold the lease, open, close.
 //! - [`Voter`] is the other side of the lease: what a node grants, and when it can say that nothing of it is left.
+//! - `handle.rs` is what may be asked of it.
 //! - `behind.rs` is what the loop has done behind its back, so that nothing holds up a renewal.
 //! - `adopting.rs` takes an open server under its first lease, `events.rs` has the event scheduler follow the writer.
 //! - `lease.rs` counts majorities, `asking.rs` asks for them, `duty.rs` says what the state wants of this server.
@@ -17,6 +18,7 @@ mod duty;
 mod events;
 mod forgetting;
 mod guard;
+mod handle;
 pub mod keeper;
 mod keeping;
 mod lease;
@@ -32,7 +34,8 @@ mod tests;
 mod voter;
 
 pub use asking::repeated;
-pub use guard::{Guard, GuardHandle, GuardPorts};
+pub use guard::{Guard, GuardPorts};
+pub use handle::GuardHandle;
 pub use lease::Rounds;
 pub use longer::HandedOver;
 pub use ports::{

@@ -47,6 +47,7 @@ pub struct Lead {
 pub(super) struct Term<'a> {
     pub(super) lead: &'a Lead,
     pub(super) number: u64,
+    began: Instant,
 }
 
 impl Term<'_> {
@@ -73,7 +74,8 @@ impl Term<'_> {
     fn writer_lost(&self) -> Option<WriterLost> {
         let state = self.state();
         let seen = self.lead.table.snapshot(&state);
-        match diagnose(&state, &seen, Lasting::default()).writer {
+        match diagnose(&state, &seen, Lasting { leading: self.began.elapsed(), ..Lasting::default() }).writer
+        {
             Writer::Lost(lost) => Some(lost),
             _ => None,
         }
@@ -116,7 +118,7 @@ impl Lead {
                     let _ended = watching.wait_for(|l| !l.mine || l.term != now.term).await;
                 };
                 tokio::select! {
-                    () = self.lead(Term { lead: &self, number }) => {}
+                    () = self.lead(Term { lead: &self, number, began: Instant::now() }) => {}
                     () = over => info!(term = number, "no longer leading"),
                 }
                 continue;
@@ -158,7 +160,7 @@ impl Lead {
             return self.proposer.must(Change::PauseOver { until_ms: over.until_ms }).await;
         }
         let seen = self.table.snapshot(&state);
-        let lasting = since.lasting(&state);
+        let lasting = since.lasting(&state, term.began.elapsed());
         self.lasting.send_replace(lasting);
         let diagnosis = diagnose(&state, &seen, lasting);
         since.note(&diagnosis, &state);
@@ -227,12 +229,12 @@ fn last_seen(term: &Term<'_>, state: &ClusterState) -> Option<GtidSet> {
 }
 
 impl Since {
-    fn lasting(&mut self, state: &ClusterState) -> Lasting {
+    fn lasting(&mut self, state: &ClusterState, leading: Duration) -> Lasting {
         if self.epoch != state.epoch() {
             *self = Self { epoch: state.epoch(), ..Self::default() };
         }
         let elapsed = |since: Option<Instant>| since.map_or(Duration::ZERO, |s| s.elapsed());
-        Lasting { unopened: elapsed(self.unopened), closed_by_hand: elapsed(self.closed_by_hand) }
+        Lasting { unopened: elapsed(self.unopened), closed_by_hand: elapsed(self.closed_by_hand), leading }
     }
 
     fn note(&mut self, diagnosis: &Diagnosis, state: &ClusterState) {

@@ -7,7 +7,6 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, select_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{sleep, timeout};
-use tracing::debug;
 
 use super::action::{Acted, Action};
 use super::lead::Term;
@@ -94,17 +93,12 @@ fn hangs(operation: &Operation) -> bool {
 /// acknowledged any more. Replicas that are no ackers stop as well: what they received counts for the choice.
 ///
 /// Not at once: a commit that waits for an acker whose receiver has stopped holds up the very close that is asked for,
-/// until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds; one that
-/// hangs, or whose node is not heard, is not.
+/// until the lease ends and the server is killed. A writer that can still be asked is closed within milliseconds. One that
+/// hangs is killed first, by its node or its keeper: when it goes on it would hand out what its ackers have acknowledged
+/// before, after the next writer has begun. One whose node is not heard is not waited for.
 async fn starved(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Proof {
-    if hangs(operation) {
-        // Killed by its node, it answers nobody when it goes on. Where that cannot be had, the ackers alone must do.
-        let order = term.order(operation.from, &operation.id);
-        let killed =
-            term.lead.hands.act(writer.clone(), order, Action::Fence { hangs: true }, CLOSES_WITHIN).await;
-        debug!(?killed, "a writer that hangs is killed");
-    } else if !is_unheard(term, &writer) {
-        sleep(CLOSES_WITHIN).await;
+    if !is_unheard(term, &writer) {
+        sleep(if hangs(operation) { term.state().longest_lease() } else { CLOSES_WITHIN }).await;
     }
     let state = term.state();
     let replicas = state.data_nodes().map(|(n, _)| n).filter(|n| **n != writer);
@@ -119,6 +113,9 @@ async fn starved(term: &Term<'_>, operation: &Operation, writer: NodeName) -> Pr
                 "{writer} can be acknowledged nothing more: {} receive no more from it",
                 names.join(", ")
             );
+            // A writer whose lease is about to end is about to be closed as well: where `expired` comes within a lease it
+            // comes first, and nobody sees two open servers. A lease for a hand-over or a pause is not waited for.
+            sleep(term.state().safety.lease_ttl()).await;
             return Proof { kind: ProofKind::Starved, detail };
         }
     }

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::change_source::{change_mariadb, change_mysql, without_secret};
 use super::error::SqlError;
 use super::fields::{Fields, quote};
@@ -18,6 +20,8 @@ use crate::gtid::Dialect;
 
 /// Between two looks at what is applied.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long an applier that was killed is waited for before the STOP, which then waits by itself.
+const APPLIER_ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// Without a word from the source for so long, a replica reconnects.
 const NET_TIMEOUT_S: u32 = 4;
 
@@ -179,24 +183,33 @@ pub(super) async fn forget_source(wire: &mut Wire, permit: &Permit) -> Result<()
 /// A source that dies while it sends leaves the beginning of a transaction at the end of the relay log. Nobody has
 /// acknowledged it and its end will never come, but MySQL's STOP REPLICA waits up to 60 s for it. A KILL of the applier
 /// without a STOP before it is accepted at once. Everything received whole has been applied before.
+///
+/// The thread has to be seen to end: a STOP that arrives before it has noticed the KILL makes it wait all the same.
 async fn end_applier(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
     if wire.caps().dialect != Dialect::Mysql {
         return Ok(());
     }
-    // The thread has had two names. Without performance_schema it stays unknown, and the STOP may have to wait.
-    let sql = "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IS NOT NULL \
-               AND NAME IN ('thread/sql/replica_sql', 'thread/sql/slave_sql')";
-    let Ok(threads) = wire.rows(sql).await else { return Ok(()) };
-    for thread in threads {
-        if let Some(Ok(id)) = thread.get_opt::<u64, _>(0) {
-            match step(wire, permit, &format!("KILL {id}")).await {
-                // It has ended by itself.
-                Ok(()) | Err(SqlError::NoSuchThing { .. }) => {}
-                Err(error) => return Err(error),
-            }
+    let given_up = Instant::now() + APPLIER_ENDS_WITHIN;
+    for id in appliers(wire).await {
+        match step(wire, permit, &format!("KILL {id}")).await {
+            // It has ended by itself.
+            Ok(()) | Err(SqlError::NoSuchThing { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
+    while !appliers(wire).await.is_empty() && Instant::now() < given_up {
+        wire.pause(LOOK_AGAIN).await?;
+    }
     Ok(())
+}
+
+/// The sessions of the applier's coordinator. The thread has had two names. Without performance_schema there are none to
+/// be seen, and the STOP may have to wait.
+async fn appliers(wire: &mut Wire) -> Vec<u64> {
+    let sql = "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IS NOT NULL \
+               AND NAME IN ('thread/sql/replica_sql', 'thread/sql/slave_sql')";
+    let threads = wire.rows(sql).await.unwrap_or_default();
+    threads.iter().filter_map(|thread| thread.get_opt::<u64, _>(0)?.ok()).collect()
 }
 
 /// Points the server at `source` and starts.

@@ -102,19 +102,18 @@ fn unreachability_takes_a_majority_beside_the_writer_and_no_replica_that_receive
 /// The node closed its server and ended, because its keeper had died, say, and nobody starts it again.
 #[test]
 fn a_closed_writer_without_its_node_is_lost() {
-    let closed = |by: &str, unheard_for: u64| {
+    let closed = |by: &str, unheard_for: u64, leading: u64| {
         let (state, mut seen) = well();
         for voter in by.split(' ') {
             seen.probe(voter, "db1", answered(false));
         }
         seen.unheard("db1", unheard_for);
-        writer(&state, &seen)
+        diagnose(&state, &seen.look(), Lasting { leading: ms(leading), ..Lasting::default() }).writer
     };
-    assert!(
-        matches!(closed("db2 app1", 2000), Writer::Lost(lost) if lost.kind == LostKind::WriterSelfClosed)
-    );
-    assert_eq!(closed("db2", 2000), Writer::Serving, "one of three is no majority");
-    assert_eq!(closed("db2 app1", 1400), Writer::Serving, "within a lease its node may be back");
+    assert_lost(&closed("db2 app1", 2000, 2000), LostKind::WriterSelfClosed);
+    assert_eq!(closed("db2", 2000, 2000), Writer::Serving, "one of three is no majority");
+    assert_eq!(closed("db2 app1", 1400, 2000), Writer::Serving, "within a lease its node may be back");
+    assert_eq!(closed("db2 app1", 2000, 85), Writer::Serving, "a leader of 85 ms has not heard it yet");
 }
 
 /// Its receiver still says Yes, a minute after the cut.

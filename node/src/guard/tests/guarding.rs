@@ -112,6 +112,19 @@ async fn a_fence_of_a_server_that_hangs_kills_it() {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&exit), Some(9));
 }
 
+/// The revocation is applied before the request comes, so the guard already looks at the server, which gives no answer.
+#[tokio::test(start_paused = true)]
+async fn a_look_at_a_server_that_hangs_holds_up_no_kill() {
+    let world = World::of(granted(1), ALL);
+    let (handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    (world.facts().close_hangs, world.facts().pulse_hangs) = (true, true);
+    world.state(|s| s.grant.as_mut().unwrap().node = NodeName::from("b"));
+    sleep(Duration::from_millis(100)).await;
+    let fenced = handle.fence(Epoch(1), true, Duration::from_millis(300)).await;
+    assert!(matches!(&fenced, Fenced::Open { why } if why.contains("killed")), "{fenced:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_fence_of_an_older_epoch_closes_nothing() {
     let world = World::of(granted(1), ALL);

@@ -32,6 +32,7 @@ pub(super) struct Facts {
     pub(super) closed: u32,
     pub(super) closed_at: Option<Boottime>,
     pub(super) close_hangs: bool,
+    pub(super) pulse_hangs: bool,
     pub(super) waits: bool,
     pub(super) let_go: u32,
     pub(super) let_go_takes: Duration,
@@ -385,6 +386,11 @@ fn never<'a, T: Send + 'a>() -> SqlFuture<'a, T> {
 impl ManagedServer for Ports {
     fn pulse(&self) -> SqlFuture<'_, Pulse> {
         Box::pin(async move {
+            if self.facts().pulse_hangs {
+                let after = Duration::from_secs(1);
+                sleep(after).await;
+                return Err(SqlError::TimedOut { what: "pulse", after });
+            }
             let facts = self.facts();
             let empty = GtidSet::empty(Dialect::Mysql);
             Ok(Pulse {
