@@ -22,6 +22,7 @@ use crate::observe::{
     OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Reporter, ReporterSetup, Table, TrialHandle, TrialSetup,
     see,
 };
+use crate::operate::actor::Wall;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::operate::{
     AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop,
@@ -167,7 +168,7 @@ impl Assembly {
             news,
         };
         let beside = match parts.beside {
-            Some(beside) => Some(assembly.beside(beside).await?),
+            Some(beside) => Some(assembly.beside(beside, Arc::clone(&parts.now)).await?),
             None => None,
         };
         assembly.view(beside.as_ref(), parts.config_differs, Arc::clone(&parts.now));
@@ -216,7 +217,7 @@ impl Assembly {
     }
 
     /// The guard, and what looks after the server for it.
-    async fn beside(&mut self, parts: BesideParts) -> Result<Beside, StartError> {
+    async fn beside(&mut self, parts: BesideParts, now: Wall) -> Result<Beside, StartError> {
         let BesideParts { server, attach, keeper, source_at, accepts, events, rebuild, archiver } = parts;
         self.archiver = Some(archiver);
         let nudge = Arc::new(Notify::new());
@@ -288,7 +289,7 @@ impl Assembly {
             spawn_in(&mut self.tasks, rebuilder.run());
         }
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
-        self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at))));
+        self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at)).with_wall(now)));
         Ok(Beside { server, source_at, own, trial, stop, follows, copying })
     }
 

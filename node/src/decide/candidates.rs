@@ -142,12 +142,13 @@ impl<'a> Field<'a> {
             && self.seen.pulse(node).is_some_and(|(_, age)| age <= FRESH)
     }
 
-    /// Listed ackers whose answer counts. One whose set shrank since it was last seen has lost what it acknowledged.
+    /// Listed ackers whose answer counts. One whose set shrank since it was last seen has lost what it acknowledged; one
+    /// that restarted may have.
     pub(super) fn ackers_answered(&self) -> Vec<&'a Answer> {
         let shrank =
             |a: &Answer| self.seen.pulse(&a.node).is_some_and(|(p, _)| !contains(&a.received, &p.received));
         let whole = |a: &Answer| mutate!(ChooseByApplied) || !shrank(a);
-        let counts = |a: &&Answer| self.state.ackers.contains(&a.node) && a.still && whole(a);
+        let counts = |a: &&Answer| self.state.ackers.contains(&a.node) && a.still && !a.restarted && whole(a);
         self.answers.iter().filter(counts).collect()
     }
 

@@ -20,9 +20,10 @@ pub struct Answer {
     pub received: GtidSet,
     /// Committed.
     pub executed: GtidSet,
-    /// Its receiver has stopped, so the answer stays true. An acker that restarted since it was listed is not `still`:
-    /// what it had received may be gone.
+    /// Its receiver has stopped, so the answer stays true.
     pub still: bool,
+    /// Its server restarted since it was vouched for: what it had received and acknowledged may be gone.
+    pub restarted: bool,
     /// A delayed replica is no candidate. To ask again without a candidate that did not get ready in time, mark its
     /// answer so: what it received goes on counting.
     pub delayed: bool,

@@ -21,3 +21,4 @@ mod tests;
 pub mod tried;
 mod troubles;
 pub mod upkeep;
+pub mod vouched;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::copying::Copying;
 use super::diagnose::FRESH;
 use super::tried::Tried;
+use super::vouched::began;
 use crate::gtid::{Dialect, GtidSet};
 use crate::state::{Epoch, NodeName, UnixMillis};
 
@@ -244,6 +245,14 @@ impl Observations {
     /// The latest report of a node.
     pub fn of(&self, node: &NodeName) -> Option<&Heard> {
         self.reports.get(node)
+    }
+
+    /// When a server began to run, by its own host's clock; `None` when its node says no time.
+    pub fn began(&self, node: &NodeName) -> Option<UnixMillis> {
+        let report = &self.of(node)?.report;
+        let own = report.own.as_ref()?;
+        let uptime = own.pulse.as_ref()?.uptime;
+        (report.wall_ms != 0).then(|| began(report.wall_ms, own.pulse_age, uptime))
     }
 
     /// All reports.

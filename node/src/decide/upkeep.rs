@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::diagnose::{FRESH, RECEIVING_WITHIN};
 use super::seen::{Channel, Observations, OwnServer, Pulse};
 use super::troubles::is_open;
+use super::vouched::{is_vouched_for, vouch};
 use crate::gtid::GtidSet;
-use crate::state::{ClusterState, DegradeReason, Durability, Grant, NodeName, WithoutAckers};
+use crate::state::{ClusterState, DegradeReason, Durability, Grant, NodeName, UnixMillis, WithoutAckers};
 
 /// A replica becomes an acker only while it is at most this far behind: an acker that lags far serves no promotion.
 const ACKER_BEHIND: Duration = Duration::from_secs(5);
@@ -29,6 +30,13 @@ pub enum Upkeep {
         ackers: BTreeSet<NodeName>,
         /// Why.
         why: String,
+    },
+    /// Put on record that an acker has, in this run of its server, all that it ever acknowledged.
+    Vouch {
+        /// Whose.
+        node: NodeName,
+        /// When the run began.
+        began_ms: UnixMillis,
     },
     /// Let the writer go on without ackers.
     Degrade(DegradeReason),
@@ -58,6 +66,7 @@ pub fn upkeep(state: &ClusterState, seen: &Observations, leader: &NodeName) -> O
     degrade(state, grant, seen)
         .or_else(|| left_behind(state, seen))
         .or_else(|| quarantine(state, grant, seen))
+        .or_else(|| vouch(state, grant, seen))
         .or_else(|| ackers(state, grant, seen))
         .or_else(|| regain(state, seen))
         .or_else(|| leadership(state, grant, seen, leader))
@@ -209,7 +218,8 @@ fn can_ack(
     let safe =
         seen.own(node).and_then(|o| o.about.as_ref()).is_some_and(|a| !a.findings.iter().any(|f| f.error));
     let Some(channel) = &pulse.channel else { return false };
-    safe && !channel.delayed
+    safe && is_vouched_for(state, seen, node)
+        && !channel.delayed
         && is_near(pulse, writer)
         && follows(state, grant, pulse)
         && channel.io_running

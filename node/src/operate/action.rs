@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gtid::GtidSet;
 use crate::guard::{ExpiryAnswer, Fenced};
-use crate::state::{Epoch, NodeName};
+use crate::state::{Epoch, NodeName, UnixMillis};
 
 /// One action. Each is idempotent and reads back what it did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct Sets {
     pub closed: bool,
     /// A delayed replica.
     pub delayed: bool,
+    /// When the server began to run, by its own host's clock.
+    #[serde(default)]
+    pub began_ms: Option<UnixMillis>,
 }
 
 /// The leader's hands: what it has other nodes do.

@@ -11,15 +11,19 @@ use tracing::debug;
 use super::action::{Acted, Action, Order, Sets};
 use super::attend::SourceAt;
 use super::promise::ReceiverStop;
+use crate::decide::vouched::began;
 use crate::gtid::GtidSet;
 use crate::guard::GuardHandle;
 use crate::sql::{ManagedServer, Permit};
-use crate::state::ClusterState;
+use crate::state::{ClusterState, UnixMillis};
 
 /// The part of its bound that catching up may take, so that the receiver is stopped within it.
 const CATCH_UP_PART: f64 = 0.8;
 /// Between two looks at what has been fetched.
 const CATCH_UP_LOOK: Duration = Duration::from_millis(50);
+
+/// The wall clock of this host.
+pub type Wall = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 /// Runs actions. Clones of its parts are shared with the rest of the node.
 pub struct Actor {
@@ -29,6 +33,7 @@ pub struct Actor {
     stop: Arc<ReceiverStop>,
     term: Arc<AtomicU64>,
     source_at: Option<SourceAt>,
+    wall: Option<Wall>,
 }
 
 impl Actor {
@@ -39,13 +44,19 @@ impl Actor {
         states: watch::Receiver<Arc<ClusterState>>,
         stop: Arc<ReceiverStop>,
     ) -> Self {
-        Self { server, guard, states, stop, term: Arc::default(), source_at: None }
+        Self { server, guard, states, stop, term: Arc::default(), source_at: None, wall: None }
     }
 
     /// The same with the means to replicate from other servers, for [`Action::CatchUp`].
     #[must_use]
     pub fn with_sources(self, source_at: SourceAt) -> Self {
         Self { source_at: Some(source_at), ..self }
+    }
+
+    /// With the host's wall clock, by which it says since when its server runs.
+    #[must_use]
+    pub fn with_wall(self, wall: Wall) -> Self {
+        Self { wall: Some(wall), ..self }
     }
 
     /// Runs one action within `bound`; refuses an order older than one it has seen.
@@ -143,6 +154,7 @@ impl Actor {
                 still: pulse.replication.as_ref().is_none_or(|c| !c.io_started),
                 closed: pulse.switch.is_closed(),
                 delayed: pulse.replication.as_ref().is_some_and(|c| !c.delay.is_zero()),
+                began_ms: self.wall.as_ref().map(|wall| began(wall(), Duration::ZERO, pulse.uptime)),
                 executed: pulse.executed,
                 received: pulse.received,
             }),

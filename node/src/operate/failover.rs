@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::action::{Acted, Action};
+use super::action::{Acted, Action, Sets};
 use super::journal::Journal;
 use super::lead::Term;
 use super::proof::first_proof;
 use super::upkeep;
 use crate::decide::choose::{Answer, Choice, Held, choose};
 use crate::decide::diagnose::{FRESH, RECEIVING_WITHIN};
+use crate::decide::vouched::may_have_lost;
 use crate::gtid::GtidSet;
 use crate::mutation::mutate;
 use crate::state::{Change, Ending, Epoch, NextGrant, NodeName, Operation, Proof, StepName};
@@ -326,6 +327,11 @@ async fn ask_all(term: &Term<'_>, operation: &Operation, action: &Action, bound:
     answers
 }
 
+/// Whether its server may have lost by a restart what it had acknowledged.
+fn restarted(term: &Term<'_>, node: &NodeName, sets: &Sets) -> bool {
+    may_have_lost(&term.state(), node, sets.executed.dialect(), sets.began_ms)
+}
+
 async fn ask(
     term: &Term<'_>,
     operation: &Operation,
@@ -337,6 +343,7 @@ async fn ask(
     let answer = match term.lead.hands.act(node.clone(), order, action, bound).await {
         // An open server is no answer: it may have more in the next moment.
         Some(Acted::Sets(sets)) if sets.closed => Some(Answer {
+            restarted: restarted(term, &node, &sets),
             node: node.clone(),
             received: if mutate!(ChooseByApplied) { sets.executed.clone() } else { sets.received },
             executed: sets.executed,

@@ -30,6 +30,10 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
             info!(%epoch, why, "ackers");
             term.lead.proposer.must(Change::Ackers { epoch, ackers, why }).await
         }
+        Upkeep::Vouch { node, began_ms } => {
+            info!(%epoch, %node, began_ms, "vouched for");
+            term.lead.proposer.must(Change::Vouch { epoch, node, began_ms }).await
+        }
         Upkeep::Degrade(reason) => degrade(term, state, seen, reason).await,
         Upkeep::RegainLossless { after } => regain(term, state, after).await,
         Upkeep::Quarantine { node, extra } => {

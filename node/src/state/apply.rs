@@ -52,6 +52,12 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::Grant(next) => grant(state, at, index, next),
         Change::End { operation, ending } => end(state, at, operation, *ending),
         Change::Ackers { epoch, ackers, why } => set_ackers(state, at, index, *epoch, ackers, why),
+        Change::Vouch { epoch, node, began_ms } => {
+            live(state, *epoch)?;
+            fit(state, node)?;
+            state.vouched.insert(node.clone(), *began_ms);
+            Ok(())
+        }
         Change::Degrade { epoch, reason, upto } => degrade(state, at, index, *epoch, reason, upto.as_ref()),
         Change::Lossless { epoch, after } => lossless(state, at, *epoch, *after),
         Change::TakeOut { node, reason } => take_out(state, at, index, node, reason),
@@ -173,6 +179,7 @@ fn drop_member(state: &mut ClusterState, index: u64, node: &NodeName) -> Result<
     }
     state.members.remove(node);
     state.out.remove(node);
+    state.vouched.remove(node);
     remove_acker(state, index, node);
     Ok(())
 }

@@ -119,6 +119,15 @@ pub enum Change {
         /// Why it changed.
         why: String,
     },
+    /// An acker, or one that is about to be, has all that it ever acknowledged in the run of its server that began then.
+    Vouch {
+        /// In which epoch this was found.
+        epoch: Epoch,
+        /// Whose server.
+        node: NodeName,
+        /// When it began to run, by its own host's clock.
+        began_ms: UnixMillis,
+    },
     /// The writer may go on without its ackers.
     Degrade {
         /// Of which epoch.

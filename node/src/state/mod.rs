@@ -82,6 +82,9 @@ pub struct ClusterState {
     pub durability: Durability,
     /// The replicas whose acknowledgement a commit waits for.
     pub ackers: BTreeSet<NodeName>,
+    /// When the run of its server began in which each replica has all that it ever acknowledged, by its own host's clock.
+    #[serde(default)]
+    pub vouched: BTreeMap<NodeName, UnixMillis>,
     /// Servers unfit to be writer, candidate or acker.
     pub out: BTreeMap<NodeName, Out>,
     /// Where transactions that one server alone had are kept, oldest first.

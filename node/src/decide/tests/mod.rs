@@ -11,6 +11,7 @@ mod starved;
 mod tried;
 mod troubles;
 mod upkeep;
+mod vouched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -125,6 +126,7 @@ fn has(node: &str, set: GtidSet) -> Answer {
         received: set.clone(),
         executed: set,
         still: true,
+        restarted: false,
         delayed: false,
         stuck: false,
     }

@@ -7,6 +7,7 @@ use baton_proto::control::NodeStatus;
 use crate::decide::diagnose::{FRESH, lagging, out_in_words};
 use crate::decide::diagnosis::Diagnosis;
 use crate::decide::seen::{About, OwnServer, Process, Pulse};
+use crate::decide::vouched::is_vouched_for;
 use crate::gtid::Dialect;
 use crate::serve::View;
 use crate::serve::words::concerns;
@@ -37,7 +38,7 @@ pub(super) fn node(
         node_answers: answers,
         server_answers,
         lag_seconds: lag(role, pulse),
-        acker: view.state.ackers.contains(name),
+        acker: view.state.ackers.contains(name) && is_vouched_for(view.state, view.seen, name),
         voter: view.membership.voter_names().contains(name),
         leader: view.leader() == Some(name),
         lease_left_ms: lease_left_ms(view, name, own),
