@@ -69,7 +69,11 @@ async fn primary_dies(dialect: Dialect) -> Result<()> {
     let out = comes_back(&cluster, &old).await?;
     writes_go_on(&cluster, &ledger).await?;
     ledger.stop().await;
-    ensure!(ledger.gap_after(killed) < OUTAGE, "writes were out for {:?}", ledger.gap_after(killed));
+    ensure!(
+        ledger.gap_after(killed) < OUTAGE + cluster.stood_still(killed),
+        "writes were out for {:?}",
+        ledger.gap_after(killed)
+    );
 
     let operation = cluster.operation_from(before.epoch).await?;
     ensure!(operation.kind == "failover" && operation.to_node == after.writer, "{operation:#?}");
@@ -101,7 +105,11 @@ async fn replica_dies(dialect: Dialect) -> Result<()> {
     writes_go_on(&cluster, &ledger).await?;
     ledger.stop().await;
 
-    ensure!(ledger.gap_after(killed) < GAP, "writes paused for {:?}", ledger.gap_after(killed));
+    ensure!(
+        ledger.gap_after(killed) < GAP + cluster.stood_still(killed),
+        "writes paused for {:?}",
+        ledger.gap_after(killed)
+    );
     no_session_was_cut(&ledger)?;
     let after = cluster.post_check(&ledger, &[]).await?;
     ensure!((after.epoch, &after.writer) == (before.epoch, &before.writer), "the writer moved");
@@ -161,7 +169,11 @@ async fn moved_after_an_election(
     cluster.power_on(old).await?;
     let out = comes_back(cluster, old).await?;
     ledger.stop().await;
-    ensure!(ledger.gap_after(died) < 2 * OUTAGE, "writes were out for {:?}", ledger.gap_after(died));
+    ensure!(
+        ledger.gap_after(died) < 2 * OUTAGE + cluster.stood_still(died),
+        "writes were out for {:?}",
+        ledger.gap_after(died)
+    );
     cluster.post_check(&ledger, &refs(&out)).await.map(drop)
 }
 
@@ -199,7 +211,11 @@ async fn primary_is_cut_off(dialect: Dialect) -> Result<()> {
     let out = comes_back(&cluster, &old).await?;
     writes_go_on(&cluster, &ledger).await?;
     ledger.stop().await;
-    ensure!(ledger.gap_after(cut) < 2 * OUTAGE, "writes were out for {:?}", ledger.gap_after(cut));
+    ensure!(
+        ledger.gap_after(cut) < 2 * OUTAGE + cluster.stood_still(cut),
+        "writes were out for {:?}",
+        ledger.gap_after(cut)
+    );
     cluster.post_check(&ledger, &refs(&out)).await?;
     watch.never_two()
 }
@@ -299,7 +315,11 @@ async fn adoption_and_release_refuse_no_write(dialect: Dialect) -> Result<()> {
     let faults: Vec<_> =
         ledger.writes().into_iter().filter(|write| write.outcome != Outcome::Acknowledged).collect();
     ensure!(faults.is_empty(), "not acknowledged: {faults:?}");
-    ensure!(ledger.gap_after(began) < GAP, "writes paused for {:?}", ledger.gap_after(began));
+    ensure!(
+        ledger.gap_after(began) < GAP + cluster.stood_still(began),
+        "writes paused for {:?}",
+        ledger.gap_after(began)
+    );
     let found = ledger.found(primary).await?;
     ensure!(found.lost.is_empty() && found.doubled == 0, "{found:?}");
     watch.never_two()

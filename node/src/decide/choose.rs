@@ -27,7 +27,7 @@ pub struct Answer {
     /// A delayed replica is no candidate. To ask again without a candidate that did not get ready in time, mark its
     /// answer so: what it received goes on counting.
     pub delayed: bool,
-    /// It was to catch up from a server that may not be the writer, and did not within the bound: not asked for again.
+    /// It was to catch up from a server that is not to be the writer, and did not within the bound: not asked for again.
     pub stuck: bool,
 }
 
@@ -64,7 +64,7 @@ pub enum Held {
     Diverged(Vec<NodeName>),
     /// Where the operator wants the writer there is no answer yet.
     WantedUnfit(NodeName),
-    /// A server that may not be the writer has what the best candidate lacks.
+    /// A server that is not to be the writer has what the best candidate lacks.
     MustCatchUp {
         /// The best candidate.
         node: NodeName,
@@ -89,7 +89,7 @@ impl fmt::Display for Held {
             Self::Diverged(nodes) => write!(f, "{} have diverged from each other", list(nodes)),
             Self::WantedUnfit(node) => write!(f, "{node}, where the writer is wanted, has not answered yet"),
             Self::MustCatchUp { node, from, missing } => {
-                write!(f, "{node} lacks {missing}, which only {from} has, and {from} may not be the writer")
+                write!(f, "{node} lacks {missing} and has to fetch it from {from} first")
             }
             Self::OtherZone(nodes) => write!(
                 f,
@@ -118,7 +118,7 @@ pub fn choose(
     let field = Field::new(state, operation, seen, answers);
     let fit = field.fit();
     let mut best: Vec<&Answer> = fit.iter().copied().filter(|a| field.has_all(a)).collect();
-    prefer_wanted(&field, &mut best)?;
+    prefer_wanted(&field, &fit, &mut best)?;
     let proven = best.iter().find_map(|c| Some((*c, judge(&field, c).ok()?)));
     let (chosen, loss) = match proven.or_else(|| with_all_acknowledged(&field, &fit)) {
         Some(found) => found,
@@ -146,14 +146,21 @@ pub fn choose(
     })
 }
 
-/// Puts the server that an operator wants first. It binds only while it can be had: a revoked epoch has no writer.
-fn prefer_wanted(field: &Field<'_>, best: &mut [&Answer]) -> Result<(), Held> {
+/// Puts the server that an operator wants first. It binds only while it can be had: a revoked epoch has no writer. What it
+/// lacks and another has it fetches from there: a commit waits for the acknowledgement of some, and under load any one of
+/// the ackers may be a few milliseconds behind.
+fn prefer_wanted(field: &Field<'_>, fit: &[&Answer], best: &mut [&Answer]) -> Result<(), Held> {
     let Some(wanted) = &field.operation.wanted else { return Ok(()) };
     if field.awaited(wanted) {
         return Err(Held::WantedUnfit(wanted.clone()));
     }
     best.sort_by_key(|a| a.node != *wanted);
-    Ok(())
+    let found = fit.iter().find(|a| a.node == *wanted && !a.stuck && !field.has_all(a));
+    let ahead = best.iter().find(|a| Some(&a.node) != field.old);
+    match (found, ahead) {
+        (Some(found), Some(ahead)) => Err(must_catch_up(field, found, ahead)),
+        _ => Ok(()),
+    }
 }
 
 /// What promoting this one loses, if that is allowed without the policy; else why not, and what would be lost.
@@ -232,13 +239,14 @@ fn with_loss<'a>(
 /// Why no candidate has everything.
 fn behind(field: &Field<'_>, fit: &[&Answer], chosen: &Answer) -> Held {
     match field.answers.iter().find(|a| Some(&a.node) != field.old && field.has_all(a)) {
-        Some(ahead) => Held::MustCatchUp {
-            node: chosen.node.clone(),
-            from: ahead.node.clone(),
-            missing: field.lacks(chosen).unwrap_or_else(|| ahead.received.clone()),
-        },
+        Some(ahead) => must_catch_up(field, chosen, ahead),
         None => Held::Diverged(fit.iter().map(|a| a.node.clone()).collect()),
     }
+}
+
+fn must_catch_up(field: &Field<'_>, node: &Answer, from: &Answer) -> Held {
+    let missing = field.lacks(node).unwrap_or_else(|| from.received.clone());
+    Held::MustCatchUp { node: node.node.clone(), from: from.node.clone(), missing }
 }
 
 /// What a group has gone on to acknowledge without the member that was kept is not known there.

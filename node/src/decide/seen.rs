@@ -17,6 +17,8 @@ use crate::state::{Epoch, NodeName, UnixMillis};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observations {
     reports: BTreeMap<NodeName, Heard>,
+    /// What each server said of itself in the report before, and how long ago.
+    before: BTreeMap<NodeName, (Pulse, Duration)>,
     /// For how long the open writer has had fewer ackers connected than a commit waits for. A server counts an acker
     /// whose host was cut off as connected until TCP gives up, minutes later: whoever fills this in also counts from when
     /// commits began to wait without its set growing.
@@ -242,6 +244,11 @@ impl Observations {
         self.reports.insert(from, Heard { age, report });
     }
 
+    /// Takes in what a server said in the report before its latest one, `age` ago.
+    pub fn insert_before(&mut self, from: NodeName, pulse: Pulse, age: Duration) {
+        self.before.insert(from, (pulse, age));
+    }
+
     /// The latest report of a node.
     pub fn of(&self, node: &NodeName) -> Option<&Heard> {
         self.reports.get(node)
@@ -270,6 +277,13 @@ impl Observations {
         let heard = self.of(node)?;
         let own = heard.report.own.as_ref()?;
         Some((own.pulse.as_ref()?, heard.age + own.pulse_age))
+    }
+
+    /// What a server said of itself `age` ago or earlier: its latest word, or the one before that. Reports of two nodes may
+    /// for ever come in the same order, so that the latest of the one is always younger than the latest of the other.
+    pub fn pulse_by(&self, node: &NodeName, age: Duration) -> Option<(&Pulse, Duration)> {
+        let before = self.before.get(node).map(|(pulse, age)| (pulse, *age));
+        self.pulse(node).into_iter().chain(before).find(|(_, since)| *since >= age)
     }
 
     /// What a node that was heard lately tried on its own server.

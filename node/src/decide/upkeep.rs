@@ -10,7 +10,8 @@ use super::vouched::{is_vouched_for, vouch};
 use crate::gtid::GtidSet;
 use crate::state::{ClusterState, DegradeReason, Durability, Grant, NodeName, UnixMillis, WithoutAckers};
 
-/// A replica becomes an acker only while it is at most this far behind: an acker that lags far serves no promotion.
+/// A replica becomes an acker only while it is at most this far behind, unless there are too few: an acker that lags far
+/// serves no promotion.
 const ACKER_BEHIND: Duration = Duration::from_secs(5);
 
 /// How many transactions an acker may still have to receive when it is counted on. The two sets are up to two seconds
@@ -72,6 +73,11 @@ pub fn upkeep(state: &ClusterState, seen: &Observations, leader: &NodeName) -> O
         .or_else(|| leadership(state, grant, seen, leader))
 }
 
+/// What is next where the commits that [`Upkeep::RegainLossless`] holds up are not to be held up again yet.
+pub fn beside_regaining(state: &ClusterState, seen: &Observations, leader: &NodeName) -> Option<Upkeep> {
+    leadership(state, state.live_grant()?, seen, leader)
+}
+
 /// Fewer ackers than a commit waits for: at once when their servers are known dead, else after `degrade_after`.
 fn degrade(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
     if state.safety.without_ackers == WithoutAckers::Block {
@@ -114,9 +120,9 @@ fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Optio
             && (!state.out.contains_key(*n) || known(n).is_some())
     };
     for node in state.data_nodes().map(|(n, _)| n).filter(judged).filter(|n| !held(n)) {
-        let Some((pulse, age)) = seen.pulse(node) else { continue };
         // The writer's set must be the younger of the two, or what it committed meanwhile would look errant.
-        if age > FRESH || writer_age > age || follows(state, grant, pulse) {
+        let Some((pulse, age)) = seen.pulse_by(node, writer_age) else { continue };
+        if age > FRESH || follows(state, grant, pulse) {
             continue;
         }
         let Ok(extra) = pulse.executed.subtract(&writer.executed) else { continue };
@@ -225,7 +231,14 @@ fn can_ack(
         && channel.io_running
         && channel.sql_running
         && channel.is_receiving(age, RECEIVING_WITHIN)
-        && channel.behind.is_some_and(|b| b <= ACKER_BEHIND)
+        && channel.behind.is_some_and(|b| b <= ACKER_BEHIND || acks_are_short(state, grant, seen))
+}
+
+/// Whether fewer listed ackers acknowledge than a commit waits for. A replica that receives everything is one then, also
+/// where it applies slower than the writer commits: what it acknowledges is safe, however long a promotion would take.
+fn acks_are_short(state: &ClusterState, grant: &Grant, seen: &Observations) -> bool {
+    let acks = |a: &&NodeName| fresh(seen, a).is_some_and(|p| p.acks && follows(state, grant, p));
+    state.ackers.iter().filter(acks).count() < state.safety.wait_count as usize
 }
 
 fn regain(state: &ClusterState, seen: &Observations) -> Option<Upkeep> {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::digest::Digest;
 use super::shortage::Shortage;
-use crate::decide::seen::{Observations, Report};
+use crate::decide::seen::{Observations, Pulse, Report};
 use crate::state::{ClusterState, NodeName, UnixMillis};
 
 /// A report older than this says nothing about now.
@@ -38,7 +38,17 @@ struct Entry {
     /// By how much the sender's wall clock was ahead, in milliseconds.
     ahead_ms: Option<i64>,
     report: Report,
+    /// What the sender's server said of itself in the report before this one, and when.
+    before: Option<(Pulse, Instant)>,
     digest: Digest,
+}
+
+impl Entry {
+    /// What the sender's server said of itself, and when.
+    fn pulse(&self) -> Option<(Pulse, Instant)> {
+        let own = self.report.own.as_ref()?;
+        Some((own.pulse.clone()?, self.at.checked_sub(own.pulse_age)?))
+    }
 }
 
 impl Default for Table {
@@ -65,7 +75,8 @@ impl Table {
         }
         let matters = before.is_none_or(|b| b.digest != digest || age(b) >= FRESH);
         let ahead_ms = (report.wall_ms != 0).then(|| report.wall_ms - (self.wall_ms)());
-        held.reports.insert(from, Entry { at: now, ahead_ms, report, digest });
+        let before = before.and_then(Entry::pulse);
+        held.reports.insert(from, Entry { at: now, ahead_ms, report, before, digest });
         drop(held);
         if matters {
             // All that wait, and one that is about to: it may look once too often, and misses nothing.
@@ -91,6 +102,9 @@ impl Table {
         let mut seen = Observations::default();
         for (node, entry) in &held.reports {
             seen.insert(node.clone(), entry.report.clone(), now.saturating_duration_since(entry.at));
+            if let Some((pulse, at)) = &entry.before {
+                seen.insert_before(node.clone(), pulse.clone(), now.saturating_duration_since(*at));
+            }
             if let Some(ahead) = entry.ahead_ms {
                 seen.clock_ahead_ms.insert(node.clone(), ahead);
             }

@@ -142,7 +142,7 @@ async fn choose_and_prepare(
     }
 }
 
-/// Has the best candidate fetch what it lacks from the one that has it and may not be the writer; bounded. Both are
+/// Has the best candidate fetch what it lacks from the one that has it and is not to be the writer; bounded. Both are
 /// closed, and nothing of it comes from the revoked epoch's writer.
 async fn catch_up(
     term: &Term<'_>,

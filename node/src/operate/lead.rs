@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::action::{Hands, Order};
 use super::propose::Proposer;
+use super::wary::Wary;
 use super::{failover, upkeep};
 use crate::consensus::Group;
 use crate::decide::diagnose::{FRESH, Lasting, diagnose};
@@ -47,6 +48,7 @@ pub struct Lead {
 pub(super) struct Term<'a> {
     pub(super) lead: &'a Lead,
     pub(super) number: u64,
+    pub(super) wary: Wary,
     began: Instant,
 }
 
@@ -118,7 +120,7 @@ impl Lead {
                     let _ended = watching.wait_for(|l| !l.mine || l.term != now.term).await;
                 };
                 tokio::select! {
-                    () = self.lead(Term { lead: &self, number, began: Instant::now() }) => {}
+                    () = self.lead(Term { lead: &self, number, wary: Wary::default(), began: Instant::now() }) => {}
                     () = over => info!(term = number, "no longer leading"),
                 }
                 continue;

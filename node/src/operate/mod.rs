@@ -19,6 +19,7 @@ mod propose;
 mod rebuild;
 mod rebuilding;
 mod upkeep;
+mod wary;
 
 pub use acker_watch::{AckerWatch, Granting};
 pub use action::{Acted, Action, Hands, Sets};

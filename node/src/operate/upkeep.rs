@@ -8,7 +8,7 @@ use super::action::{Acted, Action};
 use super::lead::Term;
 use super::rebuilding;
 use crate::decide::seen::Observations;
-use crate::decide::upkeep::{Upkeep, upkeep};
+use crate::decide::upkeep::{Upkeep, beside_regaining, upkeep};
 use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason, Quarantine};
 
 /// Reading the writer's set while its commits wait: every one of these milliseconds is somebody's commit.
@@ -21,7 +21,13 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 const PROVE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observations) -> Result<(), String> {
-    let Some(need) = upkeep(state, seen, &term.lead.me) else {
+    let need = match upkeep(state, seen, &term.lead.me) {
+        Some(Upkeep::RegainLossless { .. }) if !term.wary.is_over() => {
+            beside_regaining(state, seen, &term.lead.me)
+        }
+        need => need,
+    };
+    let Some(need) = need else {
         return rebuilding::run(term, state, seen).await;
     };
     let epoch = state.epoch();
@@ -35,7 +41,11 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
             term.lead.proposer.must(Change::Vouch { epoch, node, began_ms }).await
         }
         Upkeep::Degrade(reason) => degrade(term, state, seen, reason).await,
-        Upkeep::RegainLossless { after } => regain(term, state, after).await,
+        Upkeep::RegainLossless { after } => {
+            let regained = regain(term, state, after).await;
+            term.wary.note(regained.is_ok());
+            regained
+        }
         Upkeep::Quarantine { node, extra } => {
             warn!(%node, %extra, "quarantine");
             term.lead

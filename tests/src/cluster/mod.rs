@@ -30,12 +30,13 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::sandbox::{
-    Dialect, Host, Hosts, Ledger, LedgerOptions, Sandbox, SandboxOptions, Server, replication,
+    Dialect, Host, Hosts, Ledger, LedgerOptions, Sandbox, SandboxOptions, Server, StallMeter, replication,
 };
 
 pub use checks::{ReturnOfOldWriter, executed, is_open};
@@ -131,6 +132,7 @@ pub struct Cluster {
     servers: Vec<Server>,
     ctl: Ctl,
     files: Files,
+    machine: StallMeter,
     // Late: what is still running on the hosts, keepers above all, ends with it.
     sandbox: Sandbox,
     _turn: SemaphorePermit<'static>,
@@ -167,7 +169,8 @@ impl Cluster {
         let servers = sandbox.servers().await?;
         let (source, replicas) = servers.split_first().context("a layout without a server")?;
         replication::attach(source, &replicas.iter().collect::<Vec<_>>(), options.semi_sync).await?;
-        let cluster = Self { options, nodes, servers, ctl, files, sandbox, _turn: turn };
+        let machine = StallMeter::start(sandbox.root())?;
+        let cluster = Self { options, nodes, servers, ctl, files, machine, sandbox, _turn: turn };
         cluster.formed().await?;
         Ok(cluster)
     }
@@ -186,6 +189,11 @@ impl Cluster {
     /// Which servers.
     pub fn dialect(&self) -> Dialect {
         self.options.dialect
+    }
+
+    /// How long the machine itself has stood still since then, altogether: a bound on what Baton takes is longer by this.
+    pub fn stood_still(&self, since: Instant) -> Duration {
+        self.machine.since(since)
     }
 
     /// The folder in which everything of this cluster lives.

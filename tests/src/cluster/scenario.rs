@@ -7,7 +7,7 @@ use baton_proto::control::StatusReply;
 use tokio::time::sleep;
 
 use super::{Cluster, ClusterOptions, DirectWriters, ReturnOfOldWriter};
-use crate::sandbox::{Ledger, LedgerOptions, StallMeter, until};
+use crate::sandbox::{Ledger, LedgerOptions, until};
 
 /// How long writes may take to come again on a machine that does other things beside the test.
 const WRITES: Duration = Duration::from_secs(30);
@@ -30,7 +30,6 @@ pub struct Scenario {
     /// The application's writes, through the routers.
     pub ledger: Ledger,
     direct: DirectWriters,
-    machine: StallMeter,
     name: &'static str,
     fault: Instant,
 }
@@ -46,8 +45,7 @@ impl Scenario {
         let before = cluster.pre_flight().await?;
         let ledger = cluster.ledger(avoid, LedgerOptions::default());
         let direct = DirectWriters::start(&cluster);
-        let machine = StallMeter::start(cluster.folder())?;
-        let scenario = Self { cluster, before, ledger, direct, machine, name, fault: Instant::now() };
+        let scenario = Self { cluster, before, ledger, direct, name, fault: Instant::now() };
         scenario.writes_go_on().await?;
         Ok(scenario)
     }
@@ -109,7 +107,7 @@ impl Scenario {
     /// When it was longer.
     pub fn ends_within(&self, bound: Duration) -> Result<()> {
         let outage = self.outage();
-        let stood_still = self.machine.since(self.fault);
+        let stood_still = self.cluster.stood_still(self.fault);
         println!("{}: writes were out for {} ms", self.name, outage.as_millis());
         if !stood_still.is_zero() {
             println!("{}: the machine itself stood still for {} ms", self.name, stood_still.as_millis());

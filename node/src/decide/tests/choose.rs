@@ -133,7 +133,11 @@ fn a_wanted_server_binds_only_while_it_can_be_had() {
     let behind = [has("db2", my("1:1-9")), has("db3", my("1:1-8"))];
     seen.channel("db3").received_ago = None;
     seen.pulse("db3").received = my("1:1-8");
-    assert_eq!(choose(&state, &operation, &seen.look(), &behind).unwrap().node, name("db2"));
+    let fetches = choose(&state, &operation, &seen.look(), &behind).unwrap_err();
+    assert_eq!(fetches, Held::MustCatchUp { node: name("db3"), from: name("db2"), missing: my("1:9") });
+    let [db2, db3] = behind;
+    let in_vain = [db2, Answer { stuck: true, ..db3 }];
+    assert_eq!(choose(&state, &operation, &seen.look(), &in_vain).unwrap().node, name("db2"));
     let mut state = state;
     state.ackers = names("db2");
     seen.unheard("db3", 5000);

@@ -197,13 +197,14 @@ fn silent(for_ms: u64, error: ProbeError) -> Probe {
 /// What the nodes report, to be changed by a case before it is looked at.
 struct Seen {
     reports: BTreeMap<NodeName, (Report, Duration)>,
+    before: BTreeMap<NodeName, (Pulse, Duration)>,
     short_for: Option<Duration>,
 }
 
 impl Seen {
     /// All is well: db1 writes, the others follow it, everybody reaches everybody.
     fn healthy(state: &ClusterState, set: &GtidSet) -> Self {
-        let mut seen = Self { reports: BTreeMap::new(), short_for: None };
+        let mut seen = Self { reports: BTreeMap::new(), before: BTreeMap::new(), short_for: None };
         for (node, member) in &state.members {
             let probes = state.data_nodes().map(|(n, _)| (n.clone(), answered(*n == name("db1")))).collect();
             let pulse = if *node == name("db1") { writes(set) } else { follows("db1", set) };
@@ -247,6 +248,9 @@ impl Seen {
         seen.acker_short_for = self.short_for;
         for (node, (report, age)) in &self.reports {
             seen.insert(node.clone(), report.clone(), *age);
+        }
+        for (node, (pulse, age)) in &self.before {
+            seen.insert_before(node.clone(), pulse.clone(), *age);
         }
         seen
     }

@@ -98,6 +98,19 @@ fn a_replica_becomes_an_acker_once_it_has_caught_up() {
     }
 }
 
+/// It applies slower than the writer commits and receives everything: while nobody else acknowledges, that is enough.
+#[test]
+fn a_replica_that_lags_in_applying_becomes_an_acker_where_there_are_too_few() {
+    let lags = after(|state, seen| {
+        state.ackers = names("db2");
+        seen.pulse("db3").acks = false;
+        seen.channel("db3").behind = Some(ms(6000));
+        seen.pulse("db2").acks = false;
+        seen.channel("db2").io_running = false;
+    });
+    assert_ackers(lags, "db2 db3");
+}
+
 /// db2 may have acknowledged the newest write alone: it leaves only when db3 has all that the writer had after db2 died.
 #[test]
 fn a_dead_acker_leaves_once_the_others_have_all_that_it_had() {
@@ -186,6 +199,14 @@ fn a_server_with_extra_transactions_is_quarantined() {
         seen.unheard("db1", 300);
     });
     assert_eq!(stale, None, "what the writer committed meanwhile would look errant");
+    let always_after_the_writers = after(|state, seen| {
+        state.ackers = names("db3");
+        strays(seen);
+        seen.unheard("db1", 300);
+        let before = (seen.pulse("db2").clone(), ms(400));
+        seen.before.insert(name("db2"), before);
+    });
+    assert_eq!(always_after_the_writers, Some(Upkeep::Quarantine { node: name("db2"), extra: extra() }));
 }
 
 #[test]
