@@ -8,7 +8,7 @@ use super::plan::why;
 use super::seen::Observations;
 use crate::gtid::GtidSet;
 use crate::state::{
-    ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, WithoutAckers,
+    ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, OperationKind, WithoutAckers,
 };
 
 /// What a server has, read after the proof.
@@ -147,7 +147,9 @@ pub fn choose(
 
 /// Puts the server that an operator wants first. It binds only while it can be had: a revoked epoch has no writer.
 fn prefer_wanted(field: &Field<'_>, best: &mut [&Answer]) -> Result<(), Held> {
-    let Some(wanted) = &field.operation.wanted else { return Ok(()) };
+    // A switchover that comes to this is taken back: its target is one of several.
+    let binds = field.operation.kind != OperationKind::Switchover;
+    let Some(wanted) = field.operation.wanted.as_ref().filter(|_| binds) else { return Ok(()) };
     if field.awaited(wanted) {
         return Err(Held::WantedUnfit(wanted.clone()));
     }

@@ -106,6 +106,7 @@ fn failover(diagnosis: &str) -> Operation {
         wanted: None,
         last_seen: None,
         recovered: None,
+        planned: None,
         proof: None,
         loss: None,
         to: None,
