@@ -68,7 +68,11 @@ async fn there_and_back(options: ClusterOptions) -> Result<()> {
             pause.as_millis()
         );
         shown(&moved);
-        ensure!(pause < PAUSE, "writes paused for {pause:?}: {moved:#?}");
+        ensure!(
+            pause < PAUSE,
+            cluster
+                .explained(anyhow::anyhow!("writes paused for {pause:?}, Baton says {} ms", moved.pause_ms))
+        );
         let status = cluster.settled().await?;
         ensure!(status.writer == to && status.epoch == epoch + 1, "{status:#?}");
         epoch = status.epoch;
@@ -175,8 +179,8 @@ async fn target_that_falls_behind_is_undone(dialect: Dialect) -> Result<()> {
         primary.execute(["INSERT INTO app.other VALUES (1)"]).await?;
         leader.signal(Signal::CONT)
     };
-    let (asked, cut_off) =
-        tokio::join!(cluster.ctl().switchover(&["--to", to, "--max-pause", "1s"]), cut_off);
+    let arguments = ["--to", to, "--max-pause", "1s"];
+    let (asked, cut_off) = tokio::join!(cluster.ctl().switchover(&arguments), cut_off);
     cut_off.map_err(|error| cluster.explained(error))?;
     let undone = asked.map_err(|error| cluster.explained(error))?;
     blocker.query_drop("UNLOCK TABLES").await?;
