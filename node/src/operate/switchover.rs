@@ -279,24 +279,29 @@ async fn undo(
     journal: &Journal,
 ) -> Result<Undone, String> {
     warn!(operation = %operation.id, why = stopped.why, "the switchover is taken back");
-    // It is what whoever asked is told.
-    journal.line(&term.lead.me, StepName::Undo, stopped.why.clone());
+    let state = term.state();
+    let now = state.operation.as_ref().filter(|o| o.id == operation.id).ok_or("the operation is over")?;
+    let line = || journal.line(&term.lead.me, StepName::Undo, stopped.why.clone());
     let closed = match stopped.closed {
-        Some(closed) => closed,
+        Some(closed) => Some(closed),
         // Of a closed writer whose leader was lost, the rules of a failover find out who has what.
-        None if term.state().is_revoked(operation.from) => {
-            failover::granted(term, operation, journal).await?;
+        None if state.is_revoked(operation.from) => {
+            line();
+            failover::granted(term, now, journal).await?;
             return Ok(Undone::Granted);
         }
-        None if !term.state().operation.as_ref().is_some_and(Operation::is_frozen) => {
-            return Ok(Undone::NothingHappened);
+        None if now.is_frozen() => settle(term, operation, from).await?,
+        None => None,
+    };
+    let Some(closed) = closed else {
+        if !now.has_taken(StepName::Undo) {
+            // Committed, so that routers lead there again.
+            step(term, operation, StepName::Undo, stopped.why.clone()).await?;
         }
-        None => match settle(term, operation, from).await? {
-            Some(closed) => closed,
-            None => return Ok(Undone::NothingHappened),
-        },
+        return Ok(Undone::NothingHappened);
     };
     revoke(term, operation).await?;
+    line();
     grant(term, operation, from, &closed, journal).await?;
     Ok(Undone::Granted)
 }

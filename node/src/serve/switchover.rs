@@ -16,6 +16,7 @@ use crate::decide::seen::Observations;
 use crate::decide::switchover::{
     LONG, Measured, Preflight, Transaction, Wish, predicted, preflight, steps, successor,
 };
+use crate::gtid::GtidSet;
 use crate::operate::{Acted, Action, Order, Sets};
 use crate::sql::LongTransaction;
 use crate::state::{Change, ClusterState, Ending, NodeName, Operation, OperationId, Plan, Planned, StepName};
@@ -27,6 +28,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Each question to a server.
 const ASKED: Duration = Duration::from_secs(1);
+/// Between two looks at what the writer has.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// From the grant to the opening, where no earlier operation tells.
 const OPENING: Duration = Duration::from_millis(60);
 /// For how long the end is waited for, beyond the pause allowed: the lag is waited for before, siblings after.
@@ -91,12 +94,32 @@ impl Control {
             let wait = Action::WaitApplied(of_writer.executed.clone());
             let applied = self.ask_server(state, &to, wait).await;
             let lag = (applied == Some(Acted::Applied(true))).then(|| begun.elapsed());
-            let extra = of_target.received.subtract(&of_writer.executed).ok();
+            let extra = self.extra(state, &from, of_target.executed, of_writer.executed).await;
             let pause = lag.map(|lag| predicted(to_writer, to_target, lag, opening(state)));
             Some(Measured { lag, asked: true, extra, long: Vec::new(), pause })
         };
         let (long, both) = join(long, both).await;
         Measured { long, ..both.unwrap_or(Measured { asked: true, ..Measured::default() }) }
+    }
+
+    /// What the target has executed and the writer has not, also a moment later: a replica may be ahead of its source by
+    /// the commits that wait there for its acknowledgement.
+    async fn extra(
+        &self,
+        state: &ClusterState,
+        writer: &NodeName,
+        of_target: GtidSet,
+        mut of_writer: GtidSet,
+    ) -> Option<GtidSet> {
+        let deadline = Instant::now() + ASKED;
+        loop {
+            let extra = of_target.subtract(&of_writer).ok()?;
+            if extra.is_empty() || Instant::now() >= deadline {
+                return Some(extra);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            of_writer = self.timed_sets(state, writer).await?.0.executed;
+        }
     }
 
     async fn timed_sets(&self, state: &ClusterState, node: &NodeName) -> Option<(Sets, Duration)> {

@@ -217,7 +217,8 @@ impl Operation {
 
     /// Whether the writer is about to be closed, or is closed, for a switchover whose next epoch is not granted yet.
     pub fn is_frozen(&self) -> bool {
-        self.kind == OperationKind::Switchover && self.to.is_none() && self.has_taken(StepName::Freeze)
+        let begun = self.has_taken(StepName::Freeze) && !self.has_taken(StepName::Undo);
+        self.kind == OperationKind::Switchover && self.to.is_none() && begun
     }
 }
 

@@ -8,6 +8,7 @@ mod holding;
 mod plan;
 mod rebuild;
 mod starved;
+mod switchover;
 mod tried;
 mod troubles;
 mod upkeep;
