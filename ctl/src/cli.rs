@@ -120,6 +120,21 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Move the write role away from a healthy writer, with a pause of writes that is bounded
+    Switchover {
+        /// The new writer; otherwise Baton chooses
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+        /// Show what was found and what would be done, change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// How long writes may pause; past it everything is taken back
+        #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
+        max_pause: Duration,
+        /// Kill sessions that hold up the close, instead of taking it back
+        #[arg(long)]
+        kill_blockers: bool,
+    },
     /// Find what is wrong with servers and configuration, each with its mend
     Check,
     /// Print the SQL that creates Baton's accounts with the least privileges

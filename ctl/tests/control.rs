@@ -5,7 +5,9 @@ mod support;
 
 use std::process::Stdio;
 
-use baton_proto::control::{AdoptReply, Change, CheckReply, Finding, QuarantineShowReply, StatusReply};
+use baton_proto::control::{
+    AdoptReply, Change, CheckReply, Finding, QuarantineShowReply, StatusReply, SwitchoverReply,
+};
 use support::{Folder, Node, Script, at_a_terminal, batonctl, batonctl_of, run};
 use tokio::process::Command;
 use tonic::Status;
@@ -149,6 +151,28 @@ async fn a_failover_asks_before_and_says_who_and_why() {
     assert_eq!((ran.exit, ran.out.as_str()), (0, "done\n  one more thing\n"));
     let asked = node.asked().concat();
     assert!(asked.contains("force: true") && asked.contains("\"test\"") && asked.contains("ada@"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_switchover_that_moved_nothing_is_a_refusal_and_a_dry_run_is_not() {
+    let folder = Folder::new("switchover", "shop");
+    let plan = SwitchoverReply { from: "db1".into(), to: "db2".into(), ..SwitchoverReply::default() };
+    let node = Node::start(&folder, Script { switchover: plan.clone(), ..status("healthy") }).await;
+    let args = ["switchover", "--to", "db2", "--dry-run"];
+    let ran = batonctl(&folder, &[&node.address], &args).await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let asked = node.asked().concat();
+    assert!(asked.contains("dry_run: true, max_pause_ms: 500") && asked.contains("\"db2\""), "{asked}");
+
+    let stays = SwitchoverReply { tried: true, ..plan.clone() };
+    let moves = SwitchoverReply { tried: true, moved: true, ..plan.clone() };
+    for (reply, exit) in [(plan, 5), (stays, 5), (moves, 0)] {
+        let node = Node::start(&folder, Script { switchover: reply, ..status("healthy") }).await;
+        let ran = batonctl(&folder, &[&node.address], &["switchover", "--kill-blockers", "--json"]).await;
+        assert_eq!(ran.exit, exit, "{ran:?}");
+        assert_eq!(ran.json()["moved"], exit == 0);
+        assert!(node.asked().concat().contains("kill_blockers: true"));
+    }
 }
 
 #[tokio::test]

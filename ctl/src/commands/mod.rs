@@ -7,6 +7,7 @@ mod operate;
 mod quarantine;
 mod rebuild;
 mod report;
+mod switchover;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -77,6 +78,10 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
         Command::Resume => operate::resume(&context()?).await,
         Command::Failover { force, reason, to, yes } => {
             operate::failover(&context()?, force, reason, to, yes).await
+        }
+        Command::Switchover { to, dry_run, max_pause, kill_blockers } => {
+            let options = switchover::Options { to, dry_run, max_pause, kill_blockers };
+            switchover::switchover(&context()?, options).await
         }
         Command::Adopt { writer, dry_run, yes } => care::adopt(&context()?, writer, dry_run, yes).await,
         Command::Release { reason } => care::release(&context()?, reason).await,

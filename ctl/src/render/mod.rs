@@ -9,6 +9,7 @@ mod quarantine;
 mod rebuild;
 mod status;
 mod style;
+mod switchover;
 mod time;
 mod why;
 
@@ -20,6 +21,7 @@ pub use quarantine::{quarantine, quarantine_list};
 pub use rebuild::{rebuild_line, rebuild_plan, rebuilt};
 pub use status::status;
 pub use style::Style;
+pub use switchover::switchover;
 pub use why::why;
 
 use baton_proto::control::Done;

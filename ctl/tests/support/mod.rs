@@ -21,6 +21,7 @@ pub struct Script {
     pub check: CheckReply,
     pub rebuild: RebuildReply,
     pub adopt: AdoptReply,
+    pub switchover: SwitchoverReply,
     pub quarantine: QuarantineShowReply,
     /// Answers requests whose name begins so with this error.
     pub error: Option<(&'static str, Status)>,
@@ -77,6 +78,12 @@ impl Control for Mock {
     }
     async fn failover(&self, request: Request<FailoverRequest>) -> Result<Response<Done>, Status> {
         self.answer(request, done()).await
+    }
+    async fn switchover(
+        &self,
+        request: Request<SwitchoverRequest>,
+    ) -> Result<Response<SwitchoverReply>, Status> {
+        self.answer(request, self.script.switchover.clone()).await
     }
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckReply>, Status> {
         self.answer(request, self.script.check.clone()).await

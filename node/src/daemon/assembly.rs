@@ -205,7 +205,7 @@ impl Assembly {
         self.fatal.recv().await.unwrap_or_default()
     }
 
-    fn net(&self) -> Net {
+    pub(super) fn net(&self) -> Net {
         Net {
             me: self.me.clone(),
             group: self.group.clone(),

@@ -28,6 +28,7 @@ impl Assembly {
             seen: Arc::new(move || table.snapshot(&states.borrow())),
             own: Arc::clone(&self.own),
             archiver: self.archiver.clone(),
+            hands: Arc::new(self.net()),
             lasting: Arc::new(move || *lasting.borrow()),
             new_id: Arc::new(move || ids.draw_id()),
             now: Arc::new(move || Timestamp::from_millisecond(clock.now_ms()).unwrap_or_default()),

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::names::{Names, Resolve};
 use crate::decide::seen::Probe;
 use crate::route::Routes;
-use crate::state::{ClusterState, NodeName, Phase};
+use crate::state::{ClusterState, NodeName, Operation, Phase};
 
 /// Without a change of the state, readers are looked at this often, and names that did not resolve are tried again.
 const TICK: Duration = Duration::from_millis(500);
@@ -62,7 +62,9 @@ struct Wanted {
 
 fn wanted(state: &ClusterState, seen: &BTreeMap<NodeName, Probe>) -> Wanted {
     let address = |node: &NodeName| state.members.get(node).and_then(|m| m.server.clone());
-    let grant = state.live_grant().filter(|g| g.opened_ms.is_some());
+    // New connections wait from right before a switchover closes the writer.
+    let frozen = state.operation.as_ref().is_some_and(Operation::is_frozen);
+    let grant = state.live_grant().filter(|g| g.opened_ms.is_some() && !frozen);
     let reads = |node: &NodeName| {
         let answers =
             seen.get(node).is_some_and(|p| p.ever && p.silent_for <= SILENT && p.open == Some(false));

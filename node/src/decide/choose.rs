@@ -8,7 +8,7 @@ use super::plan::why;
 use super::seen::Observations;
 use crate::gtid::GtidSet;
 use crate::state::{
-    ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, WithoutAckers,
+    ClusterState, DegradeReason, Durability, Loss, NodeName, OnLoss, Operation, OperationKind, WithoutAckers,
 };
 
 /// What a server has, read after the proof.
@@ -150,7 +150,9 @@ pub fn choose(
 /// lacks and another has it fetches from there: a commit waits for the acknowledgement of some, and under load any one of
 /// the ackers may be a few milliseconds behind.
 fn prefer_wanted(field: &Field<'_>, fit: &[&Answer], best: &mut [&Answer]) -> Result<(), Held> {
-    let Some(wanted) = &field.operation.wanted else { return Ok(()) };
+    // A switchover that comes to this is taken back: its target is one of several.
+    let binds = field.operation.kind != OperationKind::Switchover;
+    let Some(wanted) = field.operation.wanted.as_ref().filter(|_| binds) else { return Ok(()) };
     if field.awaited(wanted) {
         return Err(Held::WantedUnfit(wanted.clone()));
     }

@@ -1,6 +1,7 @@
 //! Decisions: pure functions of what was agreed ([`crate::state`]) and what was seen ([`seen`]). No I/O, no clock, no
 //! randomness. [`diagnose`] names what is wrong, [`choose`] who becomes the writer, [`upkeep`] what a healthy cluster
-//! still needs, [`adoption`] whether an existing cluster can be taken into care, [`rebuild`] from which server another gets its data.
+//! still needs, [`adoption`] whether an existing cluster can be taken into care, [`rebuild`] from which server another gets its data,
+//! [`switchover`] whether a healthy writer can be moved.
 
 pub mod adoption;
 mod candidates;
@@ -16,6 +17,7 @@ pub mod rebuild;
 pub(crate) mod sample;
 pub mod seen;
 pub mod starved;
+pub mod switchover;
 #[cfg(test)]
 mod tests;
 pub mod tried;

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::events::{Events, EventsSeen};
+use super::freezing;
 use super::guard::{Attached, Guard};
-use super::ports::{NotCommitted, Opener, Running};
+use super::ports::{Frozen, NotCommitted, Opener, Running};
 use crate::decide::seen::Process;
 use crate::sql::SqlError;
 use crate::state::{Change, Epoch, Outcome};
@@ -38,6 +39,8 @@ pub(super) enum Done {
     LetGo(u64, Result<(), SqlError>),
     /// The event scheduler was switched, or not.
     Events(Events, Result<(), SqlError>),
+    /// The server was to be closed for a switchover, by the process it was then.
+    Frozen(Epoch, i32, freezing::Outcome, oneshot::Sender<Frozen>),
     /// The server was made to wait: the connection comes back.
     Waits(Box<dyn Opener>, Result<(), String>, oneshot::Sender<Result<(), String>>),
 }
@@ -49,6 +52,7 @@ pub(super) struct Behind {
     attach_at: Instant,
     telling: bool,
     pub(super) forgetting: bool,
+    pub(super) freezing: bool,
     pub(super) letting_go: bool,
     /// The newest entry that the server was let go by, in this process.
     pub(super) let_go: u64,
@@ -66,6 +70,7 @@ impl Behind {
             attach_at: Instant::now(),
             telling: false,
             forgetting: false,
+            freezing: false,
             letting_go: false,
             let_go: 0,
             let_go_unsure_until: None,
@@ -145,6 +150,7 @@ impl Guard {
             Done::Events(wanted, switched) => self.events_switched(wanted, switched),
             Done::Forgot(forgot) => self.forgot(forgot),
             Done::LetGo(index, let_go) => self.was_let_go(index, let_go),
+            Done::Frozen(epoch, pid, outcome, reply) => self.frozen(epoch, pid, outcome, reply).await,
             Done::Waits(opener, result, reply) => {
                 if let Attached::To { process, opener: away @ None } = &mut self.server
                     && process.pid() == opener.pid()

@@ -21,7 +21,7 @@ use super::record::Memory;
 use super::voter::Applied;
 use crate::decide::seen::{GuardSeen, Process};
 use crate::sql::{Account, ManagedServer, Pulse, SqlError};
-use crate::state::{ClusterState, Epoch, NodeName};
+use crate::state::{ClusterState, Epoch, NodeName, OperationId};
 
 /// How often a server that should be closed is looked at, and what has not been told is told again.
 const LOOK_IF_OPEN: Duration = Duration::from_millis(200);
@@ -78,6 +78,8 @@ pub struct Guard {
     pub(super) trouble: Option<String>,
     /// Since when a server that may not be open was seen open.
     pub(super) open_since: Option<Boottime>,
+    /// The switchover that was taken back last: nothing closes the server for it any more.
+    pub(super) taken_back: Option<OperationId>,
     /// The newest epoch that was released and whose server waits for no acker any more.
     pub(super) given_back: Epoch,
     pub(super) behind: Behind,
@@ -144,6 +146,7 @@ impl Guard {
             lease: None,
             trouble: None,
             open_since: None,
+            taken_back: None,
             given_back: Epoch(0),
             behind: Behind::new(done_sender),
             events: EventsSeen::default(),
@@ -249,6 +252,7 @@ impl Guard {
                 let fenced = self.fence(epoch, hangs).await;
                 let _asker_gone = reply.send(fenced);
             }
+            Request::Freeze(freeze, reply) => self.freeze(freeze, reply),
             Request::MakeWait(epoch, since, reply) => self.make_wait(epoch, since, reply).await,
             Request::HandOver(reply) => self.begin_hand_over(reply),
             Request::StepDown(reply) => {

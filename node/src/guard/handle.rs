@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::clock::{Boottime, Clock};
+use super::freezing::Freeze;
 use super::longer::HandedOver;
-use super::ports::{Fenced, Lease};
+use super::ports::{Fenced, Frozen, Lease};
 use crate::decide::seen::{GuardSeen, Process};
 use crate::state::Epoch;
 
@@ -23,6 +24,7 @@ pub struct GuardHandle {
 
 pub(super) enum Request {
     Fence(Epoch, bool, oneshot::Sender<Fenced>),
+    Freeze(Freeze, oneshot::Sender<Frozen>),
     MakeWait(Epoch, u64, oneshot::Sender<Result<(), String>>),
     HandOver(oneshot::Sender<Result<HandedOver, String>>),
     StepDown(oneshot::Sender<Result<(), String>>),
@@ -99,6 +101,23 @@ impl GuardHandle {
             Ok(None) => Fenced::Open { why: "the guard has ended".into() },
             Err(_) => {
                 Fenced::Open { why: format!("the guard has not finished within {} ms", bound.as_millis()) }
+            }
+        }
+    }
+
+    /// Closes the open writer for a planned switchover, or sees to it that nothing closes it for one any more. Bounded by
+    /// `bound`.
+    pub async fn freeze(&self, freeze: Freeze, bound: Duration) -> Frozen {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.requests.send(Request::Freeze(freeze, reply)).await.ok()?;
+            answer.await.ok()
+        };
+        match tokio::time::timeout(bound, ask).await {
+            Ok(Some(frozen)) => frozen,
+            Ok(None) => Frozen::Unknown { why: "the guard has ended".into() },
+            Err(_) => {
+                Frozen::Unknown { why: format!("the guard has not finished within {} ms", bound.as_millis()) }
             }
         }
     }

@@ -98,7 +98,7 @@ impl Guard {
     }
 
     /// A closed server: the keeper lets it live, and the source side of semi-sync, which would hang its applier, goes off.
-    async fn settle_closed(&mut self) {
+    pub(super) async fn settle_closed(&mut self) {
         self.trouble = None;
         self.open_since = None;
         self.events_off();

@@ -5,6 +5,7 @@
 //! - [`Voter`] is the other side of the lease: what a node grants, and when it can say that nothing of it is left.
 //! - `handle.rs` is what may be asked of it.
 //! - `behind.rs` is what the loop has done behind its back, so that nothing holds up a renewal.
+//! - `freezing.rs` closes the open writer for a planned switchover.
 //! - `adopting.rs` takes an open server under its first lease, `events.rs` has the event scheduler follow the writer.
 //! - `lease.rs` counts majorities, `asking.rs` asks for them, `duty.rs` says what the state wants of this server.
 //! - [`keeper`] is the process that ends a lease without the daemon; [`boot`] the check before a server's start.
@@ -17,6 +18,7 @@ pub mod clock;
 mod duty;
 mod events;
 mod forgetting;
+mod freezing;
 mod guard;
 mod handle;
 pub mod keeper;
@@ -34,12 +36,13 @@ mod tests;
 mod voter;
 
 pub use asking::repeated;
+pub use freezing::{Freeze, FreezeHow};
 pub use guard::{Guard, GuardPorts};
 pub use handle::GuardHandle;
 pub use lease::Rounds;
 pub use longer::HandedOver;
 pub use ports::{
-    Attach, Electorate, Fenced, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest, NotCommitted,
-    Notes, Opener, Propose, Running, Voters,
+    Attach, Electorate, Fenced, Frozen, KeeperHolds, KeeperPort, Lease, LeaseAnswer, LeaseRequest,
+    NotCommitted, Notes, Opener, Propose, Running, Voters,
 };
 pub use voter::{Applied, ExpiryAnswer, Judged, Voter};

@@ -48,6 +48,9 @@ impl Guard {
 
     /// Whether it is open. If not, something is under way whose end wakes the loop.
     async fn try_to_open(&mut self, state: &ClusterState, epoch: Epoch) -> Result<bool, String> {
+        if self.behind.freezing {
+            return Err("a close for a switchover is still under way".into());
+        }
         // Closed first: for a server that is still open under an earlier epoch, arming would take its deadline away.
         let pulse = self.closed().await?;
         self.arm(epoch).await?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Boottime;
 use super::process::{ProcessError, ServerProcess};
+use crate::gtid::GtidSet;
 use crate::sql::{Permit, Pulse, SqlError};
 use crate::state::{Change, Epoch, NodeName, Outcome};
 
@@ -220,6 +221,28 @@ pub enum Fenced {
     /// Neither, yet.
     Open {
         /// Why it could not be closed.
+        why: String,
+    },
+}
+
+/// What a guard answers when it is asked to close its server for a switchover, or that one is taken back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Frozen {
+    /// Closed, read back, sessions gone; it will not open under that epoch again.
+    Closed {
+        /// What the server has, read after the last session was gone.
+        executed: GtidSet,
+        /// In words.
+        detail: String,
+    },
+    /// It is open under its epoch as it was, and nothing is under way that would close it.
+    Open {
+        /// Why.
+        why: String,
+    },
+    /// Neither is certain.
+    Unknown {
+        /// Why.
         why: String,
     },
 }

@@ -6,7 +6,8 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::gtid::GtidSet;
-use crate::guard::{ExpiryAnswer, Fenced};
+use crate::guard::{ExpiryAnswer, Fenced, Frozen};
+use crate::sql::LongTransaction;
 use crate::state::{Epoch, NodeName, UnixMillis};
 
 /// One action. Each is idempotent and reads back what it did.
@@ -36,6 +37,18 @@ pub enum Action {
     MakeWait(u64),
     /// See one commit acknowledged.
     ProveCommit,
+    /// Close the open writer for the switchover under way.
+    Freeze {
+        /// The whole close ends within so many milliseconds, and leaves nothing behind where it does not come through.
+        within_ms: u64,
+        /// Sessions that hold it up are killed.
+        kill_blockers: bool,
+    },
+    /// The switchover is taken back: nothing closes the server for it from now on, and one that is closed already is
+    /// closed for good.
+    Settle,
+    /// Say which transactions have been open for so many seconds.
+    LongTransactions(u64),
 }
 
 /// What became of an action.
@@ -47,6 +60,10 @@ pub enum Acted {
     Sets(Sets),
     /// Of [`Action::WaitApplied`]: false when the bound passed first.
     Applied(bool),
+    /// Of [`Action::Freeze`] and [`Action::Settle`].
+    Frozen(Frozen),
+    /// Of [`Action::LongTransactions`].
+    Long(Vec<LongTransaction>),
     /// Done and read back.
     Done,
     /// Not done.

@@ -13,9 +13,9 @@ use super::attend::SourceAt;
 use super::promise::ReceiverStop;
 use crate::decide::vouched::began;
 use crate::gtid::GtidSet;
-use crate::guard::GuardHandle;
+use crate::guard::{Freeze, FreezeHow, GuardHandle};
 use crate::sql::{ManagedServer, Permit};
-use crate::state::{ClusterState, UnixMillis};
+use crate::state::{ClusterState, OperationId, UnixMillis};
 
 /// The part of its bound that catching up may take, so that the receiver is stopped within it.
 const CATCH_UP_PART: f64 = 0.8;
@@ -90,6 +90,17 @@ impl Actor {
             },
             Action::CatchUp { source, set } => done(self.catch_up(order, &source, &set, bound).await),
             Action::MakeWait(since) => done(self.guard.make_wait(order.epoch, since, bound).await),
+            Action::Freeze { within_ms, kill_blockers } => {
+                let within = Duration::from_millis(within_ms);
+                self.freeze(order, FreezeHow::Close { within, kill_blockers }, bound).await
+            }
+            Action::Settle => self.freeze(order, FreezeHow::Settle, bound).await,
+            Action::LongTransactions(seconds) => {
+                match self.server.long_transactions(Duration::from_secs(seconds)).await {
+                    Ok(found) => Acted::Long(found),
+                    Err(error) => Acted::Failed(error.to_string()),
+                }
+            }
             Action::ProveCommit => done(self.server.prove_commit(bound).await.map_err(|e| e.to_string())),
         }
     }
@@ -106,6 +117,17 @@ impl Actor {
             Ok(()) => self.read().await,
             Err(error) => Acted::Failed(error.to_string()),
         }
+    }
+
+    /// The order may be here before the entry that it rests on, which the guard compares it with.
+    async fn freeze(&self, order: &Order, what: FreezeHow, bound: Duration) -> Acted {
+        let operation = OperationId(order.operation.clone());
+        let named = |state: &Arc<ClusterState>| {
+            state.operation.as_ref().is_some_and(|o| o.id == operation && o.is_frozen())
+        };
+        // The caller's bound ends this wait; states that have ended are the guard's to name.
+        let _ended = self.states.clone().wait_for(named).await.map(drop);
+        Acted::Frozen(self.guard.freeze(Freeze { operation, epoch: order.epoch, what }, bound).await)
     }
 
     /// Withdrawn when a newer leader has ordered something, or a later epoch is granted.

@@ -25,6 +25,9 @@ const LASTS: Duration = Duration::from_secs(2);
 /// What [`ManagedServer::follow`] sets: whoever has another value was attached by somebody else.
 const NET_TIMEOUT_S: u32 = 4;
 
+/// The timeout of a source that was told to wait no more.
+const WAITS_NO_MORE_MS: u64 = 1;
+
 /// A server at an address (`host:port`), to read its set before following it.
 pub type Remote = Arc<dyn Fn(&str) -> Arc<dyn ManagedServer> + Send + Sync>;
 /// The source at an address, with the replication account; an error names what is wrong with the address.
@@ -97,8 +100,12 @@ impl Attend {
             .and_then(|m| m.server.as_deref())
             .ok_or("the writer has no address")?;
         let pulse = self.server.pulse().await.map_err(|e| e.to_string())?;
-        if !pulse.switch.is_closed() || pulse.semi_sync.source_enabled {
-            // Its guard closes it first, and switches off the source side, which would hang the applier.
+        // Told to wait no more, the source side holds up nothing, and its guard switches it off later.
+        let semi_sync = &pulse.semi_sync;
+        let waits = semi_sync.source_enabled
+            && (semi_sync.wait_no_replica || semi_sync.timeout_ms > WAITS_NO_MORE_MS);
+        if !pulse.switch.is_closed() || waits {
+            // Its guard closes it first, and ends the waiting, which would hang the applier.
             return Ok(());
         }
         let source = (self.source_at)(address)?;

@@ -39,21 +39,16 @@ pub(super) async fn run(term: &Term<'_>, operation: &Operation) -> Result<(), St
     let ran = steps(term, operation, &journal).await;
     journal.finish().await;
     ran?;
-    end(term, operation).await
+    end(term, operation, Ending::Done).await
 }
 
+/// Steps 1 to 7, from wherever the state says the operation stands.
+///
+/// # Errors
+/// As [`run`].
 async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Result<(), String> {
     if operation.to.is_none() {
-        let early = match mutate!(ReadBeforeProof) {
-            true => Some(choose_and_prepare(term, operation, journal).await?),
-            false => None,
-        };
-        let proof = make_it_true(term, operation, journal).await?;
-        let choice = match early {
-            Some(early) => early,
-            None => choose_and_prepare(term, operation, journal).await?,
-        };
-        grant(term, operation, &choice, proof, journal).await?;
+        granted(term, operation, journal).await?;
     }
     let to = term.state().operation.as_ref().and_then(|o| o.to.clone());
     let (epoch, writer) = to.ok_or("the operation is over")?;
@@ -61,6 +56,23 @@ async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Res
     journal.line(&writer, StepName::Route, "routed by every embedded router");
     followed(term, epoch, &writer, journal).await;
     Ok(())
+}
+
+/// Steps 1 to 5: the next epoch of a revoked one, to whoever may have it.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn granted(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Result<(), String> {
+    let early = match mutate!(ReadBeforeProof) {
+        true => Some(choose_and_prepare(term, operation, journal).await?),
+        false => None,
+    };
+    let proof = make_it_true(term, operation, journal).await?;
+    let choice = match early {
+        Some(early) => early,
+        None => choose_and_prepare(term, operation, journal).await?,
+    };
+    grant(term, operation, &choice, proof, journal).await
 }
 
 /// Steps 1 and 2: ask the node, stop the receivers, wait for the first proof.
@@ -242,7 +254,7 @@ async fn grant(
 }
 
 /// Step 6 happens at the candidate's guard. A candidate that is lost is found by the diagnosis, which supersedes this.
-async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> {
+pub(super) async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> {
     let mut states = term.lead.group.states();
     loop {
         let opened = {
@@ -266,7 +278,7 @@ async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> {
 /// Step 7: every node repoints its own server; here it is only awaited, bounded. Not while commits wait for ackers that
 /// do not come: a replica that has much to apply follows only after that, and upkeep, which lets the writer go on
 /// without it, comes after the operation.
-async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Journal) {
+pub(super) async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Journal) {
     let deadline = Instant::now() + FOLLOW_WITHIN;
     let mut missing = term.replicas_that_answer(writer);
     while !missing.is_empty() && Instant::now() < deadline && term.state().epoch() == epoch {
@@ -296,8 +308,8 @@ async fn followed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, journal: &Jo
 }
 
 /// Step 8.
-async fn end(term: &Term<'_>, operation: &Operation) -> Result<(), String> {
-    let end = Change::End { operation: operation.id.clone(), ending: Ending::Done };
+pub(super) async fn end(term: &Term<'_>, operation: &Operation, ending: Ending) -> Result<(), String> {
+    let end = Change::End { operation: operation.id.clone(), ending };
     term.lead.proposer.must(end).await
 }
 

@@ -10,14 +10,14 @@ use tracing::{info, warn};
 use super::action::{Hands, Order};
 use super::propose::Proposer;
 use super::wary::Wary;
-use super::{failover, upkeep};
+use super::{failover, switchover, upkeep};
 use crate::consensus::Group;
 use crate::decide::diagnose::{FRESH, Lasting, diagnose};
 use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
 use crate::decide::holding::holds;
 use crate::gtid::GtidSet;
 use crate::observe::Table;
-use crate::state::{Begin, Change, ClusterState, Epoch, Live, NodeName, OperationId};
+use crate::state::{Begin, Change, ClusterState, Epoch, Live, NodeName, OperationId, OperationKind};
 
 /// Without news, the leader looks again this often.
 const TICK: Duration = Duration::from_millis(100);
@@ -170,7 +170,10 @@ impl Lead {
             return self.begin_failover(term, &state, lost).await;
         }
         if let Some(operation) = &state.operation {
-            return failover::run(term, operation).await;
+            return match operation.kind {
+                OperationKind::Switchover => switchover::run(term, operation).await,
+                _ => failover::run(term, operation).await,
+            };
         }
         if diagnosis.writer == Writer::Serving {
             // Nothing that upkeep waits for holds up a failover; each of its changes is conditional on the epoch.

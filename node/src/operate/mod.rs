@@ -18,11 +18,12 @@ mod proof;
 mod propose;
 mod rebuild;
 mod rebuilding;
+mod switchover;
 mod upkeep;
 mod wary;
 
 pub use acker_watch::{AckerWatch, Granting};
-pub use action::{Acted, Action, Hands, Sets};
+pub use action::{Acted, Action, Hands, Order, Sets};
 pub use actor::Actor;
 pub use attend::Attend;
 pub use lead::Lead;

@@ -9,7 +9,7 @@ use baton_proto::control::{
     ConfigShowReply, ConfigShowRequest, Done, FailoverRequest, HistoryReply, HistoryRequest, PauseRequest,
     QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowReply,
     QuarantineShowRequest, RebuildReply, RebuildRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest,
-    StatusReply, StatusRequest, WhyReply, WhyRequest,
+    StatusReply, StatusRequest, SwitchoverReply, SwitchoverRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
@@ -20,6 +20,7 @@ use crate::consensus::Group;
 use crate::decide::diagnose::Lasting;
 use crate::decide::seen::{Observations, Report};
 use crate::identity::{Peer, peer_of};
+use crate::operate::Hands;
 use crate::peers::Peers;
 use crate::quarantine::Archiver;
 use crate::state::{Change, ClusterState, Command, CommandId, NodeName, OperationId, UnixMillis};
@@ -58,6 +59,8 @@ pub struct Control {
     pub lasting: Arc<dyn Fn() -> Lasting + Send + Sync>,
     /// What archived the extra transactions of this node's server; `None` on a witness.
     pub archiver: Option<Arc<dyn Archiver>>,
+    /// What other nodes can be asked about their servers.
+    pub hands: Arc<dyn Hands>,
     /// Draws an id for a command or an operation.
     pub new_id: Arc<dyn Fn() -> String + Send + Sync>,
     /// Wall clock.
@@ -172,6 +175,12 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |request: FailoverRequest| self.failover(request).await;
         self.lead(request, caller, here, async |mut c, q| c.failover(q).await).await
+    }
+
+    async fn switchover(&self, request: Request<SwitchoverRequest>) -> Answer<SwitchoverReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: SwitchoverRequest| self.switchover(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.switchover(q).await).await
     }
 
     async fn adopt(&self, request: Request<AdoptRequest>) -> Answer<AdoptReply> {

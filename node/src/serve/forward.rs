@@ -6,7 +6,7 @@ use baton_proto::control::control_client::ControlClient;
 use baton_proto::control::{
     AddNodeRequest, AdoptRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
     PauseRequest, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowRequest, RebuildRequest,
-    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, WhyRequest,
+    ReleaseRequest, RemoveNodeRequest, ResumeRequest, StatusRequest, SwitchoverRequest, WhyRequest,
 };
 use tokio::time::Instant;
 
@@ -89,7 +89,7 @@ macro_rules! signed {
 }
 
 signed!(asks StatusRequest, WhyRequest, CheckRequest, ConfigShowRequest, QuarantineListRequest, QuarantineShowRequest;
-    changes QuarantineReleaseRequest, ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, AdoptRequest, ReleaseRequest, RebuildRequest, AddNodeRequest, RemoveNodeRequest);
+    changes QuarantineReleaseRequest, ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, SwitchoverRequest, AdoptRequest, ReleaseRequest, RebuildRequest, AddNodeRequest, RemoveNodeRequest);
 
 fn sign<Q: Signed>(request: &mut Q, caller: &Caller) {
     let Some(by) = request.by().filter(|_| !caller.forwarded) else { return };

@@ -2,7 +2,7 @@
 
 use baton_proto::control::{HistoryReply, Operation as Shown, Step};
 
-use crate::state::{ClusterState, Finished, Operation, OperationKind, UnixMillis};
+use crate::state::{ClusterState, Finished, Operation, OperationKind, StepName, UnixMillis};
 
 /// Answered when nobody says how many.
 const LIMIT: usize = 20;
@@ -24,11 +24,18 @@ pub(super) fn lost_ms(operation: &Operation) -> UnixMillis {
 
 /// Milliseconds without an open writer, so far if it is not over; 0 for operations that close none.
 pub(super) fn outage_ms(operation: &Operation, now_ms: UnixMillis) -> u64 {
-    if operation.kind != OperationKind::Failover {
-        return 0;
-    }
-    let until = operation.opened_ms.unwrap_or(now_ms);
-    u64::try_from(until - lost_ms(operation)).unwrap_or(0)
+    let since = match operation.kind {
+        OperationKind::Failover => lost_ms(operation),
+        // The writer is open until then, and also where it could not be closed.
+        OperationKind::Switchover => {
+            match operation.steps.iter().find(|s| s.name == StepName::Freeze.as_str()) {
+                Some(freeze) if operation.to.is_some() => freeze.at_ms,
+                _ => return 0,
+            }
+        }
+        OperationKind::Adopt | OperationKind::Release | OperationKind::Rebuild => return 0,
+    };
+    u64::try_from(operation.opened_ms.unwrap_or(now_ms) - since).unwrap_or(0)
 }
 
 fn shown(operation: &Operation, finished: Option<&Finished>, now_ms: UnixMillis) -> Shown {

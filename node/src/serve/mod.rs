@@ -19,6 +19,7 @@ mod rebuild;
 mod refusal;
 pub mod settings;
 pub mod status;
+mod switchover;
 #[cfg(test)]
 mod tests;
 mod view;

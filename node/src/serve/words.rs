@@ -97,7 +97,8 @@ pub(super) fn under_way(state: &ClusterState) -> Option<String> {
 
 fn of_operation(operation: &Operation) -> String {
     let mut text = format!("{} of epoch {}", operation.kind, operation.from);
-    if let (OperationKind::Failover, Some(from)) = (operation.kind, &operation.from_node) {
+    let moves = matches!(operation.kind, OperationKind::Failover | OperationKind::Switchover);
+    if let Some(from) = operation.from_node.as_ref().filter(|_| moves) {
         text += &format!(", away from {from}");
     }
     if let Some((epoch, node)) = &operation.to {

@@ -1,6 +1,9 @@
 //! Closing a server to clients: bounded, verified, and leaving nothing behind when it did not work.
 
+use std::pin::pin;
 use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::error::SqlError;
 use super::managed::{CloseOptions, ClosedProof};
@@ -39,7 +42,18 @@ async fn flip(fence: &mut Wire, second: &mut Wire, options: &CloseOptions) -> Re
     let lock_wait = options.lock_wait.as_secs().max(1);
     let bound = fence.left().saturating_sub(RESERVE.min(options.deadline / 4));
     fence.begin("close", bound);
-    match fence.sets(&format!("SET SESSION lock_wait_timeout={lock_wait}; {statement}")).await {
+    let sql = format!("SET SESSION lock_wait_timeout={lock_wait}; {statement}");
+    let mut closing = pin!(fence.sets(&sql));
+    let closed = match timeout(bound / 2, &mut closing).await {
+        // The bound may be shorter than the shortest wait for a lock: what holds it up is ended in time for it.
+        Err(_) if options.kill_blockers => {
+            sessions::kill_clients(second).await?;
+            closing.await
+        }
+        Err(_) => closing.await,
+        Ok(closed) => closed,
+    };
+    match closed {
         Ok(_) => Ok(()),
         // The server said no: nothing is under way.
         Err(error) if error.server_answered() => Err(error),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use super::clone::CloneSeen;
 use super::error::SqlError;
@@ -54,7 +55,8 @@ pub struct CloseOptions {
     pub deadline: Duration,
     /// Kill the sessions of clients after closing. Without it nothing is proven about transactions under way.
     pub kill_sessions: bool,
-    /// Kill the clients' sessions when the statement could not get the lock, once, and try again. On MariaDB this ends
+    /// Kill the clients' sessions when the statement could not get the lock, once, and try again; or in the middle of a
+    /// deadline that is too short for that. On MariaDB this ends
     /// a commit's wait for its acker too: the row becomes visible, its client gets an error. On MySQL it does not.
     pub kill_blockers: bool,
 }
@@ -112,6 +114,21 @@ impl ClosedProof {
         let accounts = accounts.map(|a| format!("{}@{} holds {}", a.user, a.host, a.privileges.join(", ")));
         sessions.chain(xa).chain(accounts).collect()
     }
+}
+
+/// A client's transaction that has been open for long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LongTransaction {
+    /// The server's id of the session.
+    pub id: u64,
+    /// Its account.
+    pub user: String,
+    /// Where it came from.
+    pub host: String,
+    /// For how long it has been open.
+    pub age: Duration,
+    /// The beginning of the statement under way; empty between two.
+    pub statement: String,
 }
 
 /// An account that can do more than it should.
@@ -315,6 +332,11 @@ pub trait ManagedServer: Send + Sync {
     /// acknowledged nothing they do not acknowledge later, only what follows it. Calls in a row therefore need different
     /// locks; there are eight of them, which bounds the sessions that wait.
     fn prove_commit(&self, bound: Duration) -> SqlFuture<'_, ()>;
+
+    /// Transactions of clients that have been open for `longer_than`, the oldest first; at most 20.
+    fn long_transactions(&self, _longer_than: Duration) -> SqlFuture<'_, Vec<LongTransaction>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Switches the event scheduler.
     fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()>;

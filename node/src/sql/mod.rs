@@ -35,8 +35,8 @@ pub use binlog::{BinlogEvents, BinlogFile, BinlogReader, TableColumn};
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
 pub use managed::{
-    Account, CloseOptions, ClosedProof, Killed, ManagedServer, Permit, Privileges, Source, SourceTls,
-    SqlFuture,
+    Account, CloseOptions, ClosedProof, Killed, LongTransaction, ManagedServer, Permit, Privileges, Source,
+    SourceTls, SqlFuture,
 };
 pub use pinned::Pinned;
 pub use server::SqlServer;

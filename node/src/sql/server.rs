@@ -9,7 +9,7 @@ use super::error::SqlError;
 use super::fields::text_at;
 use super::line::{Known, Line};
 use super::managed::{
-    Account, CloseOptions, ClosedProof, ManagedServer, Permit, Privileges, Source, SqlFuture,
+    Account, CloseOptions, ClosedProof, LongTransaction, ManagedServer, Permit, Privileges, Source, SqlFuture,
 };
 use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
@@ -211,6 +211,13 @@ impl ManagedServer for SqlServer {
             let mut wire = self.waiting.take_living("prove a commit", bound).await?;
             let table = self.proofs.fetch_add(1, Ordering::Relaxed) % PROOFS_AT_ONCE;
             wire.run(&format!("DROP TABLE IF EXISTS baton.proof_{table}")).await
+        })
+    }
+
+    fn long_transactions(&self, longer_than: Duration) -> SqlFuture<'_, Vec<LongTransaction>> {
+        Box::pin(async move {
+            let mut wire = self.waiting.take("long transactions", self.limits.query).await?;
+            sessions::long_transactions(&mut wire, longer_than).await
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::SqlError;
 use super::fields::Fields;
-use super::managed::Killed;
+use super::managed::{Killed, LongTransaction};
 use super::wire::Wire;
 
 /// Between two looks at the process list.
@@ -12,6 +12,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Kept back from the bound for what follows the wait.
 const FOR_THE_REST: Duration = Duration::from_millis(150);
+
+/// Transactions looked at, and how much of a statement is shown.
+const LONG_MAX: u32 = 20;
+const STATEMENT_LENGTH: u32 = 60;
 
 /// Sessions killed in one round trip.
 const BATCH: usize = 64;
@@ -97,6 +101,31 @@ pub(super) async fn clients_at_work(wire: &mut Wire) -> Result<usize, SqlError> 
     let own = wire.connector().user().to_owned();
     let at_work = |s: &Session| s.is_client(&own) && s.command != "Sleep";
     Ok(list(wire).await?.into_iter().filter(at_work).count())
+}
+
+/// Clients' transactions that have been open for `longer_than`, the oldest first. Needs PROCESS, as SHOW PROCESSLIST does.
+pub(super) async fn long_transactions(
+    wire: &mut Wire,
+    longer_than: Duration,
+) -> Result<Vec<LongTransaction>, SqlError> {
+    let own = wire.connector().user().to_owned();
+    // The columns are those of both dialects; the ages are counted by the server's own clock.
+    let sql = format!(
+        "SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS age, \
+         COALESCE(LEFT(trx_query, {STATEMENT_LENGTH}), '') AS statement FROM information_schema.innodb_trx \
+         ORDER BY trx_started LIMIT {LONG_MAX}"
+    );
+    let rows = wire.rows(&sql).await?;
+    let sessions = list(wire).await?;
+    let found = rows.iter().map(Fields::of_row).filter_map(|row| {
+        let age = Duration::from_secs(row.number(&["age"])?);
+        let id = row.number(&["id"])?;
+        let session = sessions.iter().find(|s| s.id == id && s.is_client(&own))?;
+        let statement = row.text(&["statement"]).unwrap_or_default().to_owned();
+        let (user, host) = (session.user.clone(), session.host.clone());
+        (age >= longer_than).then_some(LongTransaction { id, user, host, age, statement })
+    });
+    Ok(found.collect())
 }
 
 /// The connections over which replicas are sent the binlog.

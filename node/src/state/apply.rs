@@ -6,7 +6,7 @@ use super::{
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
     Refusal, Step, StepName, UnixMillis, trim,
 };
-use super::{apply_recover, apply_settings, quarantine, rebuild};
+use super::{apply_recover, apply_settings, quarantine, rebuild, switchover};
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
 const STEPS_MAX: usize = 200;
@@ -45,6 +45,8 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         }
         Change::Opened { epoch } => opened(state, at, *epoch, &command.by),
         Change::Begin(begin) => begin_failover(state, at, begin),
+        Change::Plan(plan) => switchover::plan(state, at, plan),
+        Change::Revoke { operation, epoch } => switchover::revoke(state, at, operation, *epoch),
         Change::Journal { operation, step } => {
             add_step(running(state, operation)?, step.clone());
             Ok(())
@@ -125,7 +127,7 @@ pub(super) fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> 
 }
 
 /// A member that may be the writer at all.
-fn may_write(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
+pub(super) fn may_write(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
     if member(state, node)?.excluded { Err(Refusal::Excluded(node.clone())) } else { Ok(()) }
 }
 
@@ -148,7 +150,10 @@ pub(super) fn live(state: &mut ClusterState, epoch: Epoch) -> Result<&mut Grant,
     Ok(grant)
 }
 
-fn running<'a>(state: &'a mut ClusterState, id: &OperationId) -> Result<&'a mut Operation, Refusal> {
+pub(super) fn running<'a>(
+    state: &'a mut ClusterState,
+    id: &OperationId,
+) -> Result<&'a mut Operation, Refusal> {
     match &mut state.operation {
         Some(operation) if operation.id == *id => Ok(operation),
         _ => Err(Refusal::NotUnderWay(id.clone())),
@@ -399,6 +404,7 @@ pub(super) fn new_operation(
         wanted: None,
         last_seen: None,
         recovered: None,
+        planned: None,
         proof: None,
         loss: None,
         to: None,

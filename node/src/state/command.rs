@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Archive, AtStep, Begin, BeginRebuild, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live,
-    Member, NextGrant, NodeName, OperationId, OutReason, Placement, Refusal, Safety, Step, UnixMillis,
+    Member, NextGrant, NodeName, OperationId, OutReason, Placement, Plan, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
 
@@ -94,6 +94,15 @@ pub enum Change {
     /// Begins a failover and revokes the epoch it names. With an operator's word it also takes over a failover of that
     /// epoch which has not granted the next one yet.
     Begin(Begin),
+    /// Begins a switchover. The epoch that it is to end goes on until [`Change::Revoke`].
+    Plan(Plan),
+    /// The writer is closed for the switchover under way: its epoch is over.
+    Revoke {
+        /// Which switchover.
+        operation: OperationId,
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// A line for the journal of the operation under way.
     Journal {
         /// Which operation.

@@ -17,6 +17,7 @@ mod quarantine;
 mod rebuild;
 mod refusal;
 mod steps;
+mod switchover;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,7 @@ pub use quarantine::{Archive, Quarantine};
 pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, Rebuild, RebuildStep};
 pub use refusal::Refusal;
 pub use steps::StepName;
+pub use switchover::{Plan, Planned};
 
 /// How many finished operations, and how many recorded decisions, are kept.
 const KEPT: usize = 100;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterState, Epoch, NodeName, OperationId, UnixMillis};
+use super::{ClusterState, Epoch, NodeName, OperationId, Planned, StepName, UnixMillis};
 use crate::gtid::GtidSet;
 
 /// What kind of operation.
@@ -13,6 +13,8 @@ use crate::gtid::GtidSet;
 pub enum OperationKind {
     /// The writer was lost, or an operator said so.
     Failover,
+    /// An operator moved a healthy writer.
+    Switchover,
     /// An existing writer was taken into care.
     Adopt,
     /// The cluster was given back to its people.
@@ -25,6 +27,7 @@ impl fmt::Display for OperationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failover => "failover",
+            Self::Switchover => "switchover",
             Self::Adopt => "adopt",
             Self::Release => "release",
             Self::Rebuild => "rebuild",
@@ -178,6 +181,9 @@ pub struct Operation {
     /// Begun by a recovery by hand: what the group that lost its majority agreed on last may never have come here.
     #[serde(default)]
     pub recovered: Option<Recovered>,
+    /// What was planned, of a switchover.
+    #[serde(default)]
+    pub planned: Option<Planned>,
     /// The proof, once the next epoch is granted.
     pub proof: Option<Proof>,
     /// What was lost, once the next epoch is granted.
@@ -191,9 +197,28 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// One that ends `from`, held by `from_node`, with nothing known yet.
+    pub fn of(kind: OperationKind, from: Epoch, from_node: NodeName) -> Self {
+        Self {
+            from_node: Some(from_node),
+            ..super::apply::new_operation(&OperationId::default(), kind, from, 0, String::new())
+        }
+    }
+
     /// Whether this one is still under way in `state`, and the next epoch is not granted yet.
     pub fn waits_for_grant_in(&self, state: &ClusterState) -> bool {
         state.operation.as_ref().is_some_and(|o| o.id == self.id && o.to.is_none())
+    }
+
+    /// Whether a step of this name is in the journal.
+    pub fn has_taken(&self, step: StepName) -> bool {
+        self.steps.iter().any(|s| s.name == step.as_str())
+    }
+
+    /// Whether the writer is about to be closed, or is closed, for a switchover whose next epoch is not granted yet.
+    pub fn is_frozen(&self) -> bool {
+        let begun = self.has_taken(StepName::Freeze) && !self.has_taken(StepName::Undo);
+        self.kind == OperationKind::Switchover && self.to.is_none() && begun
     }
 }
 

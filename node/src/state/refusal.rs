@@ -48,6 +48,8 @@ pub enum Refusal {
     OtherGeneration(ProofKind),
     #[error("generation {given} is not newer than {have}")]
     OldGeneration { have: u64, given: u64 },
+    #[error("{0} holds the grant and is not open under a lease yet; wait for that, see `batonctl status`")]
+    NotOpen(NodeName),
     #[error("no operator has forced the end of epoch {0}")]
     NotForced(Epoch),
     #[error("{0} holds the grant; move the writer first")]

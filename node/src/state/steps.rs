@@ -8,12 +8,18 @@ use super::{Change, OperationKind};
 /// A step of an operation. A line of the journal has its name; so has an entry that changes the operation itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepName {
-    /// [`Change::Begin`] is committed: the epoch is revoked.
+    /// [`Change::Begin`] is committed, and the epoch revoked; or [`Change::Plan`] is, and the epoch goes on.
     Begun,
     /// Why, as a line.
     Intent,
     /// The first proof is there.
     Proof,
+    /// A switchover is about to close the writer, which is still open under its epoch; routers hold new connections.
+    Freeze,
+    /// [`Change::Revoke`] is committed: the writer is closed for a switchover, and its epoch is over.
+    Revoked,
+    /// A switchover is taken back: the writer stays where it is.
+    Undo,
     /// Nobody can be promoted now.
     Held,
     /// The best candidate has fetched what it lacked, or has not.
@@ -58,6 +64,9 @@ impl StepName {
             Self::Begun => "begun",
             Self::Intent => "intent",
             Self::Proof => "proof",
+            Self::Freeze => "freeze",
+            Self::Revoked => "revoked",
+            Self::Undo => "undo",
             Self::Held => "held",
             Self::CatchUp => "catch up",
             Self::Received => "received",
@@ -86,7 +95,7 @@ impl fmt::Display for StepName {
 
 impl OperationKind {
     /// The steps that every operation of this kind takes, in their order. [`StepName::Held`] and [`StepName::CatchUp`]
-    /// come only where a failover finds no candidate at first.
+    /// come only where a failover finds no candidate at first, [`StepName::Undo`] where a switchover is taken back.
     pub fn steps(self) -> &'static [StepName] {
         match self {
             Self::Failover => &[
@@ -94,6 +103,19 @@ impl OperationKind {
                 StepName::Intent,
                 StepName::Proof,
                 StepName::Received,
+                StepName::Applied,
+                StepName::Granted,
+                StepName::Grant,
+                StepName::Open,
+                StepName::Route,
+                StepName::Follow,
+                StepName::Ended,
+            ],
+            Self::Switchover => &[
+                StepName::Begun,
+                StepName::Intent,
+                StepName::Freeze,
+                StepName::Revoked,
                 StepName::Applied,
                 StepName::Granted,
                 StepName::Grant,
@@ -121,7 +143,8 @@ impl Change {
     pub fn step(&self) -> Option<&str> {
         let step = match self {
             Self::Journal { step, .. } => return Some(&step.name),
-            Self::Begin(_) => StepName::Begun,
+            Self::Begin(_) | Self::Plan(_) => StepName::Begun,
+            Self::Revoke { .. } => StepName::Revoked,
             Self::Grant(_) => StepName::Granted,
             Self::Opened { .. } => StepName::Open,
             Self::End { .. } | Self::EndRebuild { .. } => StepName::Ended,

@@ -5,7 +5,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use baton_proto::control::{AdoptReply, CheckReply, Done, HistoryReply, Operation, StatusReply, WhyReply};
+use baton_proto::control::{
+    AdoptReply, CheckReply, Done, HistoryReply, Operation, StatusReply, SwitchoverReply, WhyReply,
+};
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
@@ -168,6 +170,19 @@ impl Ctl {
     /// When Baton refuses, or the failover fails.
     pub async fn force_failover(&self, to: &str, reason: &str) -> Result<Done> {
         self.change(&["failover", "--force", "--yes", "--to", to, "--reason", reason]).await
+    }
+
+    /// `batonctl switchover` with these arguments: what it answers, also where nothing is moved.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn switchover(&self, arguments: &[&str]) -> Result<SwitchoverReply> {
+        let all: Vec<&str> = ["switchover", "--json"].iter().chain(arguments).copied().collect();
+        let output = self.output(&all, CHANGE).await?;
+        serde_json::from_slice(&output.stdout).with_context(|| {
+            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            format!("batonctl {}: {}: {said}", all.join(" "), output.status)
+        })
     }
 
     /// `batonctl pause`.

@@ -8,6 +8,7 @@ mod holding;
 mod plan;
 mod rebuild;
 mod starved;
+mod switchover;
 mod tried;
 mod troubles;
 mod upkeep;
@@ -107,6 +108,7 @@ fn failover(diagnosis: &str) -> Operation {
         wanted: None,
         last_seen: None,
         recovered: None,
+        planned: None,
         proof: None,
         loss: None,
         to: None,

@@ -4,6 +4,7 @@
 
 mod adopting;
 mod events;
+mod freezing;
 mod guarding;
 mod leases;
 mod voting;

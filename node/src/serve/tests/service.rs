@@ -15,6 +15,8 @@ use baton_proto::peer::{
     InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, ReportReply,
     ReportRequest, StillReply, StillRequest,
 };
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -26,6 +28,8 @@ use tonic::{Code, Request, Response, Status};
 use crate::consensus::{FormationCommand, Group, GroupOptions, Pace};
 use crate::decide::diagnose::Lasting;
 use crate::decide::sample::{NOW_MS, Seen, name, observed};
+use crate::guard::ExpiryAnswer;
+use crate::operate::{Acted, Action, Hands, Order};
 use crate::peers::{Dialer, Peers};
 use crate::serve::{Callers, Control};
 use crate::state::{
@@ -71,6 +75,24 @@ impl Peer for Consensus {
     }
     async fn act(&self, _: Request<ActRequest>) -> Answer<ActReply> {
         not_here()
+    }
+}
+
+/// Nobody can be asked for anything.
+struct NoHands;
+
+impl Hands for NoHands {
+    fn act(&self, _: NodeName, _: Order, _: Action, _: Duration) -> BoxFuture<'_, Option<Acted>> {
+        async { None }.boxed()
+    }
+    fn expired(&self, _: NodeName, _: Epoch, _: Duration) -> BoxFuture<'_, Option<ExpiryAnswer>> {
+        async { None }.boxed()
+    }
+    fn still_grants(&self, _: NodeName, _: Epoch, _: usize) -> BoxFuture<'static, Option<bool>> {
+        async { None }.boxed()
+    }
+    fn close_over_sql(&self, _: NodeName, _: Duration) -> BoxFuture<'_, Result<String, String>> {
+        async { Err(String::new()) }.boxed()
     }
 }
 
@@ -155,6 +177,7 @@ async fn start(listener: TcpListener, me: &str, nodes: &[(NodeName, String)]) ->
         }),
         own: Arc::new(move || own.lock().unwrap().report(&who).clone()),
         archiver: None,
+        hands: Arc::new(NoHands),
         lasting: Arc::new(Lasting::default),
         new_id: draw,
         now: Arc::new(|| Timestamp::from_millisecond(NOW_MS).unwrap()),

@@ -5,6 +5,7 @@ mod quarantine;
 mod rebuild;
 mod recovery;
 mod settings;
+mod switchover;
 
 use std::collections::BTreeSet;
 
