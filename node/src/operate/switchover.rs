@@ -12,6 +12,7 @@ use super::failover::{self, end};
 use super::journal::Journal;
 use super::lead::Term;
 use super::upkeep;
+use crate::decide::seen::Observations;
 use crate::decide::switchover::{LAG_AT_FREEZE, LAG_WITHIN, Measured, Wish, next_grant, preflight};
 use crate::gtid::GtidSet;
 use crate::guard::Frozen;
@@ -106,8 +107,9 @@ async fn forward(
 ) -> Result<(), Stopped> {
     // Committed, and not only written: a leader that finds it knows that this was begun.
     step(term, operation, StepName::Intent, format!("{from} to {to}: {}", operation.diagnosis)).await?;
-    keeps_up(term, operation, from, to).await?;
-    still_right(term, operation)?;
+    becomes_right(term, operation, (from, to)).await?;
+    // From before the close: a server that was just closed does not look as an acker should.
+    let seen = term.lead.table.snapshot(&term.state());
     step(term, operation, StepName::Freeze, format!("{from} is closed, new connections wait")).await?;
     let start = Instant::now();
     *began = Some(start);
@@ -119,7 +121,7 @@ async fn forward(
         Err(why) => return Err(Stopped { why, closed: Some(closed) }),
     }
     journal.line(to, StepName::Applied, format!("has what {from} has: {}", shortened(&closed.set)));
-    match grant(term, operation, to, &closed, journal).await {
+    match grant(term, operation, to, &closed, &seen, journal).await {
         Ok(()) => Ok(()),
         Err(why) => Err(Stopped { why, closed: Some(closed) }),
     }
@@ -132,35 +134,49 @@ async fn step(term: &Term<'_>, operation: &Operation, name: StepName, detail: St
     proposer.must(Change::Journal { operation: operation.id.clone(), step }).await
 }
 
-/// Waits, bounded, until the target has applied within moments what the writer has.
+/// Waits, bounded, until nothing speaks against it (a leader that has just come up has not heard everybody yet) and the
+/// target has applied within moments what the writer has.
+async fn becomes_right(
+    term: &Term<'_>,
+    operation: &Operation,
+    (from, to): (&NodeName, &NodeName),
+) -> Result<(), String> {
+    let deadline = Instant::now() + LAG_WITHIN;
+    loop {
+        // A failover is due then, or commits wait for an acker that does not come: neither may wait for this.
+        if term.writer_is_lost() || upkeep::must_degrade(term) {
+            return Err("the writer, or its ackers, were lost before it was closed".into());
+        }
+        let why = match still_right(term, operation) {
+            Ok(()) => match keeps_up(term, operation, from, to).await? {
+                true => return Ok(()),
+                false => format!(
+                    "{to} lags: in {} s it was never within {} ms of {from}",
+                    LAG_WITHIN.as_secs(),
+                    LAG_AT_FREEZE.as_millis()
+                ),
+            },
+            Err(why) => why,
+        };
+        if Instant::now() >= deadline {
+            return Err(why);
+        }
+        term.still_leads().await?;
+        let _or_look_again = timeout(AGAIN, term.lead.table.changed()).await;
+    }
+}
+
+/// Whether the target has applied within moments what the writer has now.
 async fn keeps_up(
     term: &Term<'_>,
     operation: &Operation,
     from: &NodeName,
     to: &NodeName,
-) -> Result<(), String> {
-    let deadline = Instant::now() + LAG_WITHIN;
-    loop {
-        // The closing of neither is up yet, and commits that wait for an acker are more urgent.
-        if term.writer_is_lost() || upkeep::must_degrade(term) {
-            return Err("the writer, or its ackers, were lost before it was closed".into());
-        }
-        let have = read(term, operation, from, READ_WITHIN).await?;
-        let asked = Instant::now();
-        let applied = act(term, operation, to, Action::WaitApplied(have.executed), LAG_AT_FREEZE * 4).await;
-        let lag = asked.elapsed();
-        if applied == Some(Acted::Applied(true)) && lag <= LAG_AT_FREEZE {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            return Err(format!(
-                "{to} lags: in {} s it was never within {} ms of {from}",
-                LAG_WITHIN.as_secs(),
-                LAG_AT_FREEZE.as_millis()
-            ));
-        }
-        term.still_leads().await?;
-    }
+) -> Result<bool, String> {
+    let have = read(term, operation, from, READ_WITHIN).await?;
+    let asked = Instant::now();
+    let applied = act(term, operation, to, Action::WaitApplied(have.executed), LAG_AT_FREEZE * 4).await;
+    Ok(applied == Some(Acted::Applied(true)) && asked.elapsed() <= LAG_AT_FREEZE)
 }
 
 /// The preflight once more, with what is known now.
@@ -248,11 +264,11 @@ async fn grant(
     operation: &Operation,
     to: &NodeName,
     closed: &Closed,
+    seen: &Observations,
     journal: &Journal,
 ) -> Result<(), String> {
     let state = term.state();
-    let seen = term.lead.table.snapshot(&state);
-    let next = next_grant(&state, &seen, operation, to, &closed.set, closed.proof.clone());
+    let next = next_grant(&state, seen, operation, to, &closed.set, closed.proof.clone());
     let ackers: Vec<String> = next.ackers.iter().map(ToString::to_string).collect();
     term.lead.proposer.must(Change::Grant(next)).await?;
     let epoch = term.state().epoch();
@@ -302,7 +318,8 @@ async fn undo(
     };
     revoke(term, operation).await?;
     line();
-    grant(term, operation, from, &closed, journal).await?;
+    let seen = term.lead.table.snapshot(&term.state());
+    grant(term, operation, from, &closed, &seen, journal).await?;
     Ok(Undone::Granted)
 }
 
