@@ -17,7 +17,7 @@ use rustix::process::Signal;
 const SOON: Duration = Duration::from_secs(10);
 /// The longest pause of writes that a test lets pass, with debug builds on a machine that does other things beside it.
 /// How long it should be stands in docs/benchmarks.md.
-const PAUSE: Duration = Duration::from_millis(9500);
+const PAUSE: Duration = Duration::from_millis(1500);
 /// How long a switchover that was cut off may take until another leader has brought it to its end.
 const FINISHED: Duration = Duration::from_secs(45);
 /// How soon the leader stops itself at its step, and how often that, or a switchover, is tried on a busy machine.

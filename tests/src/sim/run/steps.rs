@@ -32,6 +32,8 @@ pub enum Operated {
     Failover,
     /// An operator wants the writer elsewhere.
     Ordered,
+    /// A healthy writer moves as planned.
+    Switchover,
     /// The server that was the writer comes back, and is an acker again.
     Return,
 }
@@ -60,12 +62,13 @@ pub struct Cut {
 
 impl Operated {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Failover, Self::Ordered, Self::Return];
+    pub const ALL: [Self; 4] = [Self::Failover, Self::Ordered, Self::Switchover, Self::Return];
 
     /// Its steps, in order.
     pub fn steps(self) -> &'static [StepName] {
         match self {
             Self::Failover | Self::Ordered => OperationKind::Failover.steps(),
+            Self::Switchover => OperationKind::Switchover.steps(),
             Self::Return => StepName::RETURN,
         }
     }
@@ -166,6 +169,10 @@ fn begin(world: &Arc<World>, operated: Operated) -> Result<(), String> {
         Operated::Ordered => {
             let to = world.replicas().into_iter().next().ok_or("no replica")?;
             to.propose(faults::moved(world, &world.draw, &to));
+        }
+        Operated::Switchover => {
+            let to = world.replicas().into_iter().next().ok_or("no replica")?;
+            to.propose(faults::planned(world, &world.draw, &to));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_node::sql::Switch;
-use baton_node::state::{Begin, Change, Forced, OperationId};
+use baton_node::state::{Begin, Change, Forced, OperationId, Plan, Planned};
 
 use super::kind::Fault;
 use crate::sim::fleet::Disk;
@@ -90,6 +90,17 @@ pub(in crate::sim::run) fn moved(world: &World, draw: &Draw, to: &Node) -> Chang
         forced: None::<Forced>,
         wanted: Some(to.name.clone()),
         last_seen: None,
+    })
+}
+
+/// A planned move of the writer.
+pub(in crate::sim::run) fn planned(world: &World, draw: &Draw, to: &Node) -> Change {
+    Change::Plan(Plan {
+        operation: OperationId(format!("{:016x}", draw.number())),
+        epoch: world.newest().0.epoch(),
+        to: to.name.clone(),
+        planned: Planned { max_pause_ms: 1000, kill_blockers: false },
+        by: "asked for".into(),
     })
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use self::act::{begin, mend};
-pub(super) use self::act::{lose_power, moved};
+pub(super) use self::act::{lose_power, moved, planned};
 use self::kind::Fault;
 use self::plot::Plot;
 use crate::sim::world::World;
