@@ -210,6 +210,12 @@ pub struct RebuildConfig {
     /// Program and arguments that start the server beside this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Vec<String>>,
+    /// Program and arguments that stop it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Vec<String>>,
+    /// mariadb-backup, where it is not on the search path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mariadb_backup: Option<PathBuf>,
 }
 
 /// Who decides that a server with transactions of its own is rebuilt.

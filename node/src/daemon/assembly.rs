@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -24,7 +24,8 @@ use crate::observe::{
 };
 use crate::operate::attend::{Remote, SourceAt};
 use crate::operate::{
-    AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop,
+    AckerWatch, Actor, Attend, Copies, Donor, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder,
+    ReceiverStop, Tools,
 };
 use crate::peers::Peers;
 use crate::quarantine::{Archiver, Keep};
@@ -111,6 +112,7 @@ pub struct Assembly {
     clock: Arc<dyn Clock>,
     pub(super) callers: Callers,
     actor: Option<Arc<Actor>>,
+    donor: Option<Arc<Donor>>,
 }
 
 /// The parts that only a data node has.
@@ -124,6 +126,8 @@ struct Beside {
     follows: watch::Sender<Option<String>>,
     /// How far a rebuild of it is.
     copying: watch::Receiver<Option<Copying>>,
+    /// What copies it.
+    tools: Option<Tools>,
 }
 
 impl Assembly {
@@ -157,6 +161,7 @@ impl Assembly {
             clock: parts.clock,
             callers: parts.callers,
             actor: None,
+            donor: None,
             me,
             cluster,
             group,
@@ -196,6 +201,7 @@ impl Assembly {
             voter: Arc::clone(&self.voter),
             table: Arc::clone(&self.table),
             actor: self.actor.clone(),
+            donor: self.donor.clone(),
         }
     }
 
@@ -274,13 +280,16 @@ impl Assembly {
         let notes = Arc::new(StoreNotes(self.group.notes()));
         let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
         let (progress, copying) = watch::channel(None);
+        let tools = rebuild.as_ref().map(|parts| parts.tools.clone());
         if let Some(parts) = rebuild {
+            self.donor = Some(Arc::new(self.donor(&parts, &server)));
             let rebuilder = Rebuilder {
                 me: self.me.clone(),
                 server: Arc::clone(&server),
                 process: handle.process(),
                 remote: Arc::clone(&self.remote),
                 parts,
+                copies: Copies { group: self.group.clone(), peers: Arc::clone(&self.peers) },
                 states: self.states.clone(),
                 proposer: self.proposer.clone(),
                 progress,
@@ -289,7 +298,19 @@ impl Assembly {
         }
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
         self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at))));
-        Ok(Beside { server, source_at, own, trial, stop, follows, copying })
+        Ok(Beside { server, source_at, own, trial, stop, follows, copying, tools })
+    }
+
+    fn donor(&self, parts: &RebuildParts, server: &Arc<dyn ManagedServer>) -> Donor {
+        Donor {
+            me: self.me.clone(),
+            server: Arc::clone(server),
+            states: self.states.clone(),
+            tools: parts.tools.clone(),
+            account: parts.account.clone(),
+            run: parts.run.clone(),
+            turn: Arc::new(Semaphore::new(1)),
+        }
     }
 
     fn view(
@@ -301,11 +322,13 @@ impl Assembly {
         let own = beside.map(|b| b.own.clone());
         let trial = beside.map(|b| b.trial.clone());
         let copying = beside.map(|b| b.copying.clone());
+        let tools = beside.and_then(|b| b.tools.clone());
         let (prober, states) = (Arc::clone(&self.prober), self.states.clone());
         self.own = Arc::new(move || {
             let mut report = see(own.as_ref(), &prober, config_differs(&states.borrow()));
             report.tried = trial.as_ref().map(TrialHandle::now);
             report.copying = copying.as_ref().and_then(|c| c.borrow().clone());
+            report.lacks_for_copy = tools.as_ref().and_then(Tools::lacks);
             report.wall_ms = now();
             report
         });

@@ -123,8 +123,8 @@ fn unfit(
     let own = seen.own(name).filter(|own| !own.is_gone());
     let (Some((pulse, age)), Some(own)) = (fresh, own) else { return Err("does not answer".into()) };
     let about = own.about.as_ref().ok_or("has not said yet what it is")?;
-    if about.dialect == Dialect::Mariadb {
-        return Err("is a MariaDB server, and Baton rebuilds MySQL servers only".into());
+    if let Some(lacks) = lacks_for_copy(seen, name).filter(|_| about.dialect == Dialect::Mariadb) {
+        return Err(lacks.to_owned());
     }
     if name != writer {
         let channel = pulse.channel.as_ref().ok_or("does not follow the writer")?;
@@ -141,6 +141,16 @@ fn unfit(
         return Err(format!("runs {}, the target {}", about.version, target.version));
     }
     Ok(())
+}
+
+fn lacks_for_copy<'a>(seen: &'a Observations, node: &NodeName) -> Option<&'a str> {
+    seen.of(node)?.report.lacks_for_copy.as_deref()
+}
+
+/// What the servers are, by the word of the one that is rebuilt or else of any other.
+fn is_mariadb(seen: &Observations, node: &NodeName) -> bool {
+    let dialect = |node: &NodeName| seen.own(node)?.about.as_ref().map(|about| about.dialect);
+    dialect(node).or_else(|| seen.iter().find_map(|(other, _)| dialect(other))) == Some(Dialect::Mariadb)
 }
 
 /// A rebuild, laid out before anything is done.
@@ -161,7 +171,8 @@ pub fn plan(state: &ClusterState, seen: &Observations, node: &NodeName, wanted: 
         true => choose_source(state, seen, node, wanted, &[]).map_err(|why| refusals.push(why)).ok(),
         false => None,
     };
-    let steps = source.as_ref().map(|source| steps(state, node, source)).unwrap_or_default();
+    let mariadb = is_mariadb(seen, node);
+    let steps = source.as_ref().map(|source| steps(state, node, source, mariadb)).unwrap_or_default();
     Plan { source, refusals, steps }
 }
 
@@ -202,10 +213,17 @@ fn stands_in_the_way(state: &ClusterState, seen: &Observations, node: &NodeName)
     if seen.of(node).is_none_or(|h| h.age > FRESH * 4) {
         found.push(format!("{node}'s node does not answer; start it"));
     }
+    let lacks = lacks_for_copy(seen, node).filter(|_| is_mariadb(seen, node));
+    found.extend(lacks.map(|lacks| format!("{node} {lacks}")));
     found
 }
 
-fn steps(state: &ClusterState, node: &NodeName, source: &RebuildSource) -> Vec<(NodeName, String)> {
+fn steps(
+    state: &ClusterState,
+    node: &NodeName,
+    source: &RebuildSource,
+    mariadb: bool,
+) -> Vec<(NodeName, String)> {
     let at = |what: String| (node.clone(), what);
     let from = &source.node;
     let mut steps = Vec::new();
@@ -215,15 +233,27 @@ fn steps(state: &ClusterState, node: &NodeName, source: &RebuildSource) -> Vec<(
     steps.push(at(
         "goes out: neither writer, candidate nor acker until this is over; it stays closed throughout".into(),
     ));
-    steps.push(at(
-        "what only it has is compared with the writer; anything that is not archived ends this here".into(),
-    ));
-    steps.push(at(format!("ITS DATA IS DISCARDED, and replaced by {from}'s with CLONE INSTANCE")));
-    steps.push((from.clone(), "is read; it serves on, a little slower".into()));
-    steps.push(at(
-        "restarts with the new data, closed; [rebuild] start is used where nobody supervises it".into()
-    ));
-    steps.push(at(format!("forgets {from}'s own replication")));
+    let read = || (from.clone(), "is read; it serves on, a little slower".into());
+    let compared =
+        "what only it has is compared with the writer; anything that is not archived ends this here";
+    if mariadb {
+        steps.push(read());
+        steps.push(at(format!("{from}'s data is copied beside its own, with mariadb-backup")));
+        steps.push(at(compared.into()));
+        steps.push(at(
+            "is stopped ([rebuild] stop), and ITS DATA IS DISCARDED: the copy takes its place".into()
+        ));
+        steps.push(at("starts with the new data, closed ([rebuild] start)".into()));
+        steps.push(at("gets the copy's positions, and an empty binlog".into()));
+    } else {
+        steps.push(at(compared.into()));
+        steps.push(at(format!("ITS DATA IS DISCARDED, and replaced by {from}'s with CLONE INSTANCE")));
+        steps.push(read());
+        steps.push(at(
+            "restarts with the new data, closed; [rebuild] start is used where nobody supervises it".into(),
+        ));
+        steps.push(at(format!("forgets {from}'s own replication")));
+    }
     if let Some(grant) = state.live_grant() {
         steps.push(at(format!("is in again and follows {}", grant.node)));
     }

@@ -108,6 +108,19 @@ impl Server {
         self.folder.join("data")
     }
 
+    /// Whether a program that copies its data waits at its end for as long as this is on.
+    ///
+    /// # Errors
+    /// When the file cannot be written or removed.
+    pub fn hold_copy(&self, on: bool) -> Result<()> {
+        let hold = self.folder.join(unit::HOLD);
+        match on {
+            true => fs::write(&hold, "")?,
+            false => fs::remove_file(&hold)?,
+        }
+        Ok(())
+    }
+
     /// The file system that only its data are on.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use baton_proto::control::{RebuildStatus, StatusReply};
 use baton_tests::cluster::{Cluster, ClusterOptions, Scenario};
 use baton_tests::sandbox::{Dialect, Server, until, within};
 
@@ -64,4 +65,25 @@ pub(super) async fn are_alike(one: &Server, other: &Server) -> Result<()> {
         Ok((one == other && one.iter().all(|row| row.1.is_some())).then_some(()))
     })
     .await
+}
+
+/// Waits until every other server is a replica that acknowledges.
+pub(super) async fn counts_again(cluster: &Cluster) -> Result<StatusReply> {
+    let all_ack = |status: &StatusReply| {
+        status.durability == "lossless"
+            && status
+                .nodes
+                .iter()
+                .all(|n| n.role == "writer" || n.role == "replica" && n.acker && n.replicating)
+    };
+    cluster.reaches("every replica to be an acker", REBUILD, all_ack).await
+}
+
+pub(super) async fn reaches(
+    cluster: &Cluster,
+    what: &str,
+    is_there: impl Fn(&RebuildStatus) -> bool,
+) -> Result<()> {
+    let there = |status: &StatusReply| status.rebuild.as_ref().is_some_and(&is_there);
+    cluster.reaches(what, REBUILD, there).await.map(drop)
 }

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use baton_proto::control::{RebuildStatus, StatusReply};
-use baton_tests::cluster::{Cluster, Scenario};
+use baton_tests::cluster::Scenario;
 use baton_tests::sandbox::Dialect;
 use rustix::process::Signal;
 
-use super::bench::{REBUILD, REFUSED, SOON, are_alike, ctl, patient, rebuilt};
+use super::bench::{REBUILD, REFUSED, SOON, are_alike, counts_again, ctl, patient, reaches, rebuilt};
 
 /// Rows of some 200 bytes, so that a copy at [`SLOWLY`] takes long enough to be disturbed.
 const ROWS: u32 = 100_000;
@@ -111,21 +111,4 @@ async fn dies_and_comes_back_with_a_row_of_its_own(scenario: &mut Scenario) -> R
     let (code, said) = ctl(cluster, &["rebuild", "db1", "--dry-run"]).await?;
     ensure!(code == 0 && said.contains("would rebuild db1 from"), "{code}: {said}");
     Ok(writer)
-}
-
-/// Waits until db1 is a replica that acknowledges, like all others.
-async fn counts_again(cluster: &Cluster) -> Result<StatusReply> {
-    let all_ack = |status: &StatusReply| {
-        status.durability == "lossless"
-            && status
-                .nodes
-                .iter()
-                .all(|n| n.role == "writer" || n.role == "replica" && n.acker && n.replicating)
-    };
-    cluster.reaches("every replica to be an acker", REBUILD, all_ack).await
-}
-
-async fn reaches(cluster: &Cluster, what: &str, is_there: impl Fn(&RebuildStatus) -> bool) -> Result<()> {
-    let there = |status: &StatusReply| status.rebuild.as_ref().is_some_and(&is_there);
-    cluster.reaches(what, REBUILD, there).await.map(drop)
 }

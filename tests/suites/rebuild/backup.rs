@@ -1,0 +1,94 @@
+//! MariaDB: by mariadb-backup, streamed from node to node.
+
+use anyhow::{Result, ensure};
+use baton_proto::control::RebuildStatus;
+use baton_tests::cluster::Scenario;
+use baton_tests::sandbox::{Dialect, within};
+use rustix::process::Signal;
+
+use super::bench::{REBUILD, REFUSED, SOON, are_alike, counts_again, ctl, patient, reaches, rebuilt};
+
+/// A replica gets its data anew from the other replica under load: every acknowledged row is there afterwards, and it
+/// acknowledges again. Nothing is left beside its data.
+#[tokio::test]
+async fn mariadb_replica_is_rebuilt() -> Result<()> {
+    let options = patient(Dialect::MariaDb);
+    let mut scenario = Scenario::begin("mariadb_replica_is_rebuilt", options, &[]).await?;
+    let (code, said) = ctl(&scenario.cluster, &["rebuild", "db1", "--yes"]).await?;
+    ensure!(code == REFUSED && said.contains("a writer is never rebuilt"), "{code}: {said}");
+    let (code, said) = ctl(&scenario.cluster, &["rebuild", "db3", "--dry-run"]).await?;
+    ensure!(code == 0 && said.contains("copied beside its own, with mariadb-backup"), "{code}: {said}");
+    mark_old(&scenario, "db3").await?;
+    let said = rebuilt(&mut scenario, "db3", &["--from", "db2"]).await?;
+    ensure!(said.contains("from db2 in"), "{said}");
+    is_new(&scenario, "db3").await?;
+    counts_again(&scenario.cluster).await?;
+    scenario.ends([]).await
+}
+
+/// Everything goes wrong: the source dies in the middle, so that the writer has to give the copy, and the node of the
+/// server that is rebuilt is ended in the middle of that one. It ends well all the same.
+#[tokio::test]
+#[ignore = "a minute; script/test --full runs it"]
+async fn mariadb_rebuild_survives_its_source_and_its_node() -> Result<()> {
+    let options = patient(Dialect::MariaDb);
+    let name = "mariadb_rebuild_survives_its_source_and_its_node";
+    let mut scenario = Scenario::begin(name, options, &["db2", "db3"]).await?;
+    mark_old(&scenario, "db3").await?;
+    scenario.fault();
+    let cluster = &mut scenario.cluster;
+    for source in ["db1", "db2"] {
+        cluster.server(source)?.hold_copy(true)?;
+    }
+    let rebuild = cluster.ctl().command(&["rebuild", "db3", "--yes"]).kill_on_drop(true).spawn()?;
+    let coming = |attempt| {
+        move |r: &RebuildStatus| {
+            r.step == "prepare" && r.attempt == attempt && r.bytes > 0 && r.total_bytes > 0
+        }
+    };
+    reaches(cluster, "the copy", coming(1)).await?;
+    cluster.server(source_of(1))?.kill(Signal::KILL)?;
+    reaches(cluster, "the copy from somebody else", coming(2)).await?;
+    cluster.node_mut("db3")?.restart().await?;
+    reaches(cluster, "the copy, begun anew", coming(2)).await?;
+    cluster.server(source_of(2))?.hold_copy(false)?;
+    let output = within("batonctl rebuild", REBUILD, rebuild.wait_with_output()).await;
+    let output = output.map_err(|error| cluster.explained(error))?;
+    ensure!(output.status.success(), "{}", cluster.explained(anyhow::anyhow!("batonctl: {}", output.status)));
+    let last = cluster.ctl().history(1).await?.remove(0);
+    ensure!(
+        last.kind == "rebuild" && last.from_node == "db1",
+        "from the writer, for want of others: {last:?}"
+    );
+    is_new(&scenario, "db3").await?;
+
+    let server = scenario.cluster.server_mut("db2")?;
+    server.wait_exit(SOON).await?;
+    server.start().await?;
+    counts_again(&scenario.cluster).await?;
+    scenario.ledger.stop().await;
+    scenario.stop_direct().await;
+    let cluster = &scenario.cluster;
+    are_alike(cluster.server("db1")?, cluster.server("db3")?).await?;
+    cluster.post_check(&scenario.ledger, &[]).await.map(drop)
+}
+
+/// Of three servers: the replica first, then the writer.
+fn source_of(attempt: u32) -> &'static str {
+    if attempt == 1 { "db2" } else { "db1" }
+}
+
+/// Leaves a file in the data directory that a new one has not.
+async fn mark_old(scenario: &Scenario, name: &str) -> Result<()> {
+    let server = scenario.cluster.server(name)?;
+    Ok(std::fs::write(server.data_directory().join("old.mark"), "old")?)
+}
+
+/// The data is another one, and what it was copied beside is gone soon.
+async fn is_new(scenario: &Scenario, name: &str) -> Result<()> {
+    let data = scenario.cluster.server(name)?.data_directory();
+    ensure!(!data.join("old.mark").exists(), "{name} has its old data");
+    let beside = data.with_file_name("data.baton-rebuild");
+    let gone = async || Ok((!beside.exists()).then_some(()));
+    baton_tests::sandbox::until("the old data to be removed", SOON, gone).await
+}
