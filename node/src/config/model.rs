@@ -358,7 +358,7 @@ impl Config {
             &mut self.paths.data,
             &mut self.paths.run,
         ];
-        for path in paths {
+        for path in paths.into_iter().chain(self.rebuild.mariadb_backup.as_mut()) {
             *path = PathBuf::from(fill(&path.to_string_lossy(), node));
         }
     }
