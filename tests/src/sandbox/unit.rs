@@ -16,7 +16,9 @@ const STOP: &str = "stop-server";
 /// Where mariadb-backup is.
 const TOOLS: &str = "tools";
 /// While there is a file of this name in the host's folder, a program that copies is not done.
-pub(super) const HOLD: &str = "hold-copy";
+pub(super) const HOLD_COPY: &str = "hold-copy";
+/// The same of the script that stops the server, which is stopped by then.
+pub(super) const HOLD_STOP: &str = "hold-stop";
 
 /// Writes the scripts into the server's folder.
 pub(super) fn write(folder: &Path, programs: &Programs) -> Result<()> {
@@ -29,8 +31,7 @@ pub(super) fn write(folder: &Path, programs: &Programs) -> Result<()> {
     let stop = format!(
         "pid=$(cat '{shown}/mysqld.pid' 2>/dev/null) || exit 0\n\
          kill \"$pid\" 2>/dev/null || exit 0\n\
-         for _ in $(seq 600); do [ -e '{shown}/mysqld.pid' ] || exit 0; sleep 0.1; done\n\
-         exit 1\n"
+         while [ -e '{shown}/mysqld.pid' ] || [ -e '{shown}/{HOLD_STOP}' ]; do sleep 0.1; done\n"
     );
     script(&folder.join(START), &start)?;
     script(&folder.join(STOP), &stop)?;
@@ -45,7 +46,7 @@ fn tools(folder: &Path, programs: &Programs) -> Result<()> {
     let tools = folder.join(TOOLS);
     fs::create_dir_all(&tools)?;
     let held = format!(
-        "#!/bin/sh\n'{backup}' \"$@\"\nstatus=$?\nwhile [ -e '{folder}/{HOLD}' ]; do sleep 0.1; done\nexit $status\n",
+        "#!/bin/sh\n'{backup}' \"$@\"\nstatus=$?\nwhile [ -e '{folder}/{HOLD_COPY}' ]; do sleep 0.1; done\nexit $status\n",
         backup = backup.display(),
         folder = folder.display()
     );
