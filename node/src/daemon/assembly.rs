@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -282,7 +282,8 @@ impl Assembly {
         let (progress, copying) = watch::channel(None);
         let tools = rebuild.as_ref().map(|parts| parts.tools.clone());
         if let Some(parts) = rebuild {
-            self.donor = Some(Arc::new(self.donor(&parts, &server)));
+            let donor = Donor::new(self.me.clone(), Arc::clone(&server), self.states.clone(), &parts);
+            self.donor = Some(Arc::new(donor));
             let rebuilder = Rebuilder {
                 me: self.me.clone(),
                 server: Arc::clone(&server),
@@ -299,18 +300,6 @@ impl Assembly {
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
         self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at))));
         Ok(Beside { server, source_at, own, trial, stop, follows, copying, tools })
-    }
-
-    fn donor(&self, parts: &RebuildParts, server: &Arc<dyn ManagedServer>) -> Donor {
-        Donor {
-            me: self.me.clone(),
-            server: Arc::clone(server),
-            states: self.states.clone(),
-            tools: parts.tools.clone(),
-            account: parts.account.clone(),
-            run: parts.run.clone(),
-            turn: Arc::new(Semaphore::new(1)),
-        }
     }
 
     fn view(

@@ -60,7 +60,9 @@ fn read_places(fields: &Fields) -> Result<DataPlaces, SqlError> {
         let value = fields.filled(&[name]).filter(|value| !is_inside(value))?;
         Some(((*name).to_owned(), value.to_owned()))
     });
-    let elsewhere = elsewhere.collect();
+    // A file of the system tablespace may have a path of its own.
+    let strays = files.contains('/').then(|| ("innodb_data_file_path".to_owned(), files.to_owned()));
+    let elsewhere = elsewhere.chain(strays).collect();
     Ok(DataPlaces { data, locked, elsewhere })
 }
 

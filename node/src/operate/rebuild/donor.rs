@@ -15,13 +15,14 @@ use tokio::time::timeout;
 use tonic::Status;
 use tracing::info;
 
-use super::backup::{AccountFile, LocalAccount, Tools, command, said};
+use super::RebuildParts;
+use super::backup::{AccountFile, LocalAccount, Tools, command, remove_account, said};
 use crate::decide::giving::{Asked, may_give};
 use crate::sql::ManagedServer;
 use crate::state::{ClusterState, NodeName};
 
 /// The file with the account, in the run directory.
-pub(super) const ACCOUNT: &str = "rebuild-give.cnf";
+const ACCOUNT: &str = "rebuild-give.cnf";
 /// What the program says.
 const LOG: &str = "rebuild-give.log";
 /// Where the program puts what it needs itself.
@@ -40,20 +41,14 @@ pub type Pieces = BoxStream<'static, Result<CopyPiece, Status>>;
 
 /// Gives copies of the server beside this node.
 pub struct Donor {
-    /// This node.
-    pub me: NodeName,
-    /// The server beside it.
-    pub server: Arc<dyn ManagedServer>,
-    /// The replicated state, as applied here.
-    pub states: watch::Receiver<Arc<ClusterState>>,
-    /// The programs.
-    pub tools: Tools,
-    /// The account that reads the server.
-    pub account: LocalAccount,
-    /// The run directory.
-    pub run: PathBuf,
+    me: NodeName,
+    server: Arc<dyn ManagedServer>,
+    states: watch::Receiver<Arc<ClusterState>>,
+    tools: Tools,
+    account: LocalAccount,
+    run: PathBuf,
     /// One copy at a time.
-    pub turn: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
 }
 
 /// A copy under way. Whoever drops it ends the program.
@@ -71,6 +66,18 @@ struct Giving {
 }
 
 impl Donor {
+    /// Whoever gave a copy before, and ended in the middle, may have left the account behind.
+    pub fn new(
+        me: NodeName,
+        server: Arc<dyn ManagedServer>,
+        states: watch::Receiver<Arc<ClusterState>>,
+        parts: &RebuildParts,
+    ) -> Self {
+        let RebuildParts { tools, account, run, .. } = parts.clone();
+        remove_account(&run.join(ACCOUNT));
+        Self { me, server, states, tools, account, run, turn: Arc::new(Semaphore::new(1)) }
+    }
+
     /// Begins a copy for another node. It ends by itself when the group no longer wants it.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ const START_AGAIN: Duration = Duration::from_secs(60);
 /// How long a server that was stopped may hold its data.
 const LETS_GO_WITHIN: Duration = Duration::from_secs(60);
 
+/// A server that answers for so long after a stop was given up is not about to end.
+const STAYS_UP: Duration = Duration::from_secs(15);
 /// How often a folder's removal is tried.
 const CLEARS: u32 = 10;
 
@@ -148,6 +150,17 @@ impl Rebuilder {
         Ok(())
     }
 
+    async fn stays_up(&self) -> bool {
+        let since = Instant::now();
+        while since.elapsed() < STAYS_UP {
+            sleep(LOOK).await;
+            if self.server.pulse().await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     fn is_down(&self) -> bool {
         matches!(*self.process.borrow(), Process::Gone { .. } | Process::Absent)
     }
@@ -167,7 +180,6 @@ impl Rebuilder {
     /// Between rebuilds: starts a server that this node has stopped, and removes what is not needed any more. True when
     /// nothing is left to do.
     pub(super) async fn tidy(&self) -> bool {
-        remove_account(&self.parts.run.join(super::donor::ACCOUNT));
         let Some(mut note) = Note::read(&self.note_path()) else { return true };
         let answers = self.server.pulse().await.is_ok();
         if note.stopped {
@@ -175,7 +187,8 @@ impl Rebuilder {
                 let started = self.parts.unit.for_mariadb().start().await;
                 info!(?started, "the server that was stopped for a rebuild is started");
             }
-            if !answers || self.put_down(&mut note, false).is_err() {
+            // Its stop may be under way still, whoever asked for it has ended.
+            if !answers || !self.stays_up().await || self.put_down(&mut note, false).is_err() {
                 return false;
             }
         }
