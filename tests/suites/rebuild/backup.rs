@@ -7,7 +7,10 @@ use baton_tests::cluster::Scenario;
 use baton_tests::sandbox::{Dialect, until, within};
 use rustix::process::Signal;
 
-use super::bench::{REBUILD, REFUSED, SOON, are_alike, counts_again, ctl, patient, reaches, rebuilt};
+use super::bench::{
+    REBUILD, REFUSED, SOON, are_alike, counts_again, ctl, dies_and_comes_back_with_a_row_of_its_own, patient,
+    reaches, rebuilt,
+};
 
 /// A replica gets its data anew from the other replica under load: every acknowledged row is there afterwards, and it
 /// acknowledges again. Nothing is left beside its data.
@@ -25,6 +28,33 @@ async fn mariadb_replica_is_rebuilt() -> Result<()> {
     is_new(&scenario, "db3").await?;
     counts_again(&scenario.cluster).await?;
     scenario.ends([]).await
+}
+
+/// The old primary comes back with a transaction of its own. Once that is archived it is rebuilt from the replica, follows
+/// the new writer, and knows the transactions of both writers and not its own.
+#[tokio::test]
+#[ignore = "a minute; script/test --full runs it"]
+async fn mariadb_old_writer_is_rebuilt() -> Result<()> {
+    let mut scenario =
+        Scenario::begin("mariadb_old_writer_is_rebuilt", patient(Dialect::MariaDb), &["db1"]).await?;
+    let server = scenario.cluster.server("db1")?;
+    server.execute(["CREATE TABLE app.big (id INT PRIMARY KEY, text VARCHAR(200))"]).await?;
+    let writer = dies_and_comes_back_with_a_row_of_its_own(&mut scenario).await?;
+    let replica = if writer == "db2" { "db3" } else { "db2" };
+    let said = rebuilt(&mut scenario, "db1", &[]).await?;
+    ensure!(said.contains(&format!("from {replica} in")), "a replica is the source: {said}");
+    counts_again(&scenario.cluster).await?;
+    let server = scenario.cluster.server("db1")?;
+    let own: Vec<u64> = server.query("SELECT COUNT(*) FROM app.big WHERE id = 0").await?;
+    ensure!(own == [0], "what it alone had is gone");
+    let states: Vec<String> = server.query("SELECT @@gtid_binlog_state").await?;
+    let state = states.concat();
+    let ids: Vec<&str> = state.split(',').filter_map(|gtid| gtid.split('-').nth(1)).collect();
+    ensure!(ids.len() == 2, "it knows of both writers: {state}");
+    // Clients that write straight to db1 had rows there, too, while it was open by hand: they are gone, as they should be.
+    scenario.ledger.stop().await;
+    scenario.stop_direct().await;
+    has_every_row(&scenario, &writer, "db1").await
 }
 
 /// Everything goes wrong: the source dies in the middle, so that the writer has to give the copy, and the node of the
@@ -70,7 +100,7 @@ async fn mariadb_rebuild_survives_its_source_and_its_node() -> Result<()> {
     server.wait_exit(SOON).await?;
     server.start().await?;
     counts_again(&scenario.cluster).await?;
-    has_every_row(&scenario, "db3").await
+    has_every_row(&scenario, "db1", "db3").await
 }
 
 /// The node of the server that is rebuilt is ended at the two worst moments: while the server is stopped and still has its
@@ -105,10 +135,10 @@ async fn mariadb_rebuild_goes_on_where_its_node_was_cut_off() -> Result<()> {
     scenario.ends([]).await
 }
 
-/// The server has what every other has, and of the application's writes exactly those that were acknowledged.
-async fn has_every_row(scenario: &Scenario, name: &str) -> Result<()> {
+/// The server has what the writer has, and of the application's writes exactly those that were acknowledged.
+async fn has_every_row(scenario: &Scenario, writer: &str, name: &str) -> Result<()> {
     let cluster = &scenario.cluster;
-    are_alike(cluster.server("db1")?, cluster.server(name)?).await?;
+    are_alike(cluster.server(writer)?, cluster.server(name)?).await?;
     let found = scenario.ledger.found(cluster.server(name)?).await?;
     ensure!(
         found.lost.is_empty() && found.refused.is_empty() && found.doubled == 0,
