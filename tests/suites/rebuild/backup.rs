@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use baton_node::state::StepName;
 use baton_proto::control::RebuildStatus;
-use baton_tests::cluster::Scenario;
+use baton_tests::cluster::{Cluster, Scenario};
 use baton_tests::sandbox::{Dialect, until, within};
 use rustix::process::Signal;
 
@@ -12,8 +12,14 @@ use super::bench::{
     reaches, rebuilt,
 };
 
-/// A replica gets its data anew from the other replica under load: every acknowledged row is there afterwards, and it
-/// acknowledges again. Nothing is left beside its data.
+/// What a data directory has until it is replaced.
+const OLD: &str = "old.mark";
+/// Where a copy is made, or the old data kept, beside the data directory.
+const BESIDE: &str = "data.baton-rebuild";
+
+/// A rebuild that is ended while the copy comes in leaves the replica as it was. Then the replica gets its data anew from
+/// the other one under load: every acknowledged row is there afterwards, and it acknowledges again. Nothing is left beside
+/// its data.
 #[tokio::test]
 async fn mariadb_replica_is_rebuilt() -> Result<()> {
     let options = patient(Dialect::MariaDb);
@@ -23,6 +29,7 @@ async fn mariadb_replica_is_rebuilt() -> Result<()> {
     let (code, said) = ctl(&scenario.cluster, &["rebuild", "db3", "--dry-run"]).await?;
     ensure!(code == 0 && said.contains("copied beside its own, with mariadb-backup"), "{code}: {said}");
     mark_old(&scenario, "db3").await?;
+    ended_while_the_copy_comes_in(&scenario.cluster).await?;
     let said = rebuilt(&mut scenario, "db3", &["--from", "db2"]).await?;
     ensure!(said.contains("from db2 in"), "{said}");
     is_new(&scenario, "db3").await?;
@@ -119,7 +126,7 @@ async fn mariadb_rebuild_goes_on_where_its_node_was_cut_off() -> Result<()> {
     let stopped = async || Ok((!cluster.server("db3")?.has_pid_file()).then_some(()));
     until("the server's stop", SOON, stopped).await?;
     cluster.node_mut("db3")?.restart().await?;
-    ensure!(cluster.server("db3")?.data_directory().join("old.mark").exists(), "the old data is there");
+    ensure!(cluster.server("db3")?.data_directory().join(OLD).exists(), "the old data is there");
     cluster.node("db3")?.stop_after(StepName::Start)?;
     cluster.server("db3")?.hold_stop(false)?;
     cluster.node("db3")?.stopped(REBUILD).await.map_err(|error| cluster.explained(error))?;
@@ -155,17 +162,37 @@ fn source_of(attempt: u32) -> &'static str {
     if attempt == 1 { "db2" } else { "db1" }
 }
 
+/// Ends a rebuild of db3 by hand while db2 gives its data. db3 keeps its own, and acknowledges again.
+async fn ended_while_the_copy_comes_in(cluster: &Cluster) -> Result<()> {
+    cluster.server("db2")?.hold_copy(true)?;
+    let rebuild = cluster.ctl().command(&["rebuild", "db3", "--yes"]).kill_on_drop(true).spawn()?;
+    reaches(cluster, "the copy", |r| r.step == "prepare" && r.bytes > 0).await?;
+    let data = cluster.server("db3")?.data_directory();
+    ensure!(data.with_file_name(BESIDE).exists(), "the copy is made beside the data");
+    let (code, said) = ctl(cluster, &["rebuild", "db3", "--cancel", "--yes"]).await?;
+    ensure!(code == 0 && said.contains("keeps its data"), "{code}: {said}");
+    drop(rebuild);
+    cluster.server("db2")?.hold_copy(false)?;
+    counts_again(cluster).await?;
+    ensure!(data.join(OLD).exists(), "db3 has its data");
+    nothing_beside(cluster, "db3").await
+}
+
 /// Leaves a file in the data directory that a new one has not.
 async fn mark_old(scenario: &Scenario, name: &str) -> Result<()> {
     let server = scenario.cluster.server(name)?;
-    Ok(std::fs::write(server.data_directory().join("old.mark"), "old")?)
+    Ok(std::fs::write(server.data_directory().join(OLD), "old")?)
 }
 
 /// The data is another one, and what it was copied beside is gone soon.
 async fn is_new(scenario: &Scenario, name: &str) -> Result<()> {
     let data = scenario.cluster.server(name)?.data_directory();
-    ensure!(!data.join("old.mark").exists(), "{name} has its old data");
-    let beside = data.with_file_name("data.baton-rebuild");
+    ensure!(!data.join(OLD).exists(), "{name} has its old data");
+    nothing_beside(&scenario.cluster, name).await
+}
+
+async fn nothing_beside(cluster: &Cluster, name: &str) -> Result<()> {
+    let beside = cluster.server(name)?.data_directory().with_file_name(BESIDE);
     let gone = async || Ok((!beside.exists()).then_some(()));
     until("the old data to be removed", SOON, gone).await
 }
