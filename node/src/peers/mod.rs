@@ -33,6 +33,8 @@ const PING_EVERY: Duration = Duration::from_millis(500);
 const PING_ANSWER: Duration = Duration::from_millis(1000);
 /// Behind what is sent in bulk a ping waits longer for its answer.
 const BULK_PING_ANSWER: Duration = Duration::from_secs(20);
+/// Bytes that may be on the way: enough for a gigabit between sites 30 ms apart, and all that a slow receiver holds up.
+const BULK_WINDOW: u32 = 4 << 20;
 /// The connection for what is long and not urgent; the two that are kept are 0 and 1.
 const BULK: usize = 2;
 /// Snapshots of the state are the longest messages.
@@ -207,6 +209,12 @@ impl Peers {
             .http2_keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(if lane == BULK { BULK_PING_ANSWER } else { PING_ANSWER })
             .keep_alive_while_idle(true);
+        let endpoint = match lane {
+            BULK => {
+                endpoint.initial_stream_window_size(BULK_WINDOW).initial_connection_window_size(BULK_WINDOW)
+            }
+            _ => endpoint,
+        };
         match tls {
             Some(tls) => endpoint.tls_config(tls),
             None => Ok(endpoint),
