@@ -26,6 +26,11 @@ pub(super) const RIGHTS: &[Right] = &[
         privileges: "REPLICATION SLAVE",
         on: "*.*",
     },
+    Right {
+        why: "copy a server's data for another one (mariadb-backup)",
+        privileges: "LOCK TABLES",
+        on: "*.*",
+    },
     Right { why: "see every session", privileges: "PROCESS", on: "*.*" },
     Right {
         // On the schema: with single tables information_schema.USER_PRIVILEGES shows one's own rows only.

@@ -247,7 +247,24 @@ pub static KEYS: &[Key] = &[
         Unset,
         Restart,
         "Starts the server beside this node: program and arguments, run without a shell, at most 60s, such as [\"systemctl\", \
-         \"start\", \"mysql\"]. Unset: whoever supervises it does; MySQL's CLONE ends a server that nobody supervises.",
+         \"start\", \"mysql\"]. Unset: whoever supervises it does; MySQL's CLONE ends a server that nobody supervises. On \
+         MariaDB, whose rebuild stops the server: systemctl start mariadb.",
+    ),
+    key(
+        "rebuild.stop",
+        Kind::Command,
+        Unset,
+        Restart,
+        "MariaDB: stops the server beside this node, so that nobody starts it again by itself: program and arguments, run \
+         without a shell, at most 300s. Unset: systemctl stop mariadb. MySQL's CLONE stops the server itself.",
+    ),
+    key(
+        "rebuild.mariadb_backup",
+        Kind::Path,
+        Unset,
+        Restart,
+        "MariaDB: the program that reads one server's data for another one, mbstream beside it. Both are in Debian's package \
+         mariadb-backup. Unset: looked for on PATH.",
     ),
     key(
         "raft.heartbeat",

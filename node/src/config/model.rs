@@ -210,6 +210,12 @@ pub struct RebuildConfig {
     /// Program and arguments that start the server beside this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Vec<String>>,
+    /// Program and arguments that stop it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Vec<String>>,
+    /// mariadb-backup, where it is not on the search path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mariadb_backup: Option<PathBuf>,
 }
 
 /// Who decides that a server with transactions of its own is rebuilt.
@@ -352,7 +358,7 @@ impl Config {
             &mut self.paths.data,
             &mut self.paths.run,
         ];
-        for path in paths {
+        for path in paths.into_iter().chain(self.rebuild.mariadb_backup.as_mut()) {
             *path = PathBuf::from(fill(&path.to_string_lossy(), node));
         }
     }

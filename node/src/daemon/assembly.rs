@@ -25,7 +25,8 @@ use crate::observe::{
 use crate::operate::actor::Wall;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::operate::{
-    AckerWatch, Actor, Attend, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop,
+    AckerWatch, Actor, Attend, Copies, Donor, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder,
+    ReceiverStop, Tools,
 };
 use crate::peers::Peers;
 use crate::quarantine::{Archiver, Keep};
@@ -112,6 +113,7 @@ pub struct Assembly {
     clock: Arc<dyn Clock>,
     pub(super) callers: Callers,
     actor: Option<Arc<Actor>>,
+    donor: Option<Arc<Donor>>,
 }
 
 /// The parts that only a data node has.
@@ -125,6 +127,8 @@ struct Beside {
     follows: watch::Sender<Option<String>>,
     /// How far a rebuild of it is.
     copying: watch::Receiver<Option<Copying>>,
+    /// What copies it.
+    tools: Option<Tools>,
 }
 
 impl Assembly {
@@ -158,6 +162,7 @@ impl Assembly {
             clock: parts.clock,
             callers: parts.callers,
             actor: None,
+            donor: None,
             me,
             cluster,
             group,
@@ -197,6 +202,7 @@ impl Assembly {
             voter: Arc::clone(&self.voter),
             table: Arc::clone(&self.table),
             actor: self.actor.clone(),
+            donor: self.donor.clone(),
         }
     }
 
@@ -275,13 +281,17 @@ impl Assembly {
         let notes = Arc::new(StoreNotes(self.group.notes()));
         let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
         let (progress, copying) = watch::channel(None);
+        let tools = rebuild.as_ref().map(|parts| parts.tools.clone());
         if let Some(parts) = rebuild {
+            let donor = Donor::new(self.me.clone(), Arc::clone(&server), self.states.clone(), &parts);
+            self.donor = Some(Arc::new(donor));
             let rebuilder = Rebuilder {
                 me: self.me.clone(),
                 server: Arc::clone(&server),
                 process: handle.process(),
                 remote: Arc::clone(&self.remote),
                 parts,
+                copies: Copies { group: self.group.clone(), peers: Arc::clone(&self.peers) },
                 states: self.states.clone(),
                 proposer: self.proposer.clone(),
                 progress,
@@ -290,7 +300,7 @@ impl Assembly {
         }
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
         self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at)).with_wall(now)));
-        Ok(Beside { server, source_at, own, trial, stop, follows, copying })
+        Ok(Beside { server, source_at, own, trial, stop, follows, copying, tools })
     }
 
     fn view(
@@ -302,11 +312,13 @@ impl Assembly {
         let own = beside.map(|b| b.own.clone());
         let trial = beside.map(|b| b.trial.clone());
         let copying = beside.map(|b| b.copying.clone());
+        let tools = beside.and_then(|b| b.tools.clone());
         let (prober, states) = (Arc::clone(&self.prober), self.states.clone());
         self.own = Arc::new(move || {
             let mut report = see(own.as_ref(), &prober, config_differs(&states.borrow()));
             report.tried = trial.as_ref().map(TrialHandle::now);
             report.copying = copying.as_ref().and_then(|c| c.borrow().clone());
+            report.lacks_for_copy = tools.as_ref().and_then(Tools::lacks);
             report.wall_ms = now();
             report
         });

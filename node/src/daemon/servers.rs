@@ -1,11 +1,13 @@
 //! Connections to servers: one way in for each address, kept.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
 
 use crate::config::{Config, HostPort, read_password, read_replication_password};
+use crate::operate::LocalAccount;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::sql::{Account, Address, Connector, Limits, ManagedServer, Source, SqlServer};
 
@@ -78,6 +80,11 @@ impl Servers {
             let HostPort { host, port } = address.parse().map_err(|e| format!("{address}: {e}"))?;
             Ok(Source { host, port, user: this.user.clone(), password: this.password.clone(), tls: None })
         })
+    }
+
+    /// The account that reads the server beside this node.
+    pub(super) fn local(&self, socket: &Path) -> LocalAccount {
+        LocalAccount { user: self.user.clone(), password: self.password.clone(), socket: socket.to_owned() }
     }
 
     /// Accounts that may write while a server is closed: Baton's, replication's, and those the configuration names.

@@ -27,7 +27,7 @@ use crate::guard::GuardHandle;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
 use crate::identity::{Identity, IdentityError};
-use crate::operate::{RebuildParts, Unit};
+use crate::operate::{RebuildParts, Tools, Unit};
 use crate::peers::{Dialer, Peers};
 use crate::quarantine::BinlogArchiver;
 use crate::route::{Router, RouterError, RouterOptions, Routes};
@@ -333,7 +333,17 @@ fn beside_of(
         events: config.server.events,
         rebuild: Some(RebuildParts {
             donor_at: servers.donor_at(),
-            unit: Unit { start: config.rebuild.start.clone().map(for_node) },
+            unit: Unit {
+                start: config.rebuild.start.clone().map(for_node),
+                stop: config.rebuild.stop.clone().map(for_node),
+            },
+            tools: Tools {
+                configured: config.rebuild.mariadb_backup.clone(),
+                path: std::env::var_os("PATH").unwrap_or_default(),
+            },
+            account: servers.local(&config.server.socket),
+            run: config.paths.run.clone(),
+            data: config.paths.data.clone(),
         }),
     }
 }

@@ -10,6 +10,7 @@ pub mod copying;
 pub mod diagnose;
 pub mod diagnosis;
 pub mod finding;
+pub mod giving;
 pub mod holding;
 mod plan;
 pub mod rebuild;

@@ -56,6 +56,9 @@ pub struct Report {
     /// How far the rebuild of its server is.
     #[serde(default)]
     pub copying: Option<Copying>,
+    /// What it lacks to take part in the rebuild of a MariaDB server, with the mend.
+    #[serde(default)]
+    pub lacks_for_copy: Option<String>,
     /// The sender's wall clock, milliseconds since 1970; 0 where it does not say.
     #[serde(default)]
     pub wall_ms: UnixMillis,

@@ -89,6 +89,22 @@ impl MariadbSet {
         self.last_gtids().map(|gtid| gtid.to_string()).collect::<Vec<_>>().join(",")
     }
 
+    /// The part up to `position`, as far as the last numbers of the server ids tell, and the position itself: what a copy
+    /// has that stands at `position`. A server id that wrote on both sides of it shows only where it is the position's own.
+    pub fn up_to(&self, position: &Self) -> Self {
+        let domains = position.domains.iter().map(|(domain, end)| {
+            let mut part = DomainSet::default();
+            let known = self.domains.get(domain).map(DomainSet::by_number).unwrap_or_default();
+            let ends = end.last().map(|(server_id, sequence)| (sequence, server_id));
+            let last = ends.map_or(0, |(sequence, _)| sequence);
+            for (sequence, server_id) in known.into_iter().filter(|(n, _)| *n <= last).chain(ends) {
+                part.add(server_id, 1, sequence);
+            }
+            (*domain, part)
+        });
+        Self::from_domains(domains)
+    }
+
     /// Everything that is in either.
     pub fn union(&self, other: &Self) -> Self {
         let mut domains = self.domains.clone();

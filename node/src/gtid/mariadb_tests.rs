@@ -244,3 +244,18 @@ proptest! {
         let _ = MariadbSet::parse_state(&other);
     }
 }
+
+#[test]
+fn a_copy_has_what_is_up_to_its_position() {
+    let state = |text: &str| MariadbSet::parse_state(text).unwrap();
+    let position = MariadbSet::parse_position("0-2-150,7-1-3").unwrap();
+    for (had, has) in [
+        ("", "0-2-150,7-1-3"),
+        ("0-1-100,0-2-120", "0-1-100,0-2-150,7-1-3"),
+        ("0-1-100,0-2-180,7-1-9", "0-1-100,0-2-150,7-1-3"),
+        ("0-1-100,0-2-170,0-3-200,5-1-1", "0-1-100,0-2-150,7-1-3"),
+    ] {
+        assert_eq!(state(had).up_to(&position).to_string(), has, "{had}");
+    }
+    assert!(state("0-1-9").up_to(&MariadbSet::default()).is_empty());
+}

@@ -30,4 +30,4 @@ pub use lead::Lead;
 pub use net::Net;
 pub use promise::ReceiverStop;
 pub use propose::Proposer;
-pub use rebuild::{RebuildParts, Rebuilder, Unit};
+pub use rebuild::{Copies, Donor, LocalAccount, Pieces, RebuildParts, Rebuilder, Tools, Unit};

@@ -1,6 +1,6 @@
 //! Connections to the other nodes.
 //!
-//! Two per peer, opened on first use and kept: consensus and everything that can be long go over the first, and
+//! Two per peer, opened on first use and kept, and one more for as long as a server is copied: consensus and everything that can be long go over the first, and
 //! what must not wait behind them over the second. Whoever asks a voter for lease time repeats an unanswered
 //! request on the other one: a lost packet stalls all of one TCP stream.
 
@@ -31,6 +31,12 @@ const CONNECT: Duration = Duration::from_millis(500);
 /// A connection whose other end vanished without a word is found out after both of these.
 const PING_EVERY: Duration = Duration::from_millis(500);
 const PING_ANSWER: Duration = Duration::from_millis(1000);
+/// Behind what is sent in bulk a ping waits longer for its answer.
+const BULK_PING_ANSWER: Duration = Duration::from_secs(20);
+/// Bytes that may be on the way: enough for a gigabit between sites 30 ms apart, and all that a slow receiver holds up.
+const BULK_WINDOW: u32 = 4 << 20;
+/// The connection for what is long and not urgent; the two that are kept are 0 and 1.
+const BULK: usize = 2;
 /// Snapshots of the state are the longest messages.
 pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
@@ -147,26 +153,36 @@ impl Peers {
         Ok(link)
     }
 
+    /// A connection to `name` of its own, as [`Self::link`] has them, for what takes long and can wait. It ends with whoever
+    /// uses it.
+    ///
+    /// # Errors
+    /// [`BadAddress`] when `address` is no address.
+    pub fn bulk(&self, name: &NodeName, address: &str) -> Result<PeerClient<Wire>, BadAddress> {
+        let address = self.configured.get(name).map_or(address, String::as_str);
+        Ok(PeerClient::new(self.wire(name, address, BULK)?))
+    }
+
     /// Drops the connections to everybody of whom `keep` says no.
     pub fn retain(&self, keep: impl Fn(&NodeName) -> bool) {
         self.lock().retain(|name, _| keep(name));
     }
 
     #[cfg(not(feature = "simulation"))]
-    fn wire(&self, name: &NodeName, address: &str, _lane: usize) -> Result<Wire, BadAddress> {
-        self.channel(name, address)
+    fn wire(&self, name: &NodeName, address: &str, lane: usize) -> Result<Wire, BadAddress> {
+        self.channel(name, address, lane)
     }
 
     #[cfg(feature = "simulation")]
     fn wire(&self, name: &NodeName, address: &str, lane: Lane) -> Result<Wire, BadAddress> {
         match &self.dialer {
             Dialer::Memory(dial) => Ok(dial(name, lane)),
-            _ => self.channel(name, address).map(Wire::Tcp),
+            _ => self.channel(name, address, lane).map(Wire::Tcp),
         }
     }
 
-    fn channel(&self, name: &NodeName, address: &str) -> Result<Channel, BadAddress> {
-        let endpoint = self.endpoint(name, address).map_err(|e| BadAddress {
+    fn channel(&self, name: &NodeName, address: &str, lane: usize) -> Result<Channel, BadAddress> {
+        let endpoint = self.endpoint(name, address, lane).map_err(|e| BadAddress {
             name: name.clone(),
             address: address.to_owned(),
             detail: std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string),
@@ -174,7 +190,12 @@ impl Peers {
         Ok(endpoint.connect_lazy())
     }
 
-    fn endpoint(&self, name: &NodeName, address: &str) -> Result<Endpoint, tonic::transport::Error> {
+    fn endpoint(
+        &self,
+        name: &NodeName,
+        address: &str,
+        lane: usize,
+    ) -> Result<Endpoint, tonic::transport::Error> {
         let (scheme, tls) = match &self.dialer {
             Dialer::Tls(settings) => ("https", Some(settings(name))),
             #[cfg(test)]
@@ -186,8 +207,14 @@ impl Peers {
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_ANSWER)
+            .keep_alive_timeout(if lane == BULK { BULK_PING_ANSWER } else { PING_ANSWER })
             .keep_alive_while_idle(true);
+        let endpoint = match lane {
+            BULK => {
+                endpoint.initial_stream_window_size(BULK_WINDOW).initial_connection_window_size(BULK_WINDOW)
+            }
+            _ => endpoint,
+        };
         match tls {
             Some(tls) => endpoint.tls_config(tls),
             None => Ok(endpoint),

@@ -5,24 +5,25 @@ use std::time::Duration;
 
 use baton_proto::peer::peer_server::Peer;
 use baton_proto::peer::{
-    ActReply, ActRequest, ExpiredReply, ExpiredRequest, GrantReply, GrantRequest, GreetReply, GreetRequest,
-    InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, ReportReply,
-    ReportRequest, Sender, StillReply, StillRequest,
+    ActReply, ActRequest, CopyRequest, ExpiredReply, ExpiredRequest, GrantReply, GrantRequest, GreetReply,
+    GreetRequest, InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest,
+    ReportReply, ReportRequest, Sender, StillReply, StillRequest,
 };
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::consensus::Group;
+use crate::decide::giving::Asked;
 use crate::decide::seen::Report;
 use crate::guard::clock::Boottime;
 use crate::guard::{ExpiryAnswer, LeaseAnswer, LeaseRequest, Voter};
 use crate::identity::node_of;
 use crate::observe::Table;
-use crate::operate::Actor;
 use crate::operate::action::{Acted, Action, Order};
 use crate::operate::net::wait_expired;
+use crate::operate::{Actor, Donor, Pieces};
 use crate::serve::Callers;
-use crate::state::{Epoch, NodeName};
+use crate::state::{Epoch, NodeName, OperationId};
 
 /// No action takes longer; a caller that asks for more is mistaken.
 const BOUND_MAX: Duration = Duration::from_secs(600);
@@ -46,6 +47,8 @@ pub struct PeerService {
     pub table: Arc<Table>,
     /// This node's own server; `None` on a witness.
     pub actor: Option<Arc<Actor>>,
+    /// Gives copies of that server; `None` where there are no means for it.
+    pub donor: Option<Arc<Donor>>,
 }
 
 impl PeerService {
@@ -94,6 +97,16 @@ impl PeerService {
 
 #[tonic::async_trait]
 impl Peer for PeerService {
+    type CopyStream = Pieces;
+
+    async fn copy(&self, request: Request<CopyRequest>) -> Result<Response<Pieces>, Status> {
+        let by = self.member(&request, request.get_ref().sender.as_ref())?;
+        let donor = self.donor.as_ref().ok_or_else(|| Status::failed_precondition("no server to copy"))?;
+        let CopyRequest { operation, attempt, epoch, .. } = request.into_inner();
+        let asked = Asked { by, operation: OperationId(operation), attempt, epoch: Epoch(epoch) };
+        Ok(Response::new(donor.give(asked).await?))
+    }
+
     async fn raft(&self, request: Request<RaftRequest>) -> Result<Response<RaftReply>, Status> {
         self.caller(&request, request.get_ref().sender.as_ref())?;
         Ok(Response::new(self.group.serve_raft(request.into_inner()).await?))

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::backup::{CopyPosition, DataPlaces};
 use super::clone::CloneSeen;
 use super::error::SqlError;
 use super::status::{Inventory, Pulse, ServerStatus};
@@ -312,6 +313,19 @@ pub trait ManagedServer: Send + Sync {
     /// MySQL: forgets the replication that came with a copy of another server's data.
     fn forget_copied_source<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async { Err(SqlError::Unsupported("it cannot be cloned into".into())) })
+    }
+
+    /// MariaDB: where its data is.
+    fn data_places(&self) -> SqlFuture<'_, DataPlaces> {
+        Box::pin(async { Err(SqlError::Unsupported("it has no data directory".into())) })
+    }
+
+    /// MariaDB: gives a server that runs with a copy of another one's data the copy's positions, and an empty binlog.
+    ///
+    /// # Errors
+    /// [`SqlError::NotInEffect`] when they are not what they should be then.
+    fn take_position<'a>(&'a self, _copy: &'a CopyPosition, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("it takes no copy's position".into())) })
     }
 
     /// Waits until `set` is applied; false when `bound` passed first or the applier stopped.

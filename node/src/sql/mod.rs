@@ -9,6 +9,7 @@
 
 mod accounts;
 mod applied;
+pub mod backup;
 pub mod binlog;
 pub mod capabilities;
 mod change_source;

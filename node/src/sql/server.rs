@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::backup::{CopyPosition, DataPlaces};
 use super::clone::CloneSeen;
 use super::connector::{Connector, Limits};
 use super::error::SqlError;
@@ -13,7 +14,9 @@ use super::managed::{
 };
 use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
-use super::{accounts, applied, clone, close, inventory, pulse, release, replication, semi_sync, sessions};
+use super::{
+    accounts, applied, backup, clone, close, inventory, pulse, release, replication, semi_sync, sessions,
+};
 use crate::gtid::GtidSet;
 
 /// A copy of a large server takes hours. Whoever asks for one watches its progress and drops the call when it stalls.
@@ -188,6 +191,20 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.command.take_living("forget the copied source", self.limits.command).await?;
             clone::forget_copied_source(&mut wire, permit).await
+        })
+    }
+
+    fn data_places(&self) -> SqlFuture<'_, DataPlaces> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("places of the data", self.limits.command).await?;
+            backup::places(&mut wire).await
+        })
+    }
+
+    fn take_position<'a>(&'a self, copy: &'a CopyPosition, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("the copy's position", self.limits.command).await?;
+            backup::take_position(&mut wire, copy, permit).await
         })
     }
 

@@ -96,6 +96,8 @@ fn text(sandbox: &Sandbox, options: &ClusterOptions) -> String {
          \n[router]\nwriter_listen = \"0.0.0.0:{WRITER_PORT}\"\nreader_listen = \"0.0.0.0:{READER_PORT}\"\n\
          \n[tls]\nca = \"{root}/tls/ca.pem\"\ncert = \"{root}/tls/{{node}}.pem\"\nkey = \"{root}/tls/{{node}}.key\"\n\
          \n[rebuild]\nstart = [\"/bin/sh\", \"{root}/{{node}}/start-server\"]\n\
+         stop = [\"/bin/sh\", \"{root}/{{node}}/stop-server\"]\n\
+         mariadb_backup = \"{root}/{{node}}/tools/mariadb-backup\"\n\
          \n[paths]\ndata = \"{root}/{{node}}/baton/data\"\nrun = \"{root}/{{node}}/baton/run\"\n",
         user = Account::BATON.user,
         repl = Account::REPL.user,

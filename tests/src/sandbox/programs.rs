@@ -52,6 +52,11 @@ impl Programs {
         })
     }
 
+    /// Another program that came with the server; `None` where it did not.
+    pub(super) fn tool(&self, name: &str) -> Option<PathBuf> {
+        Some(self.folder.join("bin").join(name)).filter(|path| path.is_file())
+    }
+
     /// The option file that tells the server where its own files are.
     pub(super) fn paths_file(&self) -> PathBuf {
         self.folder.join("paths.cnf")

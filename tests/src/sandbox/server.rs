@@ -108,6 +108,33 @@ impl Server {
         self.folder.join("data")
     }
 
+    /// Whether a program that copies its data waits at its end for as long as this is on.
+    ///
+    /// # Errors
+    /// When the file cannot be written or removed.
+    pub fn hold_copy(&self, on: bool) -> Result<()> {
+        self.hold(unit::HOLD_COPY, on)
+    }
+
+    /// Whether the command by which its node stops it waits at its end for as long as this is on.
+    ///
+    /// # Errors
+    /// When the file cannot be written or removed.
+    pub fn hold_stop(&self, on: bool) -> Result<()> {
+        self.hold(unit::HOLD_STOP, on)
+    }
+
+    fn hold(&self, name: &str, on: bool) -> Result<()> {
+        let hold = self.folder.join(name);
+        let done = if on { fs::write(&hold, "") } else { fs::remove_file(&hold) };
+        done.with_context(|| format!("cannot change {}", hold.display()))
+    }
+
+    /// Whether it runs, by its pid file, which an orderly stop removes: also where its node has started it.
+    pub fn has_pid_file(&self) -> bool {
+        self.folder.join("mysqld.pid").exists()
+    }
+
     /// The file system that only its data are on.
     ///
     /// # Errors

@@ -1,12 +1,15 @@
 //! MySQL: by CLONE.
 
 use anyhow::{Result, ensure};
-use baton_proto::control::{RebuildStatus, StatusReply};
-use baton_tests::cluster::{Cluster, Scenario};
+use baton_proto::control::RebuildStatus;
+use baton_tests::cluster::Scenario;
 use baton_tests::sandbox::Dialect;
 use rustix::process::Signal;
 
-use super::bench::{REBUILD, REFUSED, SOON, are_alike, ctl, patient, rebuilt};
+use super::bench::{
+    REBUILD, REFUSED, SOON, are_alike, counts_again, ctl, dies_and_comes_back_with_a_row_of_its_own, patient,
+    reaches, rebuilt,
+};
 
 /// Rows of some 200 bytes, so that a copy at [`SLOWLY`] takes long enough to be disturbed.
 const ROWS: u32 = 100_000;
@@ -81,51 +84,4 @@ async fn fill(server: &baton_tests::sandbox::Server) -> Result<()> {
         mysql_async::prelude::Queryable::query_drop(&mut connection, statement).await?;
     }
     Ok(connection.disconnect().await?)
-}
-
-/// The host of db1 is lost, another takes over, and db1 comes back with a transaction that was written past Baton. Returns
-/// the new writer, once that transaction is archived.
-async fn dies_and_comes_back_with_a_row_of_its_own(scenario: &mut Scenario) -> Result<String> {
-    let cluster = &mut scenario.cluster;
-    cluster.settled().await?;
-    cluster.node_mut("db1")?.kill().await?;
-    cluster.server("db1")?.kill(Signal::KILL)?;
-    let writer = cluster.moved_from("db1").await?.writer;
-    let server = cluster.server_mut("db1")?;
-    server.wait_exit(SOON).await?;
-    server.start().await?;
-    server
-        .execute([
-            "SET GLOBAL super_read_only=0",
-            "SET GLOBAL read_only=0",
-            "INSERT INTO app.big VALUES (0, 'mine')",
-            "SET GLOBAL super_read_only=1",
-        ])
-        .await?;
-    cluster.node_mut("db1")?.restart().await?;
-    let archived = |status: &StatusReply| {
-        let node = status.nodes.iter().find(|node| node.name == "db1");
-        node.is_some_and(|node| node.role == "out" && node.note.contains("archived as"))
-    };
-    cluster.reaches("the archive", SOON, archived).await?;
-    let (code, said) = ctl(cluster, &["rebuild", "db1", "--dry-run"]).await?;
-    ensure!(code == 0 && said.contains("would rebuild db1 from"), "{code}: {said}");
-    Ok(writer)
-}
-
-/// Waits until db1 is a replica that acknowledges, like all others.
-async fn counts_again(cluster: &Cluster) -> Result<StatusReply> {
-    let all_ack = |status: &StatusReply| {
-        status.durability == "lossless"
-            && status
-                .nodes
-                .iter()
-                .all(|n| n.role == "writer" || n.role == "replica" && n.acker && n.replicating)
-    };
-    cluster.reaches("every replica to be an acker", REBUILD, all_ack).await
-}
-
-async fn reaches(cluster: &Cluster, what: &str, is_there: impl Fn(&RebuildStatus) -> bool) -> Result<()> {
-    let there = |status: &StatusReply| status.rebuild.as_ref().is_some_and(&is_there);
-    cluster.reaches(what, REBUILD, there).await.map(drop)
 }

@@ -1,5 +1,6 @@
 //! Rebuilding servers on real clusters under load.
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod bench;
 mod clone;

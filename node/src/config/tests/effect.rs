@@ -44,6 +44,7 @@ fn every_key_of_the_table_reaches_the_types() {
                 }
                 (Preset::Value(value), _) => format!("\"{value}\""),
                 (_, Kind::Listen) => "\"127.0.0.1:7411\"".to_owned(),
+                (_, Kind::Path) => "\"/usr/bin/shop\"".to_owned(),
                 (_, Kind::Command) => "[\"/bin/true\"]".to_owned(),
                 _ => "\"shop\"".to_owned(),
             };
@@ -155,8 +156,10 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     # power_fence is not set
 
     [rebuild]
-    policy = "approve"  # default
+    policy         = "approve"  # default
     # start is not set
+    # stop is not set
+    # mariadb_backup is not set
 
     [raft]
     heartbeat    = "100ms"  # default

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use baton_proto::peer::peer_server::{Peer, PeerServer};
 use baton_proto::peer::{
-    ActReply, ActRequest, ExpiredReply, ExpiredRequest, GrantReply, GrantRequest, GreetReply, GreetRequest,
-    InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, ReportReply,
-    ReportRequest, StillReply, StillRequest,
+    ActReply, ActRequest, CopyPiece, CopyRequest, ExpiredReply, ExpiredRequest, GrantReply, GrantRequest,
+    GreetReply, GreetRequest, InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply,
+    RaftRequest, ReportReply, ReportRequest, StillReply, StillRequest,
 };
+use futures::stream::BoxStream;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -40,6 +41,10 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl Peer for Service {
+    type CopyStream = BoxStream<'static, Result<CopyPiece, Status>>;
+    async fn copy(&self, _: Request<CopyRequest>) -> Answer<Self::CopyStream> {
+        Err(Status::unimplemented("copy"))
+    }
     async fn raft(&self, request: Request<RaftRequest>) -> Answer<RaftReply> {
         self.reachable()?;
         Ok(Response::new(self.group.serve_raft(request.into_inner()).await?))
@@ -78,6 +83,10 @@ pub(crate) struct Silent;
 
 #[tonic::async_trait]
 impl Peer for Silent {
+    type CopyStream = BoxStream<'static, Result<CopyPiece, Status>>;
+    async fn copy(&self, _: Request<CopyRequest>) -> Answer<Self::CopyStream> {
+        Err(Status::unimplemented("copy"))
+    }
     async fn raft(&self, _: Request<RaftRequest>) -> Answer<RaftReply> {
         Err(Status::unimplemented("silent"))
     }

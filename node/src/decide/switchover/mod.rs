@@ -218,6 +218,7 @@ fn ranked(state: &ClusterState, seen: &Observations, from: &NodeName) -> Vec<Nod
             still: true,
             delayed: pulse.channel.as_ref().is_some_and(|c| c.delayed),
             stuck: false,
+            restarted: false,
         })
     };
     let others = || state.data_nodes().map(|(n, _)| n).filter(|n| *n != from);

@@ -239,6 +239,10 @@ impl Seen {
         self.reports.get_mut(&name(node)).unwrap().1 = ms(for_ms);
     }
 
+    fn lacks_for_copy(&mut self, node: &str, what: &str) {
+        self.reports.get_mut(&name(node)).unwrap().0.lacks_for_copy = Some(what.to_owned());
+    }
+
     fn gone(&mut self, node: &str, for_ms: u64) {
         let own = self.own(node);
         own.process = Process::Gone { pid: 7 };

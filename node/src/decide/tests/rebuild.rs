@@ -1,6 +1,7 @@
 //! From which server another one gets its data, what stands in the way, and what the leader does next.
 
 use super::*;
+use crate::decide::giving::{Asked, may_give};
 use crate::decide::rebuild::{RebuildNext, choose_source, next, plan};
 use crate::state::{Ending, Rebuild, RebuildPolicy, RebuildStep};
 
@@ -115,11 +116,64 @@ fn a_plan_says_everything_or_why_not() {
 }
 
 #[test]
-fn mariadb_is_refused_in_plain_words() {
+fn on_mariadb_the_copy_comes_before_anything_is_discarded() {
     let state = cluster("db1 db2 db3");
     let seen = Seen::healthy(&state, &maria("0-1-9"));
-    let refused = plan(&state, &seen.look(), &name("db3"), None).refusals.join("; ");
-    assert!(refused.contains("Baton rebuilds MySQL servers only"), "{refused}");
+    let laid_out = plan(&state, &seen.look(), &name("db3"), None);
+    let lines: Vec<String> = laid_out.steps.iter().map(|(node, what)| format!("{node}: {what}")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    db3: leaves the list of ackers, once the others have all that it has
+    db3: goes out: neither writer, candidate nor acker until this is over; it stays closed throughout
+    db2: is read; it serves on, a little slower
+    db3: db2's data is copied beside its own, with mariadb-backup
+    db3: what only it has is compared with the writer; anything that is not archived ends this here
+    db3: is stopped ([rebuild] stop), and ITS DATA IS DISCARDED: the copy takes its place
+    db3: starts with the new data, closed ([rebuild] start)
+    db3: gets the copy's positions, and an empty binlog
+    db3: is in again and follows db1
+    ");
+}
+
+#[test]
+fn on_mariadb_both_ends_need_its_programs() {
+    let state = cluster("db1 db2 db3");
+    let mut seen = Seen::healthy(&state, &maria("0-1-9"));
+    seen.lacks_for_copy("db2", "has no mariadb-backup: apt-get install it");
+    assert_eq!(source_of(&state, &seen, "db3"), Ok(("db1".into(), true)), "the only one that can give");
+    seen.lacks_for_copy("db1", "has no mariadb-backup: apt-get install it");
+    let refused = |seen: &Seen| plan(&state, &seen.look(), &name("db3"), None).refusals.join("; ");
+    assert!(refused(&seen).contains("db2 has no mariadb-backup: apt-get install it"), "{}", refused(&seen));
+    let mut seen = Seen::healthy(&state, &maria("0-1-9"));
+    seen.lacks_for_copy("db3", "has no mariadb-backup: apt-get install it");
+    assert_eq!(refused(&seen), "db3 has no mariadb-backup: apt-get install it");
+    let mut seen = Seen::healthy(&state, &my("1:1-9"));
+    seen.lacks_for_copy("db3", "has no mariadb-backup: apt-get install it");
+    assert_eq!(refused(&seen), "", "MySQL needs none");
+}
+
+#[test]
+fn a_copy_is_given_for_the_committed_attempt_alone() {
+    let mut state = cluster("db1 db2 db3");
+    rebuilding(&mut state, RebuildStep::Prepare);
+    state.out.insert(name("db3"), Out { reason: OutReason::Rebuild, since_ms: 1 });
+    let asked = Asked { by: name("db3"), operation: OperationId("r".into()), attempt: 1, epoch: Epoch(1) };
+    let gives = |state: &ClusterState, me: &str, asked: &Asked| may_give(state, &name(me), asked);
+    assert_eq!(gives(&state, "db2", &asked), Ok(()));
+    assert!(gives(&state, "db1", &asked).unwrap_err().contains("db1 is not the source"));
+    let other = |change: fn(&mut Asked)| {
+        let mut other = asked.clone();
+        change(&mut other);
+        gives(&state, "db2", &other).unwrap_err()
+    };
+    assert!(other(|a| a.by = name("db1")).contains("no such rebuild of db1"));
+    assert!(other(|a| a.operation = OperationId("s".into())).contains("no such rebuild"));
+    assert!(other(|a| a.attempt = 2).contains("has moved on"));
+    assert!(other(|a| a.epoch = Epoch(0)).contains("has yet to hear of epoch"));
+    let mut later = state.clone();
+    later.rebuild.as_mut().unwrap().step = RebuildStep::Copy;
+    assert!(gives(&later, "db2", &asked).unwrap_err().contains("has moved on"));
+    state.out.clear();
+    assert!(gives(&state, "db2", &asked).unwrap_err().contains("is not out"));
 }
 
 #[test]

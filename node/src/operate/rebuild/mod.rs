@@ -5,9 +5,14 @@
 //! What discards the old data is allowed by a commit of its own ([`RebuildStep::Copy`]), in which the group checks again
 //! that this is not the writer, that it is out, and that what only it has is archived.
 
+mod backup;
 mod clone;
+mod copies;
+mod donor;
+mod journal;
 mod unit;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +25,13 @@ use super::attend::{Remote, SourceAt};
 use super::propose::Proposer;
 use crate::decide::copying::{Copying, Samples};
 use crate::decide::seen::Process;
-use crate::gtid::GtidSet;
+use crate::gtid::Dialect;
 use crate::sql::{CloseOptions, ManagedServer, Permit};
-use crate::state::{
-    AtStep, Change, ClusterState, NodeName, OperationId, Outcome, Rebuild, RebuildStep, Refusal, UnixMillis,
-};
+use crate::state::{Change, ClusterState, NodeName, OperationId, Rebuild, RebuildStep, UnixMillis};
 
+pub use backup::{LocalAccount, Tools};
+pub use copies::Copies;
+pub use donor::{Donor, Pieces};
 pub use unit::Unit;
 
 /// Without news the state is looked at this often.
@@ -48,8 +54,16 @@ const STARTS_WITHIN: Duration = Duration::from_secs(1800);
 pub struct RebuildParts {
     /// Another server with Baton's own account, which may copy from it.
     pub donor_at: SourceAt,
-    /// Starts the server beside this node.
+    /// Starts and stops the server beside this node.
     pub unit: Unit,
+    /// mariadb-backup.
+    pub tools: Tools,
+    /// The account with which that reads the server beside this node.
+    pub account: LocalAccount,
+    /// The run directory: for what ends with a program.
+    pub run: PathBuf,
+    /// The data directory of this node: for what its next process has to know.
+    pub data: PathBuf,
 }
 
 /// Rebuilds the server beside this node whenever the group wants it.
@@ -64,6 +78,8 @@ pub struct Rebuilder {
     pub remote: Remote,
     /// What only the caller knows.
     pub parts: RebuildParts,
+    /// Copies of other nodes' servers.
+    pub copies: Copies,
     /// The replicated state, as applied here.
     pub states: watch::Receiver<Arc<ClusterState>>,
     /// Proposals in this node's name.
@@ -106,10 +122,14 @@ impl Work {
 impl Rebuilder {
     /// Looks after rebuilds for ever.
     pub async fn run(mut self) {
+        let mut is_tidy = false;
         loop {
             let work = Work::of(&self.states.borrow_and_update(), &self.me);
             if let Some(work) = work {
                 self.work(&work).await;
+                is_tidy = false;
+            } else if !is_tidy {
+                is_tidy = self.tidy().await;
             }
             if let Ok(Err(_)) = timeout(TICK, self.states.changed()).await {
                 return;
@@ -157,26 +177,55 @@ impl Rebuilder {
 
     async fn attempt(&self, work: &Work) -> Result<(), String> {
         let mut at = work.clone();
+        let dialect = self.dialect(&at).await?;
         if at.step == RebuildStep::Prepare {
-            self.prepare(&at).await?;
+            self.prepare(&at, dialect).await?;
+            if dialect == Dialect::Mariadb {
+                self.receive(&at).await?;
+            }
             at.step_ms = self.discard(&at).await?;
             at.step = RebuildStep::Copy;
         }
         if at.step == RebuildStep::Copy {
-            let detail = self.copy(&at).await?;
+            let detail = match dialect {
+                Dialect::Mysql => self.copy(&at).await?,
+                Dialect::Mariadb => self.replace(&at).await?,
+            };
             self.commit(&at, RebuildStep::Start, None, detail).await?;
         }
         self.stage(&at, "starting with the new data");
-        let detail = self.finish(&at).await?;
+        let detail = match dialect {
+            Dialect::Mysql => self.finish(&at).await?,
+            Dialect::Mariadb => self.settle(&at).await?,
+        };
         self.commit(&at, RebuildStep::Follow, None, detail).await
     }
 
+    /// Which way this rebuild goes. A server that does not run cannot say what it is: on MariaDB a note on the disk tells
+    /// then that a copy was begun here.
+    async fn dialect(&self, work: &Work) -> Result<Dialect, String> {
+        if self.has_begun_a_copy(work) {
+            return Ok(Dialect::Mariadb);
+        }
+        let begun = Instant::now();
+        loop {
+            match self.server.executed().await {
+                Ok(set) => return Ok(set.dialect()),
+                Err(_) if work.step > RebuildStep::Prepare => return Ok(Dialect::Mysql),
+                Err(error) if begun.elapsed() >= ANSWERS_WITHIN => {
+                    return Err(format!("its server: {error}"));
+                }
+                Err(_) => sleep(TICK).await,
+            }
+        }
+    }
+
     /// Sees to it that nothing stands in the way while nothing is lost yet.
-    async fn prepare(&self, work: &Work) -> Result<(), String> {
+    async fn prepare(&self, work: &Work, dialect: Dialect) -> Result<(), String> {
         self.stage(work, "preparing");
         let begun = Instant::now();
         loop {
-            let Err(why) = self.ready(work).await else { return Ok(()) };
+            let Err(why) = self.ready(work, dialect).await else { return Ok(()) };
             if begun.elapsed() >= ANSWERS_WITHIN {
                 return Err(why);
             }
@@ -184,87 +233,15 @@ impl Rebuilder {
         }
     }
 
-    async fn ready(&self, work: &Work) -> Result<(), String> {
+    async fn ready(&self, work: &Work, dialect: Dialect) -> Result<(), String> {
         let pulse = self.server.pulse().await.map_err(|e| format!("its server: {e}"))?;
         if !pulse.switch.is_closed() {
             return Err("its server is open".into());
         }
         let source = self.source(work)?;
-        self.ready_to_clone(&source).await
-    }
-
-    /// The point of no return: what the server has and the writer lacks is read, and the group allows the rest or not.
-    /// When the step began, for what follows.
-    async fn discard(&self, work: &Work) -> Result<UnixMillis, String> {
-        let extra = if work.discarded { None } else { Some(self.extra().await?) };
-        let detail = format!("from {}; what {} had is discarded", work.source, self.me);
-        self.commit(work, RebuildStep::Copy, extra, detail).await?;
-        let state = self.states.borrow();
-        state.rebuild_of(&self.me).map(|r| r.step_ms).ok_or_else(|| "the rebuild is over".to_owned())
-    }
-
-    /// What the server has committed and the writer has not. The own set first: what the writer commits meanwhile is no
-    /// difference.
-    async fn extra(&self) -> Result<GtidSet, String> {
-        let writer = {
-            let state = self.states.borrow();
-            let grant = state.live_grant().ok_or("there is no writer now")?;
-            state
-                .members
-                .get(&grant.node)
-                .and_then(|m| m.server.clone())
-                .ok_or("the writer has no address")?
-        };
-        let mine = self.server.executed().await.map_err(|e| format!("its server: {e}"))?;
-        let writers =
-            (self.remote)(&writer).executed().await.map_err(|e| format!("the writer's server: {e}"))?;
-        mine.subtract(&writers).map_err(|e| e.to_string())
-    }
-
-    /// Commits a step. A failover that is under way is waited for, bounded.
-    async fn commit(
-        &self,
-        work: &Work,
-        step: RebuildStep,
-        extra: Option<GtidSet>,
-        detail: String,
-    ) -> Result<(), String> {
-        let begun = Instant::now();
-        loop {
-            let at = AtStep {
-                operation: work.id.clone(),
-                attempt: work.attempt,
-                step,
-                extra: extra.clone(),
-                detail: detail.clone(),
-            };
-            let why = match self.proposer.change(Change::RebuildStep(at)).await {
-                Ok(Outcome::Applied) => return self.applied(work, step).await,
-                Ok(Outcome::Refused(refusal @ Refusal::UnderWay(_))) => refusal.to_string(),
-                Ok(Outcome::Refused(refusal)) => {
-                    return self.applied(work, step).await.map_err(|_| refusal.to_string());
-                }
-                Err(why) => why,
-            };
-            if begun.elapsed() >= GATE_WITHIN {
-                return Err(why);
-            }
-            sleep(TICK).await;
-        }
-    }
-
-    /// Waits until this node itself has applied the step: its permits ask the state that it has applied. An entry whose
-    /// answer was lost may have counted.
-    async fn applied(&self, work: &Work, step: RebuildStep) -> Result<(), String> {
-        let mut states = self.states.clone();
-        let there = |state: &Arc<ClusterState>| {
-            let now =
-                state.rebuild_of(&self.me).filter(|r| r.operation.id == work.id && r.attempt == work.attempt);
-            now.is_none_or(|r| r.step >= step)
-        };
-        match timeout(TICK * 3, states.wait_for(there)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(format!("step {step} has not been applied here")),
+        match dialect {
+            Dialect::Mysql => self.ready_to_clone(&source).await,
+            Dialect::Mariadb => self.ready_to_receive(work).await,
         }
     }
 

@@ -11,12 +11,13 @@ use baton_proto::control::{
 };
 use baton_proto::peer::peer_server::{Peer, PeerServer};
 use baton_proto::peer::{
-    ActReply, ActRequest, ExpiredReply, ExpiredRequest, GrantReply, GrantRequest, GreetReply, GreetRequest,
-    InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply, RaftRequest, ReportReply,
-    ReportRequest, StillReply, StillRequest,
+    ActReply, ActRequest, CopyPiece, CopyRequest, ExpiredReply, ExpiredRequest, GrantReply, GrantRequest,
+    GreetReply, GreetRequest, InviteReply, InviteRequest, ProposeReply, ProposeRequest, RaftReply,
+    RaftRequest, ReportReply, ReportRequest, StillReply, StillRequest,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -49,6 +50,10 @@ fn not_here<T>() -> Answer<T> {
 
 #[tonic::async_trait]
 impl Peer for Consensus {
+    type CopyStream = BoxStream<'static, Result<CopyPiece, Status>>;
+    async fn copy(&self, _: Request<CopyRequest>) -> Answer<Self::CopyStream> {
+        Err(Status::unimplemented("copy"))
+    }
     async fn raft(&self, request: Request<RaftRequest>) -> Answer<RaftReply> {
         Ok(Response::new(self.0.serve_raft(request.into_inner()).await?))
     }

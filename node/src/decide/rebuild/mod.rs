@@ -1,5 +1,7 @@
 //! Rebuilding a server: from which other one, what stands in the way, what the leader does next. Pure.
 
+mod plan;
+
 use std::cmp::Reverse;
 
 use super::diagnose::{FRESH, RECEIVING_WITHIN};
@@ -9,6 +11,10 @@ use crate::state::{
     ClusterState, Ending, NodeName, OperationId, OperationKind, Rebuild, RebuildPolicy, RebuildStep,
     UnixMillis,
 };
+
+pub use plan::{Plan, plan};
+
+use plan::lacks_for_copy;
 
 /// For how long the leader looks for a source, or waits for an acker to leave the list.
 const SOURCE_WITHIN_MS: i64 = 600_000;
@@ -123,8 +129,8 @@ fn unfit(
     let own = seen.own(name).filter(|own| !own.is_gone());
     let (Some((pulse, age)), Some(own)) = (fresh, own) else { return Err("does not answer".into()) };
     let about = own.about.as_ref().ok_or("has not said yet what it is")?;
-    if about.dialect == Dialect::Mariadb {
-        return Err("is a MariaDB server, and Baton rebuilds MySQL servers only".into());
+    if let Some(lacks) = lacks_for_copy(seen, name).filter(|_| about.dialect == Dialect::Mariadb) {
+        return Err(lacks.to_owned());
     }
     if name != writer {
         let channel = pulse.channel.as_ref().ok_or("does not follow the writer")?;
@@ -141,93 +147,6 @@ fn unfit(
         return Err(format!("runs {}, the target {}", about.version, target.version));
     }
     Ok(())
-}
-
-/// A rebuild, laid out before anything is done.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Where the data comes from.
-    pub source: Option<RebuildSource>,
-    /// What stands in the way; empty when nothing does.
-    pub refusals: Vec<String>,
-    /// What happens, and at whose server; empty when something stands in the way.
-    pub steps: Vec<(NodeName, String)>,
-}
-
-/// Lays a rebuild out: the answer of the dry run, and what is looked at before one begins.
-pub fn plan(state: &ClusterState, seen: &Observations, node: &NodeName, wanted: Option<&NodeName>) -> Plan {
-    let mut refusals = stands_in_the_way(state, seen, node);
-    let source = match refusals.is_empty() {
-        true => choose_source(state, seen, node, wanted, &[]).map_err(|why| refusals.push(why)).ok(),
-        false => None,
-    };
-    let steps = source.as_ref().map(|source| steps(state, node, source)).unwrap_or_default();
-    Plan { source, refusals, steps }
-}
-
-/// What stands in the way of a rebuild, in words, whatever its source.
-fn stands_in_the_way(state: &ClusterState, seen: &Observations, node: &NodeName) -> Vec<String> {
-    match state.members.get(node) {
-        None => return vec![format!("{node} is not a member; see `batonctl status`")],
-        Some(member) if member.server.is_none() => return vec![format!("{node} has no server beside it")],
-        Some(_) if state.grant.is_none() => {
-            return vec!["no cluster is managed here; run `batonctl adopt` first".to_owned()];
-        }
-        Some(_) if state.grant.as_ref().is_some_and(|g| g.node == *node) => {
-            return vec![format!(
-                "{node} is the writer, and a writer is never rebuilt; move the writer first"
-            )];
-        }
-        Some(_) => {}
-    }
-    let mut found = Vec::new();
-    if let Some(quarantine) = state.quarantine(node) {
-        if state.safety.live.rebuild == RebuildPolicy::Never {
-            found.push(format!(
-                "{node} has transactions of its own, and [rebuild] policy is never; batonctl quarantine list shows them"
-            ));
-        }
-        found.extend(state.may_discard(node, &quarantine.extra).err().map(|why| why.to_string()));
-    }
-    if state.live_grant().is_none() {
-        found.push(
-            "the writer is being replaced; give the command again when `batonctl status` shows one".into(),
-        );
-    }
-    if let Some(Rebuild { node: other, .. }) = &state.rebuild {
-        found.push(format!(
-            "{other} is being rebuilt; wait for it, or end that with `batonctl rebuild {other} --cancel`"
-        ));
-    }
-    if seen.of(node).is_none_or(|h| h.age > FRESH * 4) {
-        found.push(format!("{node}'s node does not answer; start it"));
-    }
-    found
-}
-
-fn steps(state: &ClusterState, node: &NodeName, source: &RebuildSource) -> Vec<(NodeName, String)> {
-    let at = |what: String| (node.clone(), what);
-    let from = &source.node;
-    let mut steps = Vec::new();
-    if state.ackers.contains(node) {
-        steps.push(at("leaves the list of ackers, once the others have all that it has".into()));
-    }
-    steps.push(at(
-        "goes out: neither writer, candidate nor acker until this is over; it stays closed throughout".into(),
-    ));
-    steps.push(at(
-        "what only it has is compared with the writer; anything that is not archived ends this here".into(),
-    ));
-    steps.push(at(format!("ITS DATA IS DISCARDED, and replaced by {from}'s with CLONE INSTANCE")));
-    steps.push((from.clone(), "is read; it serves on, a little slower".into()));
-    steps.push(at(
-        "restarts with the new data, closed; [rebuild] start is used where nobody supervises it".into()
-    ));
-    steps.push(at(format!("forgets {from}'s own replication")));
-    if let Some(grant) = state.live_grant() {
-        steps.push(at(format!("is in again and follows {}", grant.node)));
-    }
-    steps
 }
 
 /// What the leader does next for the rebuild under way; `None` while its target's node is at work.
