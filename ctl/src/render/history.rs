@@ -106,9 +106,10 @@ fn outcome(operation: &Operation) -> Option<Cell> {
 }
 
 fn outage(operation: &Operation) -> String {
-    match operation.outage_ms {
-        0 => String::new(),
-        ms => format!("open after {}", time::length(ms)),
+    match (operation.outage_ms, operation.kind.as_str()) {
+        (0, _) => String::new(),
+        (ms, "switchover") => format!("paused {}", time::length(ms)),
+        (ms, _) => format!("open after {}", time::length(ms)),
     }
 }
 

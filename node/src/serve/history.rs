@@ -24,18 +24,15 @@ pub(super) fn lost_ms(operation: &Operation) -> UnixMillis {
 
 /// Milliseconds without an open writer, so far if it is not over; 0 for operations that close none.
 pub(super) fn outage_ms(operation: &Operation, now_ms: UnixMillis) -> u64 {
-    let since = match operation.kind {
-        OperationKind::Failover => lost_ms(operation),
-        // The writer is open until then, and also where it could not be closed.
-        OperationKind::Switchover => {
-            match operation.steps.iter().find(|s| s.name == StepName::Freeze.as_str()) {
-                Some(freeze) if operation.to.is_some() => freeze.at_ms,
-                _ => return 0,
-            }
-        }
-        OperationKind::Adopt | OperationKind::Release | OperationKind::Rebuild => return 0,
+    let at = |name: StepName| operation.steps.iter().find(|s| s.name == name.as_str()).map(|s| s.at_ms);
+    let (since, until) = match operation.kind {
+        OperationKind::Failover => (Some(lost_ms(operation)), operation.opened_ms),
+        // Whether the writer was closed then or held up by the attempt.
+        OperationKind::Switchover if operation.to.is_none() => (at(StepName::Freeze), at(StepName::Undo)),
+        OperationKind::Switchover => (at(StepName::Freeze), operation.opened_ms),
+        OperationKind::Adopt | OperationKind::Release | OperationKind::Rebuild => (None, None),
     };
-    u64::try_from(operation.opened_ms.unwrap_or(now_ms) - since).unwrap_or(0)
+    since.map_or(0, |since| u64::try_from(until.unwrap_or(now_ms) - since).unwrap_or(0))
 }
 
 fn shown(operation: &Operation, finished: Option<&Finished>, now_ms: UnixMillis) -> Shown {

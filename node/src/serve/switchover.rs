@@ -178,7 +178,7 @@ fn told(
 ) -> SwitchoverReply {
     let moved = ending == Ending::Done;
     let why = operation.steps.iter().find(|s| s.name == StepName::Undo.as_str()).map(|s| s.detail.clone());
-    let pause_ms = if operation.to.is_some() { outage_ms(operation, 0) } else { 0 };
+    let pause_ms = outage_ms(operation, 0);
     let message = match (moved, why) {
         (true, _) => operation.loss.as_ref().map(ToString::to_string).unwrap_or_default(),
         (false, Some(why)) => format!("{why}; {from} stays the writer"),

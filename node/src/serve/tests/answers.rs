@@ -13,7 +13,7 @@ use crate::serve::why::{why_ended, why_now};
 use crate::serve::{View, WithoutLeader};
 use crate::state::{
     Begin, Change, ClusterState, Command, CommandId, DegradeReason, Durability, Ending, Epoch, Loss, Member,
-    NextGrant, OperationId, Out, OutReason, Pause, Proof, ProofKind, Quarantine, Step,
+    NextGrant, OperationId, Out, OutReason, Pause, Plan, Planned, Proof, ProofKind, Quarantine, Step,
 };
 
 /// What `batonctl status` prints of it: the words of both ends are tested together.
@@ -349,6 +349,39 @@ fn grant(node: &str) -> Change {
         durability: Durability::Unknown,
         ackers: Default::default(),
     })
+}
+
+#[test]
+fn a_switchover_counts_the_time_from_the_close_to_the_opening_or_to_its_end() {
+    let operation = OperationId("op1".into());
+    let line = |at_ms, word: &str| Change::Journal {
+        operation: operation.clone(),
+        step: Step { at_ms, node: name("db2"), name: word.into(), detail: String::new() },
+    };
+    let planned = |state: &mut ClusterState| {
+        let planned = Planned { max_pause_ms: 500, kill_blockers: false };
+        let (operation, by) = (operation.clone(), "asked for by ada".into());
+        apply(state, Change::Plan(Plan { operation, epoch: Epoch(1), to: name("db2"), planned, by }));
+        apply_at(state, NOW_MS + 1, line(NOW_MS + 1, "intent"));
+        apply_at(state, NOW_MS + 20, line(NOW_MS + 20, "freeze"));
+    };
+    let (mut moved, _) = managed();
+    planned(&mut moved);
+    let revoke = Change::Revoke { operation: operation.clone(), epoch: Epoch(1) };
+    apply_at(&mut moved, NOW_MS + 40, revoke);
+    apply_at(&mut moved, NOW_MS + 50, grant("db2"));
+    apply_at(&mut moved, NOW_MS + 104, Change::Opened { epoch: Epoch(2) });
+    apply_at(&mut moved, NOW_MS + 900, Change::End { operation: operation.clone(), ending: Ending::Done });
+    let shown = history(&moved, 1, 0, NOW_MS + 1_000).operations.remove(0);
+    assert_eq!((shown.kind.as_str(), shown.outage_ms, shown.outcome.as_str()), ("switchover", 84, "done"));
+    assert_eq!((shown.from_node.as_str(), shown.to_node.as_str()), ("db1", "db2"));
+
+    let (mut undone, _) = managed();
+    planned(&mut undone);
+    apply_at(&mut undone, NOW_MS + 420, line(NOW_MS + 420, "undo"));
+    apply_at(&mut undone, NOW_MS + 430, Change::End { operation: operation.clone(), ending: Ending::Failed });
+    let shown = history(&undone, 1, 0, NOW_MS + 1_000).operations.remove(0);
+    assert_eq!((shown.outage_ms, shown.outcome.as_str(), shown.to_epoch), (400, "failed", 0));
 }
 
 /// The crash was seen 4 ms before the leader began; the new writer opens 185 ms after that.
