@@ -3,7 +3,7 @@
 //!
 //! In a debug build, the variable `BATON_STOP_AFTER_STEP` names a file with the name of a step ([`crate::state::StepName`]): when this
 //! node has applied that step, it removes the file and stops itself, as SIGSTOP does. What happens then is up to the test.
-//! In the simulation, [`watch`] is told.
+//! In the simulation, `watch` is told.
 
 #[cfg(any(debug_assertions, feature = "simulation"))]
 pub(crate) use watched::Steps;
