@@ -1,14 +1,16 @@
 //! Planned switchovers under load, back and forth.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use baton_proto::control::SwitchoverReply;
 use baton_tests::cluster::{Cluster, ClusterOptions};
 use baton_tests::sandbox::Dialect;
 
 use crate::load::{self, Lags};
 use crate::rows::Rows;
 
+const SOON: Duration = Duration::from_secs(10);
 /// How long writes may pause. A build for use keeps the command's own bound, which is what is to be measured; a debug
 /// build's part of a pause is many times that of it.
 const MAX_PAUSE: &[&str] = if cfg!(debug_assertions) { &["--max-pause", "2s"] } else { &[] };
@@ -61,6 +63,8 @@ async fn all_runs(
         let unmoved = unmoved.map(|why| format!(", nothing moved: {why}")).unwrap_or_default();
         eprintln!("{name} {run}/{runs}: {gap_ms:.0} ms{unmoved}, {} lost so far", measured.lost);
     }
+    // What the last writer lacks would be known by then: the one before it is quarantined, and nothing settles.
+    cluster.settled().await?;
     Ok(())
 }
 
@@ -86,8 +90,16 @@ async fn one_run(measured: &mut Measured, cluster: &Cluster, unpaced: bool) -> R
     if reply.moved {
         measured.lags_ms.extend(before.iter().find(|(name, _)| *name == to).map(|(_, lag)| *lag));
     }
-    // What the next writer lacks would be known by now: the old one would be quarantined, and nothing would settle.
-    let after = cluster.settled().await?;
+    let after = cluster.reaches("an open writer", SOON, |status| status.writer_open).await?;
     load::compare(&ledger, cluster.server(&after.writer)?, &mut measured.lost).await?;
-    Ok(Ran { gap_ms, unmoved: (!reply.moved).then_some(reply.message) })
+    Ok(Ran { gap_ms, unmoved: (!reply.moved).then(|| why(&reply)) })
+}
+
+/// How it was taken back, or what stood in its way.
+fn why(reply: &SwitchoverReply) -> String {
+    if !reply.refused {
+        return reply.message.clone();
+    }
+    let stops = reply.findings.iter().filter(|finding| finding.level == "stop");
+    stops.map(|finding| finding.what.as_str()).collect::<Vec<_>>().join("; ")
 }
