@@ -4,27 +4,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use baton_proto::control::StatusReply;
-use baton_tests::cluster::{Cluster, ClusterOptions, executed};
-use baton_tests::sandbox::{Dialect, Ledger, LedgerOptions, Server, until};
-use jiff::Timestamp;
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
+use baton_tests::cluster::{Cluster, ClusterOptions};
+use baton_tests::sandbox::Dialect;
 use tokio::time::sleep;
 
 use crate::fault::Fault;
+use crate::load::{self, Lags};
 use crate::reopen;
 use crate::rows::Rows;
 
 const SOON: Duration = Duration::from_secs(10);
-/// Sessions are all connected and caches warm.
-const WARM_UP: Duration = Duration::from_millis(1500);
-/// Longer than every period in the cluster: heartbeats, renewals, probes.
-const RANDOM_WITHIN_MS: u64 = 1000;
 /// Where the writer stays, this long after the fault is looked at: longer than a lease and `degrade_after` together.
 const LOOK: Duration = Duration::from_secs(6);
-
-/// How long a replica whose host was away may take to apply what it missed, on a disk that three servers share.
-const CAUGHT_UP: Duration = Duration::from_secs(120);
 
 /// How it is measured.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +38,7 @@ struct Measured {
 
 /// Measures one fault on one kind of server.
 pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, fault: Fault, how: How) -> Result<()> {
-    let unpaced = if how.unpaced { ", unpaced" } else { "" };
+    let unpaced = load::named(how.unpaced);
     let at_once = if how.at_once { ", at once" } else { "" };
     let name = format!("{} {}{unpaced}{at_once}", dialect.name(), fault.word());
     let mut measured = Measured::default();
@@ -100,15 +91,12 @@ async fn all_runs(
 async fn one_run(measured: &mut Measured, cluster: &mut Cluster, fault: Fault, how: How) -> Result<bool> {
     let status = ready(cluster, fault, how).await?;
     let victim = fault.victim(cluster, &status)?;
-    let options = LedgerOptions {
-        pace: LedgerOptions::default().pace.filter(|_| !how.unpaced),
-        ..LedgerOptions::default()
-    };
+    let options = load::options(how.unpaced);
     let sessions = options.sessions;
     // The application does not live on a host that is lost.
     let mut ledger = cluster.ledger(&[victim], options);
     let mut lags = Lags::prepare(cluster, &status.writer).await?;
-    sleep(WARM_UP + Duration::from_millis(rand::random_range(0..RANDOM_WITHIN_MS))).await;
+    load::random_moment().await;
 
     let before = if how.unpaced { lags.read().await? } else { Vec::new() };
     let struck = Instant::now();
@@ -119,7 +107,7 @@ async fn one_run(measured: &mut Measured, cluster: &mut Cluster, fault: Fault, h
         sleep(LOOK).await;
         cluster.ctl().status().await?
     };
-    goes_on(&ledger).await?;
+    load::goes_on(&ledger).await?;
     let cut = ledger.connections().saturating_sub(sessions);
     ledger.stop().await;
 
@@ -129,13 +117,11 @@ async fn one_run(measured: &mut Measured, cluster: &mut Cluster, fault: Fault, h
         ensure!(after.writer == status.writer, "the writer moved from {} to {}", status.writer, after.writer);
         measured.sessions_cut.push(cut as f64);
     }
-    let found = ledger.found(cluster.server(&after.writer)?).await?;
-    measured.lost += found.lost.len();
-    ensure!(found.refused.is_empty() && found.doubled == 0, "refused or doubled rows: {found:?}");
+    load::compare(&ledger, cluster.server(&after.writer)?, &mut measured.lost).await?;
     let back = Instant::now();
     let usable = fault.mend(cluster, victim).await?;
     if usable && !how.at_once && fault.is_a_cut() && cluster.server(victim).is_ok() {
-        all_caught_up(cluster, &after.writer).await?;
+        load::all_caught_up(cluster, &after.writer).await?;
         measured.caught_up_ms.push(back.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(usable)
@@ -145,83 +131,13 @@ async fn one_run(measured: &mut Measured, cluster: &mut Cluster, fault: Fault, h
 /// times.
 async fn ready(cluster: &Cluster, fault: Fault, how: How) -> Result<StatusReply> {
     let status = cluster.settled().await?;
-    all_acknowledge(cluster, &status.writer).await?;
+    load::all_acknowledge(cluster, &status.writer).await?;
     if !how.at_once {
-        all_caught_up(cluster, &status.writer).await?;
+        load::all_caught_up(cluster, &status.writer).await?;
     }
     if !matches!(fault, Fault::Leader | Fault::LeaderMid) || status.leader != status.writer {
         return Ok(status);
     }
     let apart = |status: &StatusReply| !status.leader.is_empty() && status.leader != status.writer;
     cluster.reaches("the leader to leave the writer's host", SOON, apart).await
-}
-
-/// Every replica is connected to the writer as an acker: a figure for "another acker lives" needs one that does.
-async fn all_acknowledge(cluster: &Cluster, writer: &str) -> Result<()> {
-    let replicas: Vec<&Server> =
-        cluster.data_nodes().filter(|n| *n != writer).map(|n| cluster.server(n)).collect::<Result<_>>()?;
-    let writer = cluster.server(writer)?;
-    let connected = async || {
-        let dumps = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
-        if writer.query::<usize>(dumps).await? != [replicas.len()] {
-            return Ok(None);
-        }
-        for replica in &replicas {
-            let on = "SHOW GLOBAL STATUS WHERE Value = 'ON' AND Variable_name IN \
-                      ('Rpl_semi_sync_replica_status', 'Rpl_semi_sync_slave_status')";
-            if replica.query::<(String, String)>(on).await?.is_empty() {
-                return Ok(None);
-            }
-        }
-        Ok(Some(()))
-    };
-    until("every replica to acknowledge", SOON, connected).await
-}
-
-/// Every replica has applied what the writer has: while it still receives what it missed, it acknowledges nothing new.
-async fn all_caught_up(cluster: &Cluster, writer: &str) -> Result<()> {
-    let look = async || {
-        let upto = executed(cluster.server(writer)?).await?;
-        for name in cluster.data_nodes().filter(|name| *name != writer) {
-            if !executed(cluster.server(name)?).await?.contains(&upto)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(()))
-    };
-    until("every replica to catch up", CAUGHT_UP, look).await
-}
-
-pub(crate) async fn goes_on(ledger: &Ledger) -> Result<()> {
-    let before = ledger.acknowledged();
-    let more = async || Ok((ledger.acknowledged() >= before + 50).then_some(()));
-    until("acknowledged writes", SOON, more).await
-}
-
-/// Connections to the replicas, open beforehand: how far each is behind at one moment.
-struct Lags {
-    replicas: Vec<(&'static str, Conn)>,
-}
-
-impl Lags {
-    async fn prepare(cluster: &Cluster, writer: &str) -> Result<Self> {
-        let mut replicas = Vec::new();
-        for name in cluster.data_nodes().filter(|name| *name != writer) {
-            let server: &Server = cluster.server(name)?;
-            replicas.push((name, server.connect().await?));
-        }
-        Ok(Self { replicas })
-    }
-
-    /// The age of the newest row that each replica shows, in milliseconds.
-    async fn read(&mut self) -> Result<Vec<(&'static str, f64)>> {
-        let mut lags = Vec::new();
-        for (name, connection) in &mut self.replicas {
-            let newest: Option<u64> =
-                connection.query_first("SELECT at_us FROM app.writes ORDER BY id DESC LIMIT 1").await?;
-            let now = Timestamp::now().as_microsecond() as f64;
-            lags.push((*name, (now - newest.context("a replica without a row")? as f64) / 1000.0));
-        }
-        Ok(lags)
-    }
 }

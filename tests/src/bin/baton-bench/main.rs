@@ -2,9 +2,11 @@
 
 mod failover;
 mod fault;
+mod load;
 mod reopen;
 mod rest;
 mod rows;
+mod switchover;
 mod unrest;
 
 use std::process::ExitCode;
@@ -42,6 +44,17 @@ enum What {
         /// The next fault does not wait until a replica whose host was away has what it missed
         #[arg(long)]
         at_once: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The write gap of planned switchovers back and forth, under load, through the embedded router
+    Switchover {
+        /// How often
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        runs: u32,
+        /// Sessions write as fast as answers come, instead of a row every 20 ms
+        #[arg(long)]
+        unpaced: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -100,6 +113,13 @@ async fn main() -> ExitCode {
             let mut result = Ok(());
             for dialect in common.dialects() {
                 result = result.and(failover::measure(&mut rows, *dialect, *fault, how).await);
+            }
+            (result, common.json)
+        }
+        What::Switchover { runs, unpaced, common } => {
+            let mut result = Ok(());
+            for dialect in common.dialects() {
+                result = result.and(switchover::measure(&mut rows, *dialect, *runs, *unpaced).await);
             }
             (result, common.json)
         }

@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable;
 use rustix::process::Signal;
 use tokio::time::sleep;
 
-use crate::failover::goes_on;
+use crate::load::goes_on;
 
 const SOON: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(60);
