@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::at::At;
 use crate::certs::CertsArgs;
 use crate::exit;
 
@@ -76,7 +77,29 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Who is the writer, who follows, and are they well?
-    Status,
+    Status {
+        /// Show it again every second, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Every cluster of clusters.toml at once, the worst first
+    Fleet {
+        /// The list of clusters [default: clusters.toml in ~/.config/baton or /etc/baton]
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Show it again every second, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
+    },
+    /// What happened, a line each: the steps of operations, and decisions
+    Events {
+        /// How many, the newest
+        #[arg(value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Go on with what happens now, until Ctrl-C
+        #[arg(long)]
+        follow: bool,
+    },
     /// What happened: the last operations, or one of them step by step
     History {
         /// How many, the newest first; a single one is shown with its steps
@@ -105,6 +128,24 @@ pub enum Command {
     },
     /// End a pause now
     Resume,
+    /// Tell nobody what happens, for a time
+    Mute {
+        /// How long, for example 2h; it ends by itself
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, required_unless_present = "end")]
+        length: Option<Duration>,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT", conflicts_with = "end")]
+        reason: Option<String>,
+        /// End it now
+        #[arg(long, conflicts_with = "length")]
+        end: bool,
+    },
+    /// Who is told what happens
+    Alert {
+        /// What to do
+        #[command(subcommand)]
+        action: AlertAction,
+    },
     /// Move the write role away from a writer that is lost
     Failover {
         /// Take your word, not a proof, that the old writer can acknowledge nothing more
@@ -134,9 +175,61 @@ pub enum Command {
         /// Kill sessions that hold up the close, instead of taking it back
         #[arg(long)]
         kill_blockers: bool,
+        /// Do it then, whoever leads by then: 2h from now, or 2026-11-30T02:00Z
+        #[arg(long, value_name = "TIME", conflicts_with = "dry_run")]
+        at: Option<At>,
+        /// End the switchover appointed with --at
+        #[arg(long, conflicts_with_all = ["to", "dry_run", "max_pause", "kill_blockers", "at"])]
+        cancel: bool,
+    },
+    /// Leave a replica to people for a time: nobody reads from it, and it does not become the writer
+    Maintenance {
+        /// Whose server
+        #[arg(value_name = "NODE")]
+        name: String,
+        /// How long, for example 2h; the maintenance ends by itself
+        #[arg(
+            long = "for",
+            value_name = "TIME",
+            value_parser = humantime::parse_duration,
+            required_unless_present = "end"
+        )]
+        length: Option<Duration>,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Move the write role away first, where it is there
+        #[arg(long)]
+        switchover: bool,
+        /// End it now
+        #[arg(long, conflicts_with_all = ["length", "reason", "switchover"])]
+        end: bool,
+    },
+    /// Restart a server: out of the way first, and back once it follows the writer again
+    Restart {
+        /// Whose server
+        #[arg(value_name = "NODE")]
+        name: String,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Move the write role away first, where it is there
+        #[arg(long)]
+        switchover: bool,
+    },
+    /// Try on a staging cluster what must hold on the other: replica failure, switchover, primary failure, fencing
+    Rehearse {
+        /// Write the results there as JUnit XML, for CI
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+        /// Don't ask for the cluster's name
+        #[arg(long)]
+        yes: bool,
     },
     /// Find what is wrong with servers and configuration, each with its mend
     Check,
+    /// Where each ProxySQL leads clients, and where it should
+    Routing,
     /// Print the SQL that creates Baton's accounts with the least privileges
     Grants(Grants),
     /// Take a running replication under Baton's care; the writer stays open
@@ -174,6 +267,12 @@ pub enum Command {
         /// Don't ask for the node's name
         #[arg(long)]
         yes: bool,
+    },
+    /// Backups: make one, list them, look whether one is still as it was written
+    Backup {
+        /// Which of them
+        #[command(subcommand)]
+        action: BackupAction,
     },
     /// Make the cluster's CA and the certificates of nodes and clients
     Certs(CertsArgs),
@@ -245,6 +344,70 @@ pub enum ConfigAction {
     },
 }
 
+/// `batonctl backup …`.
+#[derive(Debug, Subcommand)]
+pub enum BackupAction {
+    /// Make a full backup now, of the replica that can bear it best
+    Now {
+        /// Of that server and no other
+        // Not called node: that is the option of every command.
+        #[arg(value_name = "NODE")]
+        name: Option<String>,
+        /// Read the writer when no replica will do
+        #[arg(long)]
+        allow_writer: bool,
+        /// Don't leave processor and disk to everybody else first
+        #[arg(long)]
+        full_speed: bool,
+        /// Wait until it is over, and say how far it is
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Every backup, and what is under way
+    List,
+    /// One backup
+    Show {
+        /// Its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Read every object of a backup again and compare checksums; nothing is restored, and no key is needed
+    Verify {
+        /// Its id
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Wait until it is over, and say how far it is
+        #[arg(long)]
+        follow: bool,
+    },
+    /// End what is under way
+    Cancel,
+    /// Keep a backup, whatever its age; one that is to be deleted too
+    Pin {
+        /// Its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Keep it for as long as each store's rules say
+    Unpin {
+        /// Its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Mark a backup: it leaves its stores after backup.delete_after; refused while no newer good one is there
+    Delete {
+        /// Its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Show what goes and what stays by each store's rules, and mark what goes
+    Prune {
+        /// Mark nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
 /// `batonctl quarantine …`.
 #[derive(Debug, Subcommand)]
 pub enum QuarantineAction {
@@ -272,6 +435,13 @@ pub enum QuarantineAction {
         #[arg(long)]
         without_archive: bool,
     },
+}
+
+/// `batonctl alert …`.
+#[derive(Debug, Subcommand)]
+pub enum AlertAction {
+    /// Send a message to everybody who is told anything, and say what became of it
+    Test,
 }
 
 /// `batonctl node …`.

@@ -3,6 +3,7 @@
 //! Every command becomes one [`commands::Outcome`], text and JSON of the same answer, which [`run`] prints. All
 //! rendering is pure (`render`), everything about reaching a node is in `connect`.
 
+pub mod at;
 pub mod certs;
 pub mod cli;
 pub mod commands;

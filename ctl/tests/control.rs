@@ -179,8 +179,10 @@ async fn a_switchover_that_moved_nothing_is_a_refusal_and_a_dry_run_is_not() {
 async fn every_change_arrives() {
     let folder = Folder::new("changes", "shop");
     let node = Node::start(&folder, status("healthy")).await;
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["pause", "--for", "30m"], "PauseRequest { for_ms: 1800000"),
+        (&["maintenance", "db2", "--for", "2h"], "MaintenanceRequest { node: \"db2\", for_ms: 7200000"),
+        (&["maintenance", "db2", "--end"], "MaintenanceRequest { node: \"db2\", for_ms: 0"),
         (&["resume"], "ResumeRequest"),
         (&["release"], "ReleaseRequest"),
         (
@@ -396,4 +398,83 @@ async fn an_archive_is_shown_by_its_name() {
     // Nobody gives transactions up without saying why.
     let ran = batonctl(&folder, &[&node.address], &["quarantine", "release", "db1"]).await;
     assert_eq!(ran.exit, 3, "{ran:?}");
+}
+
+/// A list of clusters, each with the certificates of cluster shop.
+fn listed(folder: &Folder, clusters: &[(String, &str)]) -> std::path::PathBuf {
+    let tls = "[tls]\nca = \"ca.pem\"\ncert = \"admin.client.pem\"\nkey = \"admin.client.key\"\n";
+    let entry =
+        |(name, node): &(String, &str)| format!("[[cluster]]\nname = \"{name}\"\nnodes = [\"{node}\"]\n");
+    let path = folder.path().join("clusters.toml");
+    std::fs::write(&path, clusters.iter().map(entry).collect::<String>() + tls).unwrap();
+    path
+}
+
+async fn fleet(folder: &Folder, file: &std::path::Path, more: &[&str]) -> support::Ran {
+    let file = file.to_str().unwrap();
+    let args: Vec<&str> = ["fleet", "--file", file].iter().chain(more).copied().collect();
+    let program = env!("CARGO_BIN_EXE_batonctl");
+    run(Command::new(program).env_clear().args(args).stderr(Stdio::piped()).current_dir(folder.path())).await
+}
+
+/// A build for tests optimises nothing, and the hundred nodes share the processors with who asks them.
+const STRETCH: u128 = 4;
+
+/// Certificates carry the cluster's name: each has its own.
+#[tokio::test]
+async fn a_hundred_clusters_are_there_in_two_seconds_the_worst_first() {
+    let home = Folder::new("fleet", "home");
+    let (mut nodes, mut folders, mut clusters) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..100 {
+        let name = format!("shop-{number:02}");
+        let folder = Folder::of(home.path().join(&name), &name);
+        let health = if number == 60 { "no_writer" } else { "healthy" };
+        // One never answers, and one is not there.
+        let script =
+            if number == 61 { Script { silent_to: Some(""), ..status(health) } } else { status(health) };
+        let node = Node::start(&folder, script).await;
+        let address = if number == 62 { closed_port().await } else { node.address.clone() };
+        nodes.push(node);
+        folders.push(folder);
+        clusters.push(format!("[[cluster]]\nname = \"{name}\"\nnodes = [\"{address}\"]\n"));
+    }
+    let file = home.path().join("clusters.toml");
+    std::fs::write(&file, clusters.concat()).unwrap();
+    let began = std::time::Instant::now();
+    let ran = fleet(&home, &file, &[]).await;
+    let took = began.elapsed();
+    println!("100 clusters in {took:?}");
+    assert_eq!((ran.exit, ran.err.as_str()), (2, ""), "{ran:?}");
+    assert!(ran.out.starts_with("100 clusters: 1 without a writer, 2 without an answer, 97 well"), "{ran:?}");
+    let names: Vec<&str> = ran.out.lines().skip(2).filter_map(|l| l.split_whitespace().nth(1)).collect();
+    assert_eq!(
+        names.iter().filter(|n| n.starts_with("shop-")).take(4).collect::<Vec<_>>(),
+        [&"shop-60", &"shop-61", &"shop-62", &"shop-00"]
+    );
+    assert!(took.as_millis() < 2_000 * STRETCH, "{took:?}");
+    let json = fleet(&home, &file, &["--json"]).await.json();
+    assert_eq!(json["clusters"].as_array().map(Vec::len), Some(100));
+    assert_eq!(json["clusters"][0]["standing"], "no_writer");
+    assert_eq!(json["clusters"][3]["status"]["health"], "healthy");
+}
+
+#[tokio::test]
+async fn a_list_of_clusters_that_is_wrong_is_named() {
+    let folder = Folder::new("fleet-wrong", "shop");
+    let file = folder.path().join("clusters.toml");
+    let cases = [
+        ("", "it names no cluster"),
+        ("[[cluster]]\nname = \"a\"\nnodes = []\n", "cluster \"a\" has no node"),
+        ("[[cluster]]\nname = \"a\"\nnode = []\n", "line 3: unknown field `node`"),
+    ];
+    for (text, said) in cases {
+        std::fs::write(&file, text).unwrap();
+        let ran = fleet(&folder, &file, &[]).await;
+        assert_eq!((ran.exit, ran.out.as_str()), (3, ""), "{ran:?}");
+        assert!(ran.err.contains("clusters.toml") && ran.err.contains(said), "{ran:?}");
+    }
+    let twice = listed(&folder, &[("a".into(), "db1"), ("a".into(), "db2")]);
+    assert!(fleet(&folder, &twice, &[]).await.err.contains("cluster \"a\" is there twice"));
+    let absent = fleet(&folder, std::path::Path::new("none.toml"), &[]).await;
+    assert!(absent.exit == 3 && absent.err.contains("none.toml"), "{absent:?}");
 }

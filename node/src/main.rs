@@ -4,10 +4,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use baton_node::backup::process::attend;
 use baton_node::config::{Config, ConfigErrors, Loaded, environment, render_check, render_effective};
 use baton_node::daemon::{Daemon, Recovery, recover, stop, stop_server};
 use baton_node::guard::{boot, keeper};
 use baton_node::quarantine::render_folder;
+use baton_node::restore::{BackupsArgs, RestoreArgs, backups, restore};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -80,9 +82,16 @@ enum Command {
         #[arg(long, value_name = "CLUSTER")]
         yes_i_mean: Option<String>,
     },
+    /// Restore a backup from a store: needs no daemon and no cluster, only the store and a private key
+    Restore(Box<RestoreArgs>),
+    /// List what a store holds, by its manifests alone
+    Backups(BackupsArgs),
     /// Writes the SQL of an archive; the daemon starts it
     #[command(hide = true)]
     RenderArchive { folder: PathBuf },
+    /// Makes the backup that its input says, or reads one again; the daemon starts it
+    #[command(hide = true)]
+    Backup,
     /// The process that ends a lease without the daemon; the daemon starts it
     #[command(hide = true)]
     Keeper {
@@ -128,6 +137,13 @@ fn main() -> ExitCode {
             let _as_it_is = rustix::process::nice(RENDER_NICE);
             report(render_folder(&folder).map_err(|e| e.to_string()))
         }
+        Command::Backup => {
+            // What it has to say to the daemon goes out by stdout.
+            tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+            report(attend())
+        }
+        Command::Restore(args) => report(restored(|| restore(&args))),
+        Command::Backups(args) => report(restored(|| backups(&args))),
         Command::CheckConfig(file) => {
             let loaded = file.load();
             println!("{}", render_check(&loaded));
@@ -193,6 +209,13 @@ fn start_log(json: bool) {
     }
 }
 
+/// Buckets are reached over TLS. What is tried again is for a log, which an operator has to ask for.
+fn restored(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    work()
+}
+
 /// A panicked task must not leave half a daemon behind; systemd starts a whole one.
 fn end_on_panic() {
     let before = std::panic::take_hook();
@@ -218,7 +241,7 @@ fn run(file: &File) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("the runtime cannot start: {e}"))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let daemon = Daemon::start(&loaded, &program).await.map_err(|e| e.to_string())?;
         info!(node = file.node, cluster = loaded.config.cluster.name, "started");
         ready();
@@ -247,7 +270,10 @@ fn run(file: &File) -> Result<(), String> {
             info!("stopping");
         };
         daemon.run(stop).await
-    })
+    });
+    // The host may have been asked something that it does not answer, a name for example: the process does not stay for it.
+    runtime.shutdown_background();
+    ended
 }
 
 /// A command beside the daemon, on a runtime of its own.

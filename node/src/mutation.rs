@@ -48,6 +48,9 @@ mod switch {
         /// A voter counts only what it remembers: not what it may have granted before it was started, nor what the voters
         /// of an earlier membership may have.
         ForgetGrants,
+        /// Whose grants count, and which voters may give them, goes by the membership that was applied last, not by the
+        /// newest in the log.
+        JudgeAppliedMembership,
         /// The ackers are read before the proof, while they still receive.
         ReadBeforeProof,
         /// The writer goes on without its ackers before the group has committed it.
@@ -58,7 +61,7 @@ mod switch {
 
     impl Mutation {
         /// All of them.
-        pub const ALL: [Self; 13] = [
+        pub const ALL: [Self; 14] = [
             Self::SkipProof,
             Self::LeaseTooLong,
             Self::ChooseByApplied,
@@ -69,6 +72,7 @@ mod switch {
             Self::ExpiredTooEarly,
             Self::GrantAfterRevocation,
             Self::ForgetGrants,
+            Self::JudgeAppliedMembership,
             Self::ReadBeforeProof,
             Self::DegradeWithoutCommit,
             Self::KeeperSleeps,

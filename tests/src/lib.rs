@@ -1,6 +1,10 @@
-//! What Baton's tests stand on: several hosts with real servers on one machine and clusters on them, and servers in memory.
+//! What Baton's tests stand on: several hosts with real servers on one machine, clusters on them, a double of
+//! ProxySQL, and servers in memory.
 
+pub mod bench;
+pub mod bot;
 pub mod cluster;
+pub mod proxysql;
 pub mod sandbox;
 pub mod sim;
 

@@ -288,7 +288,5 @@ fn every_write_was_acknowledged(ledger: &Ledger) -> Result<()> {
 
 /// Waits for more acknowledged writes.
 async fn writes_go_on(cluster: &Cluster, ledger: &Ledger) -> Result<()> {
-    let before = ledger.acknowledged();
-    let more = async || Ok((ledger.acknowledged() >= before + 50).then_some(()));
-    until("more acknowledged writes", SOON, more).await.map_err(|error| cluster.explained(error))
+    cluster.writes_go_on(ledger, SOON).await
 }

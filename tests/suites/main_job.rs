@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use baton_proto::control::StatusReply;
-use baton_tests::cluster::{Cluster, ClusterOptions, Layout, OpenWatch, ReturnOfOldWriter, is_open};
+use baton_tests::cluster::{Cluster, ClusterOptions, Layout, OpenWatch, is_open};
 use baton_tests::on_both;
-use baton_tests::sandbox::{Account, Dialect, Hosts, Ledger, LedgerOptions, Outcome, until};
+use baton_tests::sandbox::{Account, Dialect, Hosts, Ledger, LedgerOptions, Outcome};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
 use rustix::process::Signal;
@@ -66,7 +66,7 @@ async fn primary_dies(dialect: Dialect) -> Result<()> {
     writes_go_on(&cluster, &ledger).await?;
 
     cluster.server_mut(&old)?.start().await?;
-    let out = comes_back(&cluster, &old).await?;
+    let out = cluster.out_after_return(&old).await?;
     writes_go_on(&cluster, &ledger).await?;
     ledger.stop().await;
     ensure!(
@@ -79,7 +79,7 @@ async fn primary_dies(dialect: Dialect) -> Result<()> {
     ensure!(operation.kind == "failover" && operation.to_node == after.writer, "{operation:#?}");
     ensure!(operation.proof.contains("gone"), "a process that was seen to exit is the proof: {operation:#?}");
     ensure!(!operation.steps.is_empty() && !operation.evidence.is_empty(), "{operation:#?}");
-    cluster.post_check(&ledger, &refs(&out)).await?;
+    cluster.post_check(&ledger, &out).await?;
     watch.never_two()
 }
 
@@ -167,14 +167,14 @@ async fn moved_after_an_election(
     writes_go_on(cluster, &ledger).await?;
 
     cluster.power_on(old).await?;
-    let out = comes_back(cluster, old).await?;
+    let out = cluster.out_after_return(old).await?;
     ledger.stop().await;
     ensure!(
         ledger.gap_after(died) < 2 * OUTAGE + cluster.stood_still(died),
         "writes were out for {:?}",
         ledger.gap_after(died)
     );
-    cluster.post_check(&ledger, &refs(&out)).await.map(drop)
+    cluster.post_check(&ledger, &out).await.map(drop)
 }
 
 /// The primary's host is cut off from everybody. It closes by itself (or is killed at the end of its lease) before the
@@ -208,7 +208,7 @@ async fn primary_is_cut_off(dialect: Dialect) -> Result<()> {
     if cluster.server_mut(&old)?.exited()?.is_some() {
         cluster.server_mut(&old)?.start().await?;
     }
-    let out = comes_back(&cluster, &old).await?;
+    let out = cluster.out_after_return(&old).await?;
     writes_go_on(&cluster, &ledger).await?;
     ledger.stop().await;
     ensure!(
@@ -216,7 +216,7 @@ async fn primary_is_cut_off(dialect: Dialect) -> Result<()> {
         "writes were out for {:?}",
         ledger.gap_after(cut)
     );
-    cluster.post_check(&ledger, &refs(&out)).await?;
+    cluster.post_check(&ledger, &out).await?;
     watch.never_two()
 }
 
@@ -253,9 +253,9 @@ async fn fencing_closes_for_all(dialect: Dialect) -> Result<()> {
 
     let mut ledger = cluster.ledger(&[], LedgerOptions::default());
     writes_go_on(&cluster, &ledger).await?;
-    let out = comes_back(&cluster, &before.writer).await?;
+    let out = cluster.out_after_return(&before.writer).await?;
     ledger.stop().await;
-    cluster.post_check(&ledger, &refs(&out)).await?;
+    cluster.post_check(&ledger, &out).await?;
     let rows: Vec<i64> =
         cluster.server(to)?.query("SELECT COUNT(*) FROM app.writes WHERE client = -1").await?;
     ensure!(rows == [0], "a transaction that was never committed is there");
@@ -280,9 +280,9 @@ async fn fencing_under_load(dialect: Dialect) -> Result<()> {
     if cluster.server_mut(&old)?.exited()?.is_some() {
         cluster.server_mut(&old)?.start().await?;
     }
-    let out = comes_back(&cluster, &old).await?;
+    let out = cluster.out_after_return(&old).await?;
     ledger.stop().await;
-    cluster.post_check(&ledger, &refs(&out)).await.map(drop)
+    cluster.post_check(&ledger, &out).await.map(drop)
 }
 
 /// A production cluster without semi-sync is adopted and given back, while an application writes straight to its primary:
@@ -327,24 +327,7 @@ async fn adoption_and_release_refuse_no_write(dialect: Dialect) -> Result<()> {
 
 /// Waits for more acknowledged writes.
 async fn writes_go_on(cluster: &Cluster, ledger: &Ledger) -> Result<()> {
-    let before = ledger.acknowledged();
-    let more = async || Ok((ledger.acknowledged() >= before + 50).then_some(()));
-    until("more acknowledged writes", SOON, more).await.map_err(|error| cluster.explained(error))
-}
-
-/// The old writer is back and judged; those that are out, for the checks that follow.
-async fn comes_back(cluster: &Cluster, old: &str) -> Result<Vec<String>> {
-    Ok(match cluster.old_writer_returns(old).await? {
-        ReturnOfOldWriter::Follows => Vec::new(),
-        ReturnOfOldWriter::Quarantined(extra) => {
-            eprintln!("{old} is out, it alone has {extra}");
-            vec![old.to_owned()]
-        }
-    })
-}
-
-fn refs(names: &[String]) -> Vec<&str> {
-    names.iter().map(String::as_str).collect()
+    cluster.writes_go_on(ledger, SOON).await
 }
 
 fn no_session_was_cut(ledger: &Ledger) -> Result<()> {

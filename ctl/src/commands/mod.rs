@@ -1,24 +1,32 @@
 //! One function for each command: ask, and turn the answer into text, JSON and an exit status.
 
+mod alert;
+mod backup;
 mod care;
 mod config;
+mod fleet;
 mod grants;
+mod maintenance;
 mod operate;
 mod quarantine;
 mod rebuild;
+mod rehearse;
 mod report;
 mod switchover;
+mod watch;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::certs;
-use crate::cli::{Cli, Command, ConfigAction, Global, NodeAction, QuarantineAction};
+use crate::cli::{
+    AlertAction, BackupAction, Cli, Command, ConfigAction, Global, NodeAction, QuarantineAction,
+};
 use crate::connect::Group;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::render::Style;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::terminal;
 
 /// What a command has to say.
@@ -70,25 +78,51 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
     // Not gathered for what needs no cluster: there may be none yet.
     let context = || Context::gather(&global, style);
     match command {
-        Command::Status => report::status(&context()?).await,
+        Command::Status { watch: true } => {
+            let context = context()?;
+            watch::again(context.json, async || report::status(&context).await).await
+        }
+        Command::Status { watch: false } => report::status(&context()?).await,
+        Command::Fleet { file, watch } => {
+            let clusters = settings::fleet::gather(file.as_deref(), &global)?;
+            let look = async || fleet::fleet(&clusters, style).await;
+            if watch { watch::again(global.json, look).await } else { look().await }
+        }
+        Command::Events { limit, follow: true } => watch::events(&context()?, limit).await,
+        Command::Events { limit, follow: false } => report::events(&context()?, limit).await,
         Command::History { limit, epoch, steps } => report::history(&context()?, limit, epoch, steps).await,
         Command::Why { epoch } => report::why(&context()?, epoch).await,
         Command::Check => report::check(&context()?).await,
+        Command::Routing => report::routing(&context()?).await,
         Command::Pause { length, reason } => operate::pause(&context()?, length, reason).await,
+        Command::Mute { length, reason, .. } => alert::mute(&context()?, length, reason).await,
+        Command::Alert { action: AlertAction::Test } => alert::test(&context()?).await,
         Command::Resume => operate::resume(&context()?).await,
         Command::Failover { force, reason, to, yes } => {
             operate::failover(&context()?, force, reason, to, yes).await
         }
-        Command::Switchover { to, dry_run, max_pause, kill_blockers } => {
-            let options = switchover::Options { to, dry_run, max_pause, kill_blockers };
+        Command::Switchover { cancel: true, .. } => switchover::cancel(&context()?).await,
+        Command::Switchover { to, dry_run, max_pause, kill_blockers, at, cancel: false } => {
+            let at_ms = at.map_or(0, |at| at.unix_ms(Timestamp::now()));
+            let options = switchover::Options { to, dry_run, max_pause, kill_blockers, at_ms };
             switchover::switchover(&context()?, options).await
         }
+        Command::Maintenance { name, end: true, .. } => maintenance::end(&context()?, name).await,
+        Command::Maintenance { name, length, reason, switchover, end: false } => {
+            let length = length.unwrap_or_default();
+            maintenance::begin(&context()?, name, length, reason, switchover).await
+        }
+        Command::Restart { name, reason, switchover } => {
+            maintenance::restart(&context()?, name, reason, switchover).await
+        }
+        Command::Rehearse { junit, yes } => rehearse::rehearse(&context()?, junit, yes).await,
         Command::Adopt { writer, dry_run, yes } => care::adopt(&context()?, writer, dry_run, yes).await,
         Command::Release { reason } => care::release(&context()?, reason).await,
         Command::Rebuild { name, from, dry_run, cancel, yes } => {
             let options = rebuild::Options { node: name, from, dry_run, cancel, yes };
             rebuild::rebuild(&context()?, options).await
         }
+        Command::Backup { action } => backup(&context()?, action).await,
         Command::Config { action: ConfigAction::Show } => config::show(&context()?).await,
         Command::Config { action: ConfigAction::Apply { file, dry_run } } => {
             config::apply(&context()?, &file, dry_run).await
@@ -111,5 +145,22 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
             let json = serde_json::from_str(&text).unwrap_or_default();
             Ok(Outcome { text, json, exit: Exit::Ok })
         }
+    }
+}
+
+async fn backup(context: &Context<'_>, action: BackupAction) -> Result<Outcome, Error> {
+    match action {
+        BackupAction::Now { name, allow_writer, full_speed, follow } => {
+            let options = backup::Options { node: name, allow_writer, full_speed, follow };
+            backup::now(context, options).await
+        }
+        BackupAction::List => backup::list(context).await,
+        BackupAction::Show { id } => backup::show(context, id).await,
+        BackupAction::Verify { id, follow } => backup::verify(context, id, follow).await,
+        BackupAction::Cancel => backup::cancel(context).await,
+        BackupAction::Pin { id } => backup::pin(context, id, true).await,
+        BackupAction::Unpin { id } => backup::pin(context, id, false).await,
+        BackupAction::Delete { id } => backup::delete(context, id).await,
+        BackupAction::Prune { dry_run } => backup::prune(context, dry_run).await,
     }
 }

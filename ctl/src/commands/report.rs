@@ -1,6 +1,9 @@
-//! Questions: status, history, why, check.
+//! Questions: status, history, why, check, routing.
 
-use baton_proto::control::{CheckRequest, HistoryRequest, StatusReply, StatusRequest, WhyRequest};
+use baton_proto::control::{
+    CheckRequest, EventsReply, EventsRequest, HistoryRequest, RoutingRequest, StatusReply, StatusRequest,
+    WhyRequest,
+};
 use jiff::Timestamp;
 
 use super::{Context, Outcome};
@@ -32,6 +35,20 @@ pub(super) async fn status(context: &Context<'_>) -> Result<Outcome, Error> {
     Outcome::new(&reply, text, exit)
 }
 
+pub(super) async fn ask_events(
+    context: &Context<'_>,
+    since_ms: i64,
+    limit: u32,
+) -> Result<EventsReply, Error> {
+    let request = EventsRequest { since_ms, limit };
+    context.group.ask(move |mut node| async move { node.events(request).await }).await
+}
+
+pub(super) async fn events(context: &Context<'_>, limit: u32) -> Result<Outcome, Error> {
+    let reply = with_progress("reading what happened", ask_events(context, 0, limit)).await?;
+    Outcome::new(&reply, render::events(&reply.events, context.style), Exit::Ok)
+}
+
 pub(super) async fn history(
     context: &Context<'_>,
     limit: u32,
@@ -58,4 +75,12 @@ pub(super) async fn check(context: &Context<'_>) -> Result<Outcome, Error> {
     let wrong = reply.findings.iter().any(|finding| finding.level == "error");
     let exit = if wrong { Exit::Degraded } else { Exit::Ok };
     Outcome::new(&reply, render::check(&reply, context.style), exit)
+}
+
+pub(super) async fn routing(context: &Context<'_>) -> Result<Outcome, Error> {
+    let question = context.group.ask(|mut node| async move { node.routing(RoutingRequest {}).await });
+    let reply = with_progress("asking for the routing", question).await?;
+    let right = reply.proxies.iter().all(|proxy| proxy.state == "right");
+    let exit = if right || !reply.managed { Exit::Ok } else { Exit::Degraded };
+    Outcome::new(&reply, render::routing(&reply, Timestamp::now(), context.style), exit)
 }

@@ -43,5 +43,10 @@ pub(super) const RIGHTS: &[Right] = &[
         privileges: "SUPER",
         on: "*.*",
     },
+    Right {
+        why: "have the events run at a new writer that ran at the last (server.events), each under its own definer",
+        privileges: "EVENT, SET USER",
+        on: "*.*",
+    },
     Right { why: "Baton's own schema: the write probe", privileges: "ALL", on: "baton.*" },
 ];

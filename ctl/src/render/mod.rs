@@ -1,12 +1,18 @@
 //! Answers as text. Pure: what is printed depends on the reply, the time and the style alone.
 
 mod adopt;
+mod alert;
+mod backup;
 mod check;
 mod config;
+mod events;
+mod fleet;
 mod history;
 mod layout;
 mod quarantine;
 mod rebuild;
+mod rehearsal;
+mod routing;
 mod status;
 mod style;
 mod switchover;
@@ -14,11 +20,17 @@ mod time;
 mod why;
 
 pub use adopt::adopt;
+pub use alert::alert_test;
+pub use backup::{backup, backup_begun, backup_line, backup_list, backup_over, backup_prune};
 pub use check::check;
 pub use config::{config, config_change};
+pub use events::events;
+pub use fleet::{FleetRow, Standing, fleet};
 pub use history::history;
 pub use quarantine::{quarantine, quarantine_list};
 pub use rebuild::{rebuild_line, rebuild_plan, rebuilt};
+pub use rehearsal::{Case, junit, rehearsal};
+pub use routing::routing;
 pub use status::status;
 pub use style::Style;
 pub use switchover::switchover;
@@ -49,7 +61,7 @@ pub fn error_line(what: &str, mend: &str, style: &Style) -> String {
 }
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,17 @@ pub fn switchover(reply: &SwitchoverReply, cluster: &str, style: &Style) -> Stri
     }
     let head = match reply.refused {
         true => style.paint(Tone::Bad, &clean(&format!("{cluster}'s writer stays where it is"))),
+        false if reply.appointed_ms != 0 => {
+            let at = time::instant(reply.appointed_ms);
+            let head = format!("{cluster}'s writer will move at {at}");
+            let now = match reply.to.as_str() {
+                "" => String::new(),
+                _ => format!("   as of now {way}"),
+            };
+            style.paint(Tone::Good, &clean(&head))
+                + &now
+                + "\n\nIt is looked at again then; batonctl switchover --cancel ends it."
+        }
         false => {
             let pause = match reply.pause_ms {
                 0 => String::new(),

@@ -95,14 +95,7 @@ impl ConfigFile {
 
     /// Understands either file. In a node's file `cluster` is a section, in ours it is a name.
     fn parse(text: &str) -> Result<Self, String> {
-        // Its Display draws the line with a marker below it; the error line takes the words alone.
-        let short = |error: toml::de::Error| {
-            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-            match line {
-                Some(line) => format!("line {line}: {}", error.message()),
-                None => error.message().to_owned(),
-            }
-        };
+        let short = |error: toml::de::Error| where_and_what(&error, text);
         let table: toml::Table = toml::from_str(text).map_err(short)?;
         if table.get("cluster").is_some_and(toml::Value::is_table) {
             let file: OfNode = toml::from_str(text).map_err(short)?;
@@ -117,6 +110,15 @@ impl ConfigFile {
             None => None,
         };
         Ok(Self { cluster: file.cluster, nodes: file.nodes, tls: file.tls, timeout })
+    }
+}
+
+/// The line and the words of an error. Its Display draws the line with a marker below it, too much for one line.
+pub(super) fn where_and_what(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before.map(|before| before.matches('\n').count() + 1) {
+        Some(line) => format!("line {line}: {}", error.message()),
+        None => error.message().to_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the cluster is and how to prove who we are: command line over environment over file over default.
 
 mod file;
+pub mod fleet;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 pub struct Script {
     pub status: StatusReply,
     pub check: CheckReply,
+    pub events: EventsReply,
     pub rebuild: RebuildReply,
     pub adopt: AdoptReply,
     pub switchover: SwitchoverReply,
@@ -67,6 +68,9 @@ impl Control for Mock {
     async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryReply>, Status> {
         self.answer(request, HistoryReply::default()).await
     }
+    async fn events(&self, request: Request<EventsRequest>) -> Result<Response<EventsReply>, Status> {
+        self.answer(request, self.script.events.clone()).await
+    }
     async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {
         self.answer(request, WhyReply::default()).await
     }
@@ -90,6 +94,15 @@ impl Control for Mock {
     }
     async fn adopt(&self, request: Request<AdoptRequest>) -> Result<Response<AdoptReply>, Status> {
         self.answer(request, self.script.adopt.clone()).await
+    }
+    async fn mute(&self, request: Request<MuteRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn alert_test(
+        &self,
+        request: Request<AlertTestRequest>,
+    ) -> Result<Response<AlertTestReply>, Status> {
+        self.answer(request, AlertTestReply::default()).await
     }
     async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<Done>, Status> {
         self.answer(request, done()).await
@@ -115,6 +128,9 @@ impl Control for Mock {
     ) -> Result<Response<ConfigApplyReply>, Status> {
         self.answer(request, ConfigApplyReply::default()).await
     }
+    async fn routing(&self, request: Request<RoutingRequest>) -> Result<Response<RoutingReply>, Status> {
+        self.answer(request, RoutingReply::default()).await
+    }
     async fn quarantine_list(
         &self,
         request: Request<QuarantineListRequest>,
@@ -127,11 +143,50 @@ impl Control for Mock {
     ) -> Result<Response<QuarantineShowReply>, Status> {
         self.answer(request, self.script.quarantine.clone()).await
     }
+    async fn maintenance(&self, request: Request<MaintenanceRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn restart_server(&self, request: Request<RestartRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn rehearse(&self, request: Request<RehearseRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
     async fn quarantine_release(
         &self,
         request: Request<QuarantineReleaseRequest>,
     ) -> Result<Response<Done>, Status> {
         self.answer(request, done()).await
+    }
+    async fn backup_now(&self, request: Request<BackupNowRequest>) -> Result<Response<BackupBegun>, Status> {
+        self.answer(request, BackupBegun::default()).await
+    }
+    async fn backup_verify(
+        &self,
+        request: Request<BackupVerifyRequest>,
+    ) -> Result<Response<BackupBegun>, Status> {
+        self.answer(request, BackupBegun::default()).await
+    }
+    async fn backup_cancel(&self, request: Request<BackupCancelRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn backup_pin(&self, request: Request<BackupPinRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn backup_delete(&self, request: Request<BackupDeleteRequest>) -> Result<Response<Done>, Status> {
+        self.answer(request, done()).await
+    }
+    async fn backup_prune(
+        &self,
+        request: Request<BackupPruneRequest>,
+    ) -> Result<Response<BackupPruneReply>, Status> {
+        self.answer(request, BackupPruneReply::default()).await
+    }
+    async fn backup_list(
+        &self,
+        request: Request<BackupListRequest>,
+    ) -> Result<Response<BackupListReply>, Status> {
+        self.answer(request, BackupListReply::default()).await
     }
 }
 
@@ -177,8 +232,15 @@ pub struct Folder(PathBuf);
 impl Folder {
     /// The certificates of cluster `cluster` with one node, db1.
     pub fn new(test: &str, cluster: &str) -> Self {
+        Self::of(
+            std::env::temp_dir().join(format!("batonctl-{}-{test}-{cluster}", std::process::id())),
+            cluster,
+        )
+    }
+
+    /// The same at a place of the test's choice.
+    pub fn of(path: PathBuf, cluster: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let path = std::env::temp_dir().join(format!("batonctl-{}-{test}-{cluster}", std::process::id()));
         let folder = Self(path);
         let nodes = ["db1".to_owned()];
         batonctl::certs::make_all(cluster, &nodes, "admin", &folder.0, true, jiff::Timestamp::now()).unwrap();

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, KEYS, Key, NODE_KEYS};
+use super::keys::{self, KEYS, Key, List, Preset};
 use super::load::Findings;
 
 /// A value and its line.
@@ -19,16 +19,35 @@ pub(super) struct Written {
 /// What of the file is usable; the rest is among the findings.
 #[derive(Debug, Default)]
 pub(super) struct Document {
-    /// By key path, `[[node]]` apart.
+    /// By key path, lists apart.
     pub(super) values: BTreeMap<String, Written>,
-    pub(super) nodes: Vec<NodeEntry>,
+    /// The entries of each list, by its section.
+    pub(super) lists: BTreeMap<&'static str, Vec<Entry>>,
 }
 
-/// One `[[node]]`.
+/// One entry of a list, such as a `[[node]]`.
 #[derive(Debug)]
-pub(super) struct NodeEntry {
+pub(super) struct Entry {
     pub(super) line: usize,
     pub(super) values: BTreeMap<&'static str, Written>,
+}
+
+impl Document {
+    /// The entries of a list.
+    pub(super) fn list(&self, section: &str) -> &[Entry] {
+        self.lists.get(section).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Entry {
+    /// Whether every key is there that must be.
+    pub(super) fn is_whole(&self, list: &List) -> bool {
+        required(list).all(|key| self.values.contains_key(key))
+    }
+}
+
+fn required(list: &List) -> impl Iterator<Item = &'static str> {
+    list.keys.iter().filter(|key| key.default == Preset::Required).map(|key| key.path)
 }
 
 /// Reads the text. None when it is not TOML: then nothing more can be said about it.
@@ -46,16 +65,10 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Option<Document> {
     for (name, value) in root.get_ref() {
         let line = lines.at(name.span().start);
         let name: &str = name.get_ref();
-        match value.get_ref() {
-            DeValue::Array(entries) if name == "node" => {
-                for entry in entries {
-                    read_node(entry, &lines, &mut document, findings);
-                }
-            }
-            _ if name == "node" => {
-                findings.error(findings.file(Some(line)), "node", "write each node as its own [[node]]");
-            }
-            DeValue::Table(table) if keys::sections().any(|known| known == name) => {
+        let known = || keys::sections().chain(keys::list_heads()).any(|known| known == name);
+        match (value.get_ref(), keys::list(name)) {
+            (entries, Some(list)) => read_list(list, entries, line, &lines, &mut document, findings),
+            (DeValue::Table(table), None) if known() => {
                 read_section(name, table, &lines, &mut document, findings);
             }
             _ => findings.error(findings.file(Some(line)), name, unknown_section(name)),
@@ -74,6 +87,10 @@ fn read_section(
     for (name, value) in table {
         let line = lines.at(name.span().start);
         let path = format!("{section}.{}", name.get_ref());
+        if let Some(list) = keys::list(&path) {
+            read_list(list, value.get_ref(), line, lines, document, findings);
+            continue;
+        }
         match keys::find(&path) {
             Some(key) => {
                 if let Some(written) = checked(key, &path, value, line, findings) {
@@ -89,41 +106,61 @@ fn read_section(
     }
 }
 
-fn read_node(
+fn not_a_list(list: &List) -> String {
+    format!("write each {} as its own [[{}]]", list.what, list.section)
+}
+
+fn read_list(
+    list: &'static List,
+    found: &DeValue<'_>,
+    line: usize,
+    lines: &Lines<'_>,
+    document: &mut Document,
+    findings: &mut Findings,
+) {
+    let DeValue::Array(entries) = found else {
+        findings.error(findings.file(Some(line)), list.section, not_a_list(list));
+        return;
+    };
+    for entry in entries {
+        read_entry(list, entry, lines, document, findings);
+    }
+}
+
+fn read_entry(
+    list: &'static List,
     entry: &Spanned<DeValue<'_>>,
     lines: &Lines<'_>,
     document: &mut Document,
     findings: &mut Findings,
 ) {
     let line = lines.at(entry.span().start);
+    let section = list.section;
     let DeValue::Table(table) = entry.get_ref() else {
-        findings.error(findings.file(Some(line)), "node", "write each node as its own [[node]]");
+        findings.error(findings.file(Some(line)), section, not_a_list(list));
         return;
     };
     let mut values = BTreeMap::new();
     for (name, value) in table {
         let line = lines.at(name.span().start);
-        let path = format!("node.{}", name.get_ref());
-        match NODE_KEYS.iter().find(|key| key.path == name.get_ref()) {
+        let path = format!("{section}.{}", name.get_ref());
+        match list.keys.iter().find(|key| key.path == name.get_ref()) {
             Some(key) => {
                 if let Some(written) = checked(key, &path, value, line, findings) {
                     values.insert(key.path, written);
                 }
             }
             None => {
-                let text = unknown_key(name.get_ref(), "node", NODE_KEYS.iter());
+                let text = unknown_key(name.get_ref(), section, list.keys.iter());
                 findings.error(findings.file(Some(line)), &path, text);
             }
         }
     }
-    for key in ["name", "peer"].iter().filter(|key| !table.contains_key(**key)) {
-        findings.error(
-            findings.file(Some(line)),
-            &format!("node.{key}"),
-            "is missing from this [[node]]; add it",
-        );
+    for key in required(list).filter(|key| !table.contains_key(*key)) {
+        let text = format!("is missing from this [[{section}]]; add it");
+        findings.error(findings.file(Some(line)), &format!("{section}.{key}"), text);
     }
-    document.nodes.push(NodeEntry { line, values });
+    document.lists.entry(section).or_default().push(Entry { line, values });
 }
 
 fn checked(
@@ -164,7 +201,7 @@ fn plain(value: &DeValue<'_>) -> Result<Value, String> {
 }
 
 fn unknown_section(name: &str) -> String {
-    let mend = closest(name, keys::sections().chain(["node"]))
+    let mend = closest(name, keys::sections().chain(keys::list_heads()))
         .map_or_else(|| "remove it".to_owned(), |known| format!("did you mean [{known}]?"));
     format!("unknown section; {mend}")
 }

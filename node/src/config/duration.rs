@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serializer};
 ///
 /// # Errors
 /// What is wrong with the text, and an example.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| {
         format!("\"{text}\" is not a duration; write it with its unit, like \"1500ms\" or \"30s\"")
     })

@@ -8,28 +8,45 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::load::{Findings, Origin};
-use super::model::ServerConfig;
+use super::model::Config;
 
 /// MySQL takes no longer one for a replication channel (error 3056).
 const REPLICATION_PASSWORD_MAX: usize = 32;
 
-/// Checks that each password can be read by the daemon, and by nobody who should not. A witness probes the servers with
-/// Baton's own; it makes nobody replicate.
+/// Checks that each secret can be read by the daemon, and by nobody who should not. A witness probes the servers with
+/// Baton's own; it makes nobody replicate but a `[[replica]]`, when it leads. Any node may come to lead, and then speaks to
+/// each ProxySQL.
 pub(super) fn check(
-    server: &ServerConfig,
+    config: &Config,
     is_witness: bool,
     origins: &BTreeMap<String, Origin>,
     findings: &mut Findings,
 ) {
-    let mut fault = |key: &'static str, read: Result<SecretString, String>| {
+    let server = &config.server;
+    let mut fault = |place: &str, key: &str, read: Result<SecretString, String>| {
         if let Err(fault) = read {
-            findings.error(findings.place(origins.get(key)), key, fault);
+            findings.error(findings.place(origins.get(place)), key, fault);
         }
     };
-    fault("server.password_file", read_password(&server.password_file));
-    if !is_witness {
-        let path = &server.replication_password_file;
-        fault("server.replication_password_file", read_replication_password(path));
+    let key = "server.password_file";
+    fault(key, key, read_password(&server.password_file));
+    if !is_witness || !config.replicas.is_empty() {
+        let (key, path) = ("server.replication_password_file", &server.replication_password_file);
+        fault(key, key, read_replication_password(path));
+    }
+    for (index, proxy) in config.proxies.iter().enumerate() {
+        let place = format!("proxysql.{index}.password_file");
+        fault(&place, "proxysql.password_file", read_password(&proxy.password_file));
+    }
+    if let Some(path) = &config.telegram.token_file {
+        let key = "telegram.token_file";
+        fault(key, key, read_password(path));
+    }
+    for (index, webhook) in config.webhooks.iter().enumerate() {
+        if let Some(path) = &webhook.secret_file {
+            let place = format!("webhook.{index}.secret_file");
+            fault(&place, "webhook.secret_file", read_password(path));
+        }
     }
 }
 

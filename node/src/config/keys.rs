@@ -1,6 +1,13 @@
 //! Every key: what it takes, its default with the reason for it, and when a change of it counts.
 
+mod alerting;
+mod backup;
+mod proxysql;
+
+pub use self::proxysql::PROXYSQL_KEYS;
 use super::kind::Kind;
+pub use alerting::{ALERT_COMMAND_KEYS, CHAT_KEYS, WEBHOOK_KEYS};
+pub use backup::{SCHEDULE_KEYS, STORE_KEYS};
 
 /// When a changed value takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +23,7 @@ pub enum Scope {
 /// One key of the file.
 #[derive(Debug)]
 pub struct Key {
-    /// `section.key`; in `[[node]]` the key alone.
+    /// `section.key`; in a [`List`] the key alone.
     pub path: &'static str,
     /// What it takes.
     pub kind: Kind,
@@ -49,7 +56,7 @@ const fn key(path: &'static str, kind: Kind, default: Preset, scope: Scope, abou
 /// Milliseconds in an hour, the most that most waits may be set to.
 const HOUR_MS: u64 = 3_600_000;
 
-/// Every key outside `[[node]]`, in the order in which they are shown.
+/// Every key outside lists, in the order in which they are shown.
 pub static KEYS: &[Key] = &[
     key("cluster.name", Kind::Name, Required, Restart, "The cluster's name, part of every certificate."),
     key(
@@ -92,8 +99,15 @@ pub static KEYS: &[Key] = &[
         Kind::Boolean,
         Value("false"),
         Restart,
-        "Whether the event scheduler follows the writer: the guard switches it on after an opening, and off on a closed \
-         server. Off, because who has no events needs none; with events it must be set, as every server starts without.",
+        "Whether events follow the writer: the scheduler is switched on after an opening, and off on a closed server, and \
+         events that ran at the last writer are enabled at the new one, under their own definers. Off, because who has no events needs none; with events it must be set, as every server starts without.",
+    ),
+    key(
+        "server.allow_rehearsal",
+        Kind::Boolean,
+        Value("false"),
+        Restart,
+        "Whether `batonctl rehearse` may end this server and move the writer. Off: it is for a cluster that nobody depends on.",
     ),
     key(
         "server.accepted_accounts",
@@ -267,6 +281,66 @@ pub static KEYS: &[Key] = &[
          mariadb-backup. Unset: looked for on PATH.",
     ),
     key(
+        "backup.engine",
+        Kind::Choice(&["mariadb-backup", "clone", "dump"]),
+        Unset,
+        Restart,
+        "What reads the server: mariadb-backup (MariaDB's files), clone (MySQL's files, by way of backup.stage) or dump (rows as \
+         SQL, of both). Unset: mariadb-backup on MariaDB; clone on MySQL where there is a stage, else dump.",
+    ),
+    key(
+        "backup.escrow",
+        Kind::Recipients,
+        Unset,
+        Restart,
+        "Whose private keys open a backup in the last resort: public keys of age (age1…), with commas. Keep the private ones \
+         offline. Backups are always encrypted, so without one none is made.",
+    ),
+    key(
+        "backup.readers",
+        Kind::Recipients,
+        Unset,
+        Restart,
+        "Who else can read backups: public keys of age, with commas, such as that of a host that restores.",
+    ),
+    key(
+        "backup.stage",
+        Kind::Path,
+        Unset,
+        Restart,
+        "MySQL's clone: a folder on the server's host in which the server may make a copy of itself, with room for all of its data.",
+    ),
+    key(
+        "backup.dump_program",
+        Kind::Path,
+        Unset,
+        Restart,
+        "mysqldump or mariadb-dump, of the server's own release. Unset: looked for on PATH.",
+    ),
+    key(
+        "backup.mib_per_second",
+        Kind::Integer { min: 1, max: 1_000_000 },
+        Unset,
+        Restart,
+        "The most that is read of the server in a second, in MiB. Unset: as fast as processor, disk and stores let it.",
+    ),
+    key(
+        "backup.stale_after",
+        Kind::Duration { min_ms: 60_000, max_ms: 400 * 24 * HOUR_MS },
+        Value("25h"),
+        Live,
+        "People are told when the newest backup is older and backups are scheduled. A day, and an hour for making one; longer \
+         where none is made each day. The leader's file counts.",
+    ),
+    key(
+        "backup.delete_after",
+        Kind::Duration { min_ms: 0, max_ms: 400 * 24 * HOUR_MS },
+        Value("72h"),
+        Live,
+        "How long a backup that is to leave a store is only marked, and can be kept with `batonctl backup pin`. A weekend. The \
+         leader's file counts.",
+    ),
+    key(
         "raft.heartbeat",
         Kind::Duration { min_ms: 10, max_ms: 10_000 },
         Value("100ms"),
@@ -311,6 +385,14 @@ pub static KEYS: &[Key] = &[
         "How many new connections wait at once. Each holds one descriptor.",
     ),
     key(
+        "router.reader_max_lag",
+        Kind::Duration { min_ms: 0, max_ms: 24 * HOUR_MS },
+        Value("10s"),
+        Live,
+        "How far a replica may be behind and still be read from; one that left comes back at half of it. The leader's file \
+         counts, for all routing. Longer than a burst of writes, and soon enough that nobody reads yesterday's data.",
+    ),
+    key(
         "control.listen",
         Kind::Listen,
         Unset,
@@ -341,6 +423,50 @@ pub static KEYS: &[Key] = &[
         Restart,
         "The keeper's socket and deadline: what has to end when the host does.",
     ),
+    key(
+        "telegram.token_file",
+        Kind::Path,
+        Unset,
+        Live,
+        "Holds the token of the bot that tells the chats in [[telegram.chat]] what happens. Unset: nobody is told there.",
+    ),
+    key(
+        "telegram.api",
+        Kind::Url,
+        Value("https://api.telegram.org"),
+        Live,
+        "Where the Bot API is: Telegram's own, or a server of yours.",
+    ),
+    key(
+        "telegram.time_zone",
+        Kind::Zone,
+        Value("UTC"),
+        Live,
+        "The time zone of the quiet hours, such as Europe/Berlin.",
+    ),
+    key(
+        "telegram.users",
+        Kind::Users,
+        Unset,
+        Live,
+        "Whom the bot answers: /status and /why, and the buttons below its messages (see to it, mute, approve a rebuild). \
+         Nobody else, and nothing moves the writer from a chat. Unset: nobody.",
+    ),
+    key(
+        "heartbeat.url",
+        Kind::Url,
+        Unset,
+        Live,
+        "A dead man's switch: the leader asks for this address while the cluster is healthy (a writer that serves, lossless, \
+         nothing critical), and whoever is behind it raises the alarm when that stops. Unset: none.",
+    ),
+    key(
+        "heartbeat.every",
+        Kind::Duration { min_ms: 1_000, max_ms: HOUR_MS },
+        Value("60s"),
+        Live,
+        "How often. The switch should wait for two or three of them.",
+    ),
 ];
 
 /// The keys of each `[[node]]`. Who is in the group is replicated: `batonctl node add` and `remove` change it.
@@ -364,12 +490,107 @@ pub static NODE_KEYS: &[Key] = &[
     ),
 ];
 
-/// The key of that path outside `[[node]]`.
+/// The keys of each `[[hook]]`.
+pub static HOOK_KEYS: &[Key] = &[
+    key("name", Kind::Name, Required, Live, "What logs, the dry run and `batonctl why` call it."),
+    key(
+        "at",
+        Kind::Choice(&["before_close", "after_open", "after_route", "after_failure"]),
+        Required,
+        Live,
+        "At which point of a move it is run. A switchover waits for before_close, and is stopped by an exit status other \
+         than 0; nothing waits for the others.",
+    ),
+    key(
+        "when",
+        Kind::Choice(&["planned", "unplanned", "any"]),
+        Value("any"),
+        Live,
+        "For switchovers, for failovers, or for both. A failover has no before_close.",
+    ),
+    key(
+        "on",
+        Kind::Choice(&["leader", "old_writer", "new_writer"]),
+        Value("leader"),
+        Live,
+        "On which node it is run. The leader is one that certainly lives.",
+    ),
+    key(
+        "command",
+        Kind::Command,
+        Required,
+        Live,
+        "Program and arguments, run without a shell; it is told on its standard input, as JSON, what happens.",
+    ),
+    key(
+        "timeout",
+        Kind::Duration { min_ms: 100, max_ms: 300_000 },
+        Value("10s"),
+        Live,
+        "After so long it is killed, with all that it started. As long as an operator at the terminal waits without wondering.",
+    ),
+];
+
+/// The keys of each `[[replica]]`.
+pub static REPLICA_KEYS: &[Key] = &[
+    key("name", Kind::Name, Required, Live, "What status and metrics call it; no node's name."),
+    key(
+        "server",
+        Kind::Address,
+        Required,
+        Live,
+        "A server without a node, as every node reaches it, with Baton's own account on it. The leader points it at each new \
+         writer; it never becomes the writer and no commit waits for it.",
+    ),
+];
+
+/// A section that may stand in the file several times.
+#[derive(Debug)]
+pub struct List {
+    /// `node` of `[[node]]`, `telegram.chat` of `[[telegram.chat]]`.
+    pub section: &'static str,
+    /// What one entry of it is, for messages.
+    pub what: &'static str,
+    /// The keys of each entry. The first of them tells an entry from the others.
+    pub keys: &'static [Key],
+    /// The section after which it is shown.
+    pub after: &'static str,
+}
+
+/// Every such section.
+pub static LISTS: &[List] = &[
+    List { section: "node", what: "node", keys: NODE_KEYS, after: "cluster" },
+    List { section: "replica", what: "replica", keys: REPLICA_KEYS, after: "cluster" },
+    List { section: "hook", what: "hook", keys: HOOK_KEYS, after: "failover" },
+    List { section: "proxysql", what: "ProxySQL", keys: PROXYSQL_KEYS, after: "router" },
+    List { section: "telegram.chat", what: "chat", keys: CHAT_KEYS, after: "telegram" },
+    List { section: "webhook", what: "webhook", keys: WEBHOOK_KEYS, after: "heartbeat" },
+    List { section: "alert.command", what: "command", keys: ALERT_COMMAND_KEYS, after: "heartbeat" },
+    List { section: "backup.schedule", what: "schedule", keys: SCHEDULE_KEYS, after: "backup" },
+    List { section: "store", what: "store", keys: STORE_KEYS, after: "backup" },
+];
+
+/// The lists that are shown after a section.
+pub(super) fn lists_after(section: &str) -> impl Iterator<Item = &'static List> {
+    LISTS.iter().filter(move |list| list.after == section)
+}
+
+/// The list of that name.
+pub(super) fn list(section: &str) -> Option<&'static List> {
+    LISTS.iter().find(|list| list.section == section)
+}
+
+/// Names that stand alone at the beginning of a list's section, or are the whole of it.
+pub(super) fn list_heads() -> impl Iterator<Item = &'static str> {
+    LISTS.iter().map(|list| list.section.split_once('.').map_or(list.section, |(head, _)| head))
+}
+
+/// The key of that path outside lists.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// Section names, in order, `node` not among them.
+/// Section names, in order, lists not among them.
 pub(super) fn sections() -> impl Iterator<Item = &'static str> {
     let mut last = "";
     KEYS.iter().filter_map(move |key| {

@@ -3,10 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::http::Uri;
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
 use toml::Value;
 
 use super::address::HostPort;
 use super::duration;
+use crate::backup::pipeline::Recipient;
+use crate::decide::backup::cron::Cron;
 
 /// The kinds of values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,10 +49,24 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Public keys of age, with commas.
+    Recipients,
     /// Program and arguments.
     Command,
     /// `"sigkill"`, or program and arguments.
     HardFence,
+    /// An address of http or https.
+    Url,
+    /// A chat's number.
+    ChatId,
+    /// Numbers of Telegram's users.
+    Users,
+    /// Two times of day.
+    Hours,
+    /// A time zone's name.
+    Zone,
+    /// An expression of cron.
+    Cron,
 }
 
 impl Kind {
@@ -71,8 +90,15 @@ impl Kind {
             Self::Choice(words) => {
                 words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
             }
+            Self::Recipients => "public keys age1… in quotes, with commas between".to_owned(),
             Self::Command => "[\"/program\", \"argument\"]".to_owned(),
             Self::HardFence => "\"sigkill\" or [\"/program\", \"argument\"]".to_owned(),
+            Self::Url => "\"https://host/path\"".to_owned(),
+            Self::ChatId => "a whole number, not 0".to_owned(),
+            Self::Users => "[1234567, 2345678]".to_owned(),
+            Self::Hours => "\"22:00-07:00\"".to_owned(),
+            Self::Zone => "a time zone such as \"Europe/Berlin\"".to_owned(),
+            Self::Cron => "an expression of cron with five fields, such as \"30 2 * * 1-5\"".to_owned(),
         }
     }
 
@@ -90,6 +116,10 @@ impl Kind {
                 within(number, &0.0, max).ok_or_else(|| self.outside(number))
             }
             (Self::Ratio { .. }, Value::Integer(0)) => Ok(()),
+            (Self::ChatId, Value::Integer(number)) if *number != 0 => Ok(()),
+            (Self::Users, Value::Array(users)) if users.iter().all(is_user) => Ok(()),
+            (Self::Users, _) => Err(format!("is no list of users' numbers; write {}", self.expects())),
+            (Self::ChatId, _) => Err(self.wrong_type(value)),
             (Self::Duration { .. }, Value::Integer(number)) => {
                 Err(format!("{number} has no unit; write \"{number}ms\" or \"{number}s\""))
             }
@@ -121,12 +151,25 @@ impl Kind {
                 let length = duration::parse(text)?;
                 within(&length, &least, &most).ok_or_else(|| self.outside(&duration::show(length)))
             }
+            Self::Recipients => {
+                let faults = text.split(',').filter_map(|key| key.parse::<Recipient>().err());
+                faults.map(|fault| Err(fault.to_string())).next().unwrap_or(Ok(()))
+            }
             Self::Choice(words) if !words.contains(&text) => {
                 Err(format!("\"{text}\" is unknown; write {}", self.expects()))
             }
             Self::HardFence if text != "sigkill" => {
                 Err(format!("\"{text}\" is unknown; write {}", self.expects()))
             }
+            // What is wrong is not shown: an address may be a secret.
+            Self::Url if !is_url(text) => Err(format!("is no address; write {}", self.expects())),
+            Self::Hours if read_hours(text).is_none() => {
+                Err(format!("\"{text}\" is no part of a day; write {}", self.expects()))
+            }
+            Self::Cron => Cron::parse(text).map(drop),
+            Self::Zone if TimeZone::get(text).is_err() => Err(format!(
+                "this host knows no time zone \"{text}\"; correct the name, install tzdata, or write \"UTC\""
+            )),
             _ => Ok(()),
         }
     }
@@ -142,6 +185,12 @@ impl Kind {
             Self::Integer { .. } => Value::Integer(text.parse().map_err(|_| not_one())?),
             Self::Ratio { .. } => Value::Float(text.parse().map_err(|_| not_one())?),
             Self::Command => words(text),
+            Self::Users => Value::Array(
+                text.split(',')
+                    .map(|user| user.trim().parse().map(Value::Integer))
+                    .collect::<Result<_, _>>()
+                    .map_err(|_| not_one())?,
+            ),
             Self::HardFence if text.starts_with('/') => words(text),
             _ => Value::String(text.to_owned()),
         };
@@ -165,6 +214,24 @@ impl Kind {
         };
         format!("is {found}; write {}", self.expects())
     }
+}
+
+/// A group's number is negative.
+fn is_user(value: &Value) -> bool {
+    value.as_integer().is_some_and(|id| id > 0)
+}
+
+fn is_url(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else { return false };
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+}
+
+/// The two ends of `22:00-07:00`.
+#[must_use]
+pub fn read_hours(text: &str) -> Option<(Time, Time)> {
+    let time = |text: &str| Time::strptime("%H:%M", text.trim()).ok();
+    let (from, until) = text.split_once('-')?;
+    Some((time(from)?, time(until)?)).filter(|(from, until)| from != until)
 }
 
 fn within<T: PartialOrd>(value: &T, least: &T, most: &T) -> Option<()> {

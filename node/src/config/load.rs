@@ -9,7 +9,7 @@ use toml::Value;
 use super::document::{self, Document};
 use super::environment::{self, Override};
 use super::files;
-use super::keys::{KEYS, NODE_KEYS, Preset};
+use super::keys::{KEYS, LISTS, List, Preset};
 use super::model::{Config, NodeConfig};
 use super::problem::{ConfigErrors, Place, Problem};
 use super::rules;
@@ -87,9 +87,11 @@ impl Config {
                 "is missing; write name = \"…\" into [cluster]",
             );
         }
-        let written = document.nodes.len();
-        document.nodes.retain(|entry| ["name", "peer"].iter().all(|key| entry.values.contains_key(key)));
-        let whole = document.nodes.len() == written;
+        let written = document.list("node").len();
+        for list in LISTS {
+            document.lists.entry(list.section).or_default().retain(|entry| entry.is_whole(list));
+        }
+        let whole = document.list("node").len() == written;
         let origins = origins(&document, &overrides);
         let mut config = match layered(&document, &overrides, unnamed) {
             Ok(config) => config,
@@ -102,7 +104,7 @@ impl Config {
         let Some(me) = config.node(node).cloned() else { return Err(findings.into_errors()) };
         config.expand(node);
         if look_at_files {
-            files::check(&config.server, me.is_witness(), &origins, &mut findings);
+            files::check(&config, me.is_witness(), &origins, &mut findings);
         }
         let path = findings.path.clone();
         findings.finish(Loaded { config, me, path, origins, warnings: Vec::new() })
@@ -127,7 +129,9 @@ fn layered(
     }
     let mut file: Map<String, Layered> =
         document.values.iter().map(|(path, written)| (path.clone(), convert(&written.value))).collect();
-    file.insert("node".to_owned(), nodes(document)?);
+    for list in LISTS {
+        file.insert(list.section.to_owned(), entries(document, list)?);
+    }
     let environment =
         overrides.iter().map(|(path, entry)| ((*path).to_owned(), convert(&entry.value))).collect();
     config::Config::builder()
@@ -138,22 +142,22 @@ fn layered(
         .try_deserialize()
 }
 
-fn nodes(document: &Document) -> Result<Layered, ConfigError> {
-    let mut nodes = Vec::new();
-    for entry in &document.nodes {
-        let mut node = Map::new();
-        for key in NODE_KEYS {
-            match (entry.values.get(key.path), key.default) {
-                (Some(written), _) => node.insert(key.path.to_owned(), convert(&written.value)),
+fn entries(document: &Document, list: &List) -> Result<Layered, ConfigError> {
+    let mut entries = Vec::new();
+    for written in document.list(list.section) {
+        let mut entry = Map::new();
+        for key in list.keys {
+            match (written.values.get(key.path), key.default) {
+                (Some(written), _) => entry.insert(key.path.to_owned(), convert(&written.value)),
                 (None, Preset::Value(text)) => {
-                    node.insert(key.path.to_owned(), layered_default(key.kind.read(text))?)
+                    entry.insert(key.path.to_owned(), layered_default(key.kind.read(text))?)
                 }
                 (None, _) => None,
             };
         }
-        nodes.push(Layered::from(node));
+        entries.push(Layered::from(entry));
     }
-    Ok(Layered::from(nodes))
+    Ok(Layered::from(entries))
 }
 
 fn layered_default(read: Result<Value, String>) -> Result<Layered, ConfigError> {
@@ -179,10 +183,12 @@ fn origins(document: &Document, overrides: &BTreeMap<&'static str, Override>) ->
     for (path, written) in &document.values {
         origins.insert(path.clone(), Origin::File(written.line));
     }
-    for (index, entry) in document.nodes.iter().enumerate() {
-        origins.insert(format!("node.{index}"), Origin::File(entry.line));
-        for (key, written) in &entry.values {
-            origins.insert(format!("node.{index}.{key}"), Origin::File(written.line));
+    for (section, entries) in &document.lists {
+        for (index, entry) in entries.iter().enumerate() {
+            origins.insert(format!("{section}.{index}"), Origin::File(entry.line));
+            for (key, written) in &entry.values {
+                origins.insert(format!("{section}.{index}.{key}"), Origin::File(written.line));
+            }
         }
     }
     for (path, entry) in overrides {
@@ -239,7 +245,7 @@ impl Findings {
         self.warnings.push(Problem { place, key: key.to_owned(), text: text.into() });
     }
 
-    fn about(&self, key: &str) -> bool {
+    pub(super) fn about(&self, key: &str) -> bool {
         self.errors.iter().any(|problem| problem.key == key)
     }
 

@@ -5,6 +5,7 @@
 //! Nothing of it is applied unless all of it is right.
 
 mod address;
+mod alerting;
 mod digest;
 mod document;
 mod duration;
@@ -22,17 +23,24 @@ mod rules;
 mod tests;
 
 pub use address::HostPort;
+pub use alerting::{
+    AlertCommandConfig, AlertConfig, ChatConfig, HeartbeatConfig, Severity, TelegramConfig, WebhookConfig,
+};
 pub use digest::digest;
-pub use duration::show as show_duration;
+pub use duration::{parse as parse_duration, show as show_duration};
 pub use environment::environment;
 pub use files::{read_password, read_replication_password};
-pub use keys::{KEYS, Key, NODE_KEYS, Preset, Scope};
-pub use kind::Kind;
+pub use keys::{
+    ALERT_COMMAND_KEYS, CHAT_KEYS, HOOK_KEYS, KEYS, Key, LISTS, List, NODE_KEYS, PROXYSQL_KEYS, Preset,
+    REPLICA_KEYS, SCHEDULE_KEYS, STORE_KEYS, Scope, WEBHOOK_KEYS,
+};
+pub use kind::{Kind, read_hours};
 pub use load::{Loaded, Origin};
 pub use model::{
-    ClusterConfig, Config, ControlConfig, FailoverConfig, FenceSignal, HardFence, HttpConfig, NodeConfig,
-    OnAckersLost, OnClosedByHand, OnLoss, OtherZone, PathsConfig, RaftConfig, RebuildPolicy, RouterConfig,
-    SafetySettings, ServerConfig, TlsConfig, fence_command,
+    BackupConfig, BackupEngine, ClusterConfig, Config, ControlConfig, FailoverConfig, FenceSignal, HardFence,
+    HookConfig, HookPlace, HookPoint, HookWhen, HttpConfig, NodeConfig, OnAckersLost, OnClosedByHand, OnLoss,
+    OtherZone, PathsConfig, ProxysqlConfig, RaftConfig, RebuildPolicy, ReplicaConfig, RouterConfig,
+    SafetySettings, ScheduleConfig, ServerConfig, StoreConfig, StoreType, TlsConfig, fence_command,
 };
 pub use problem::{ConfigErrors, Place, Problem};
 pub use reload::{Change, Reload, ReloadRefused};

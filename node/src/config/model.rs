@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::address::HostPort;
+use super::alerting::{AlertConfig, HeartbeatConfig, TelegramConfig, WebhookConfig};
 use super::duration;
 
 /// The whole file, every default filled in.
@@ -18,16 +19,31 @@ pub struct Config {
     /// Every node of the group, in the order of the file.
     #[serde(rename = "node")]
     pub nodes: Vec<NodeConfig>,
+    /// Every server without a node, in the order of the file.
+    #[serde(rename = "replica", default)]
+    pub replicas: Vec<ReplicaConfig>,
     /// How a node reaches the server beside it.
     pub server: ServerConfig,
     /// When and how the writer moves.
     pub failover: FailoverConfig,
+    /// Programs that are run when it does, in the order of the file.
+    #[serde(rename = "hook", default)]
+    pub hooks: Vec<HookConfig>,
     /// How a server gets its data anew.
     pub rebuild: RebuildConfig,
+    /// What backups are made with.
+    #[serde(default)]
+    pub backup: BackupConfig,
+    /// Where they go, in the order of the file.
+    #[serde(rename = "store", default)]
+    pub stores: Vec<StoreConfig>,
     /// The group's own timing.
     pub raft: RaftConfig,
     /// The embedded router.
     pub router: RouterConfig,
+    /// Every ProxySQL whose hostgroups follow the writer, in the order of the file.
+    #[serde(rename = "proxysql", default)]
+    pub proxies: Vec<ProxysqlConfig>,
     /// Where operators connect.
     #[serde(default)]
     pub control: ControlConfig,
@@ -37,6 +53,16 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Folders.
     pub paths: PathsConfig,
+    /// Telegram.
+    pub telegram: TelegramConfig,
+    /// Webhooks, in the order of the file.
+    #[serde(default, rename = "webhook", skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<WebhookConfig>,
+    /// Programs that are told.
+    #[serde(default)]
+    pub alert: AlertConfig,
+    /// A dead man's switch.
+    pub heartbeat: HeartbeatConfig,
 }
 
 /// `[cluster]`
@@ -73,6 +99,73 @@ impl NodeConfig {
     }
 }
 
+/// One `[[replica]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaConfig {
+    /// `[a-z0-9-]{1,32}`, unique among them and the nodes.
+    pub name: String,
+    /// Where it is reached.
+    pub server: HostPort,
+}
+
+/// One `[[hook]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HookConfig {
+    /// `[a-z0-9-]{1,32}`, unique among them.
+    pub name: String,
+    /// At which point it is run.
+    pub at: HookPoint,
+    /// For which moves.
+    pub when: HookWhen,
+    /// On which node.
+    pub on: HookPlace,
+    /// Program and arguments, run without a shell.
+    pub command: Vec<String>,
+    /// It is killed after this long.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+/// A point of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookPoint {
+    /// A switchover is about to close the writer.
+    BeforeClose,
+    /// The next writer is open.
+    AfterOpen,
+    /// The routers lead there.
+    AfterRoute,
+    /// The move was taken back, or nobody can be promoted.
+    AfterFailure,
+}
+
+/// Which moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookWhen {
+    /// Switchovers.
+    Planned,
+    /// Failovers.
+    Unplanned,
+    /// Both.
+    Any,
+}
+
+/// Which node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookPlace {
+    /// The group's leader.
+    Leader,
+    /// That of the writer that is left.
+    OldWriter,
+    /// That of the next writer.
+    NewWriter,
+}
+
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +182,8 @@ pub struct ServerConfig {
     pub socket: PathBuf,
     /// Whether the event scheduler runs on the writer.
     pub events: bool,
+    /// Whether the server may be ended and the writer moved for a rehearsal.
+    pub allow_rehearsal: bool,
     /// Accounts that may write while their server is closed, `user@host` with commas between.
     pub accepted_accounts: String,
     /// Bound on one connection attempt.
@@ -230,6 +325,120 @@ pub enum RebuildPolicy {
     Never,
 }
 
+/// `[backup]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupConfig {
+    /// What reads the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<BackupEngine>,
+    /// Public keys whose private ones are kept offline, with commas between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escrow: Option<String>,
+    /// Public keys of other readers, with commas between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readers: Option<String>,
+    /// Where CLONE may make its copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<PathBuf>,
+    /// mysqldump or mariadb-dump, where it is not on the search path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump_program: Option<PathBuf>,
+    /// The most that is read in a second, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mib_per_second: Option<u64>,
+    /// A newest backup that is older is told of.
+    #[serde(with = "duration", default)]
+    pub stale_after: Duration,
+    /// For how long a backup that is to leave a store can be kept after all.
+    #[serde(with = "duration", default)]
+    pub delete_after: Duration,
+    /// When backups are made, in the order of the file.
+    #[serde(default, rename = "schedule", skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleConfig>,
+}
+
+/// One `[[backup.schedule]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// `[a-z0-9-]{1,32}`, unique among them.
+    pub name: String,
+    /// An expression of cron.
+    pub cron: String,
+    /// In which it counts.
+    pub time_zone: String,
+    /// Whether it counts at all.
+    pub enabled: bool,
+    /// Whether the writer is read when no replica will do.
+    pub allow_writer: bool,
+}
+
+/// What reads the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackupEngine {
+    /// MariaDB's files.
+    MariadbBackup,
+    /// MySQL's files, by way of a copy.
+    Clone,
+    /// Rows as SQL.
+    Dump,
+}
+
+/// One `[[store]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `[a-z0-9-]{1,32}`, unique among them.
+    pub name: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: StoreType,
+    /// Whether a backup counts only if it is there.
+    pub required: bool,
+    /// The folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Where the bucket is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    /// As the store names it.
+    pub region: String,
+    /// For how long it keeps every backup.
+    #[serde(with = "duration")]
+    pub keep_all: Duration,
+    /// Up to which age it keeps the first of each week.
+    #[serde(with = "duration")]
+    pub keep_weekly: Duration,
+    /// How many it keeps at least.
+    pub keep_at_least: u32,
+    /// Whether Baton removes backups there.
+    pub prune: bool,
+    /// Before the name of every object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Holds the two keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<PathBuf>,
+    /// Authorities of its certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+}
+
+/// What a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreType {
+    /// A folder.
+    Files,
+    /// A bucket.
+    S3,
+}
+
 /// `[raft]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -260,6 +469,27 @@ pub struct RouterConfig {
     pub hold_for: Duration,
     /// How many new connections may wait at once.
     pub held_max: u32,
+    /// How far a replica may be behind and still be read from.
+    #[serde(with = "duration")]
+    pub reader_max_lag: Duration,
+}
+
+/// One `[[proxysql]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxysqlConfig {
+    /// `[a-z0-9-]{1,32}`, unique among them.
+    pub name: String,
+    /// Its admin interface.
+    pub admin: HostPort,
+    /// One of its admin credentials.
+    pub user: String,
+    /// Holds that user's password and nothing else.
+    pub password_file: PathBuf,
+    /// Where clients that write are led.
+    pub writer_hostgroup: u32,
+    /// Where clients that only read are led.
+    pub reader_hostgroup: u32,
 }
 
 /// `[control]`
@@ -358,7 +588,19 @@ impl Config {
             &mut self.paths.data,
             &mut self.paths.run,
         ];
-        for path in paths.into_iter().chain(self.rebuild.mariadb_backup.as_mut()) {
+        let proxies = self.proxies.iter_mut().map(|proxy| &mut proxy.password_file);
+        let secrets = self.webhooks.iter_mut().filter_map(|w| w.secret_file.as_mut());
+        let backup = &mut self.backup;
+        let optional = [
+            &mut self.rebuild.mariadb_backup,
+            &mut self.telegram.token_file,
+            &mut backup.stage,
+            &mut backup.dump_program,
+        ];
+        let of_stores =
+            self.stores.iter_mut().flat_map(|s| [&mut s.path, &mut s.credentials_file, &mut s.ca]);
+        let optional = optional.into_iter().chain(of_stores).filter_map(Option::as_mut);
+        for path in paths.into_iter().chain(optional).chain(proxies).chain(secrets) {
             *path = PathBuf::from(fill(&path.to_string_lossy(), node));
         }
     }

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::keys::{KEYS, Scope};
+use super::keys::{self, KEYS, Key, List, Scope};
+use super::kind::Kind;
 use super::model::Config;
+
+/// In place of a value that is not shown.
+const HIDDEN: &str = "…";
 
 /// One changed value, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +56,10 @@ impl Config {
         let mut reload = Reload::default();
         let mut restart = Vec::new();
         for key in paths.into_iter().filter(|key| old.get(*key) != new.get(*key)) {
-            let change = Change { key: key.clone(), old: old.get(key).cloned(), new: new.get(key).cloned() };
+            let shown = |value: Option<&String>| {
+                if is_secret(key) { value.map(|_| HIDDEN.into()) } else { value.cloned() }
+            };
+            let change = Change { key: key.clone(), old: shown(old.get(key)), new: shown(new.get(key)) };
             match scope(key) {
                 Scope::Live => reload.live.push(change),
                 Scope::Replicated => reload.replicated.push(change),
@@ -65,32 +72,60 @@ impl Config {
 
 /// Whatever stands under `node` is membership, which is replicated.
 fn scope(path: &str) -> Scope {
-    KEYS.iter().find(|key| key.path == path).map_or(Scope::Replicated, |key| key.scope)
+    key_of(path).map_or(Scope::Replicated, |key| key.scope)
 }
 
-/// Every set value as text, by key path; those of a node under `node.NAME.`.
+/// Whether a change of it is logged without the value: an address may be one that whoever knows it can use.
+fn is_secret(path: &str) -> bool {
+    key_of(path).is_some_and(|key| matches!(key.kind, Kind::Url))
+}
+
+/// `section.key`, or `section.NAME.key` in a list.
+fn key_of(path: &str) -> Option<&'static Key> {
+    let of_list = || {
+        let (entry, key_name) = path.rsplit_once('.')?;
+        let (section, _) = entry.rsplit_once('.')?;
+        keys::list(section)?.keys.iter().find(|key| key.path == key_name)
+    };
+    KEYS.iter().find(|key| key.path == path).or_else(of_list)
+}
+
+/// Every set value as text, by key path; those of a list's entry under `section.NAME.`.
 pub(super) fn flat(config: &Config) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
     let Ok(Value::Object(sections)) = serde_json::to_value(config) else { return values };
     for (section, content) in sections {
         match content {
             Value::Object(entries) => {
-                values.extend(
-                    entries.into_iter().map(|(key, item)| (format!("{section}.{key}"), literal(&item))),
-                );
+                for (key, item) in entries {
+                    let path = format!("{section}.{key}");
+                    match (keys::list(&path), item) {
+                        (Some(list), Value::Array(items)) => flat_list(list, &items, &mut values),
+                        (_, item) => drop(values.insert(path, literal(&item))),
+                    }
+                }
             }
-            Value::Array(nodes) => {
-                for (node, entry) in config.nodes.iter().zip(nodes) {
-                    let entries = entry.as_object().into_iter().flatten();
-                    values.extend(
-                        entries.map(|(key, item)| (format!("{section}.{}.{key}", node.name), literal(item))),
-                    );
+            Value::Array(items) => {
+                if let Some(list) = keys::list(&section) {
+                    flat_list(list, &items, &mut values);
                 }
             }
             _ => {}
         }
     }
     values
+}
+
+fn flat_list(list: &List, items: &[Value], values: &mut BTreeMap<String, String>) {
+    for entry in items.iter().filter_map(Value::as_object) {
+        let name = list.keys.first().and_then(|key| entry.get(key.path)).map(plain).unwrap_or_default();
+        let section = list.section;
+        values.extend(entry.iter().map(|(key, item)| (format!("{section}.{name}.{key}"), literal(item))));
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// As TOML writes it: for texts, numbers, flags and lists of texts the same as JSON.

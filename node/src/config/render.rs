@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{self, KEYS, Key, NODE_KEYS, Preset, Scope};
+use super::keys::{self, KEYS, Key, List, Preset, Scope};
 use super::load::{Loaded, Origin};
 use super::problem::ConfigErrors;
 use super::reload::flat;
@@ -19,24 +19,37 @@ pub fn render_effective(loaded: &Loaded) -> String {
             .map(|key| Row::new(key, values.get(key.path), loaded.origins.get(key.path)))
             .collect();
         render_table(&mut text, &format!("[{section}]"), &rows);
-        if section == "cluster" {
-            render_nodes(&mut text, loaded);
+        for list in keys::lists_after(section) {
+            render_list(&mut text, loaded, list);
         }
     }
     text
 }
 
-fn render_nodes(text: &mut String, loaded: &Loaded) {
-    let values = flat(&loaded.config);
-    for (index, node) in loaded.config.nodes.iter().enumerate() {
-        let rows: Vec<Row> = NODE_KEYS
+fn render_list(text: &mut String, loaded: &Loaded, list: &List) {
+    let (values, section) = (flat(&loaded.config), list.section);
+    let config = &loaded.config;
+    let names: Vec<String> = match section {
+        "node" => config.nodes.iter().map(|node| node.name.clone()).collect(),
+        "replica" => config.replicas.iter().map(|replica| replica.name.clone()).collect(),
+        "proxysql" => config.proxies.iter().map(|proxy| proxy.name.clone()).collect(),
+        "backup.schedule" => config.backup.schedules.iter().map(|schedule| schedule.name.clone()).collect(),
+        "store" => config.stores.iter().map(|store| store.name.clone()).collect(),
+        "telegram.chat" => config.telegram.chats.iter().map(|chat| chat.id.to_string()).collect(),
+        "webhook" => config.webhooks.iter().map(|webhook| webhook.name.clone()).collect(),
+        "alert.command" => config.alert.commands.iter().map(|command| command.name.clone()).collect(),
+        _ => config.hooks.iter().map(|hook| hook.name.clone()).collect(),
+    };
+    for (index, name) in names.into_iter().enumerate() {
+        let rows: Vec<Row> = list
+            .keys
             .iter()
             .map(|key| {
-                let value = values.get(&format!("node.{}.{}", node.name, key.path));
-                Row::new(key, value, loaded.origins.get(&format!("node.{index}.{}", key.path)))
+                let value = values.get(&format!("{section}.{name}.{}", key.path));
+                Row::new(key, value, loaded.origins.get(&format!("{section}.{index}.{}", key.path)))
             })
             .collect();
-        render_table(text, "[[node]]", &rows);
+        render_table(text, &format!("[[{section}]]"), &rows);
     }
 }
 
@@ -87,9 +100,9 @@ pub fn render_reference() -> String {
         for key in KEYS.iter().filter(|key| key.section() == section) {
             render_key(&mut text, key, Some(&key.variable()));
         }
-        if section == "cluster" {
-            text.push_str("\n## [[node]]\n");
-            for key in NODE_KEYS {
+        for list in keys::lists_after(section) {
+            let _ = write!(text, "\n## [[{}]]\n", list.section);
+            for key in list.keys {
                 render_key(&mut text, key, None);
             }
         }

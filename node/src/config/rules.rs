@@ -1,5 +1,9 @@
 //! What single values cannot tell: whether the whole makes sense.
 
+mod alerting;
+mod backup;
+mod lists;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,6 +52,11 @@ pub(super) fn check(
         rules.enough_nodes();
         rules.enough_ackers();
     }
+    rules.hooks();
+    rules.replicas();
+    rules.proxies();
+    rules.alerts();
+    rules.backups();
     rules.timing();
     rules.fence();
     rules.listeners();
@@ -172,6 +181,13 @@ impl Rules<'_> {
             );
             self.error(&["failover.wait_count"], text);
         }
+    }
+
+    /// Blames a key of the `index`th entry of a list, or the entry where it has a default.
+    fn of_list(&mut self, list: &str, index: usize, key: &str, text: String) {
+        let written = self.origins.get(&format!("{list}.{index}.{key}"));
+        let place = self.findings.place(written.or_else(|| self.origins.get(&format!("{list}.{index}"))));
+        self.findings.error(place, &format!("{list}.{key}"), text);
     }
 
     fn servers(&self) -> usize {

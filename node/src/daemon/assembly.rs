@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -12,7 +13,9 @@ use super::ports::{GroupApplied, StoreNotes, states_only};
 use super::reports::ToLeader;
 use super::start::StartError;
 use super::watchdog::Turns;
+use crate::alert::{Alerting, Listeners};
 use crate::consensus::{Group, GroupOptions};
+use crate::decide::backup::Backing;
 use crate::decide::copying::Copying;
 use crate::decide::diagnose::Lasting;
 use crate::decide::seen::{GuardSeen, Report};
@@ -25,15 +28,17 @@ use crate::observe::{
 use crate::operate::actor::Wall;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::operate::{
-    AckerWatch, Actor, Attend, Copies, Donor, Granting, Hands, Lead, Net, Proposer, RebuildParts, Rebuilder,
-    ReceiverStop, Tools,
+    AckerWatch, Actor, Attend, BackupParts, BackupRunner, CatchingUp, Copies, DeclaredSource, Donor,
+    FollowEvents, FollowerWatch, Followers, Following, Granting, Hands, HookSource, HookWatch, Hooks, Lead,
+    Net, Proposer, RebuildParts, Rebuilder, ReceiverStop, Rehearsal, Restart, Tools,
 };
 use crate::peers::Peers;
+use crate::proxysql::Board;
 use crate::quarantine::{Archiver, Keep};
 use crate::serve::Callers;
 use crate::serve::peer::PeerService;
 use crate::sql::{Account, ManagedServer};
-use crate::state::{ClusterState, Live, NodeName, UnixMillis};
+use crate::state::{BackupPlan, ClusterState, Live, NodeName, UnixMillis};
 use crate::task::spawn_in;
 
 /// Reasons to end that may wait to be read.
@@ -41,6 +46,9 @@ const FATAL: usize = 4;
 
 /// Names the replicated settings that this node's file gives another value.
 pub type ConfigDiffers = Arc<dyn Fn(&ClusterState) -> Vec<String> + Send + Sync>;
+
+/// For how long this node's certificate is valid yet; `None` where there is none.
+pub type CertificateLeft = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 
 /// What a node is made of.
 pub struct Parts {
@@ -52,12 +60,24 @@ pub struct Parts {
     pub now: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     /// What this node's file sets at any time.
     pub live: Live,
+    /// What it says of backups.
+    pub backups: Option<BackupPlan>,
     /// Servers by address.
     pub remote: Remote,
     /// Replicated settings that this node's file gives another value.
     pub config_differs: ConfigDiffers,
     /// By what the callers of the peer service are known.
     pub callers: Callers,
+    /// The operator's programs.
+    pub hooks: HookSource,
+    /// Servers without a node.
+    pub declared: DeclaredSource,
+    /// The source at an address, with the replication account.
+    pub source_at: SourceAt,
+    /// For how long this node's certificate is valid yet.
+    pub certificate_left: CertificateLeft,
+    /// Who is told what happens.
+    pub listeners: watch::Receiver<Listeners>,
     /// The server beside it; `None` on a witness.
     pub beside: Option<BesideParts>,
 }
@@ -78,6 +98,8 @@ pub struct BesideParts {
     pub events: bool,
     /// The means to rebuild the server; `None` where there are none.
     pub rebuild: Option<RebuildParts>,
+    /// The means to make backups; `None` where there are none.
+    pub backup: Option<BackupParts>,
     /// Archives the transactions that this server alone has.
     pub archiver: Arc<dyn Archiver>,
 }
@@ -95,6 +117,7 @@ pub struct Assembly {
     pub(super) table: Arc<Table>,
     pub(super) proposer: Proposer,
     pub(super) live: watch::Sender<Live>,
+    pub(super) backups: watch::Sender<Option<BackupPlan>>,
     pub(super) lasting: watch::Sender<Lasting>,
     pub(super) prober: Arc<Prober>,
     pub(super) own: OwnView,
@@ -102,8 +125,15 @@ pub struct Assembly {
     pub(super) guard: Option<GuardHandle>,
     /// Of a data node.
     pub(super) archiver: Option<Arc<dyn Archiver>>,
+    /// What each ProxySQL was last seen to have, while this node leads.
+    pub(super) routing: Arc<Board>,
     /// The turns of the loop that reports.
     pub(super) reports: Turns,
+    pub(super) hooks: Hooks,
+    /// How servers without a node are; empty unless this node leads.
+    pub(super) followers: watch::Sender<Followers>,
+    declared: DeclaredSource,
+    source_at: SourceAt,
     pub(super) tasks: JoinSet<()>,
     pub(super) ended: mpsc::Sender<String>,
     pub(super) fatal: mpsc::Receiver<String>,
@@ -112,6 +142,7 @@ pub struct Assembly {
     news: Arc<Notify>,
     clock: Arc<dyn Clock>,
     pub(super) callers: Callers,
+    pub(super) listeners: watch::Receiver<Listeners>,
     actor: Option<Arc<Actor>>,
     donor: Option<Arc<Donor>>,
 }
@@ -124,11 +155,15 @@ struct Beside {
     trial: TrialHandle,
     stop: Arc<ReceiverStop>,
     /// Told why the server does not follow the writer.
-    follows: watch::Sender<Option<String>>,
+    follows: watch::Sender<Following>,
     /// How far a rebuild of it is.
     copying: watch::Receiver<Option<Copying>>,
     /// What copies it.
     tools: Option<Tools>,
+    /// How far a task about backups is.
+    backing: watch::Receiver<Option<Backing>>,
+    /// What makes backups of it.
+    backup: Option<BackupParts>,
 }
 
 impl Assembly {
@@ -151,16 +186,23 @@ impl Assembly {
             proposer: Proposer::new(group.clone(), me.clone(), draw_id, Arc::clone(&parts.now)),
             table: Arc::new(Table::new(Arc::clone(&parts.now))),
             live: watch::Sender::new(parts.live),
+            backups: watch::Sender::new(parts.backups),
             lasting: watch::Sender::new(Lasting::default()),
             own: Arc::new(Report::default),
             guard: None,
             archiver: None,
+            routing: Arc::default(),
             reports: Turns::default(),
+            hooks: Hooks { cluster: cluster.clone(), me: me.clone(), source: parts.hooks },
+            followers: watch::Sender::default(),
+            declared: parts.declared,
+            source_at: parts.source_at,
             tasks: JoinSet::new(),
             voter: Arc::new(voter),
             remote: parts.remote,
             clock: parts.clock,
             callers: parts.callers,
+            listeners: parts.listeners,
             actor: None,
             donor: None,
             me,
@@ -176,7 +218,8 @@ impl Assembly {
             Some(beside) => Some(assembly.beside(beside, Arc::clone(&parts.now)).await?),
             None => None,
         };
-        assembly.view(beside.as_ref(), parts.config_differs, Arc::clone(&parts.now));
+        let differs = (parts.config_differs, parts.certificate_left);
+        assembly.view(beside.as_ref(), differs, Arc::clone(&parts.now));
         assembly.observe(u64::try_from((parts.now)()).unwrap_or(1).saturating_mul(1000));
         assembly.operate(beside);
         assembly.watch_group();
@@ -224,7 +267,8 @@ impl Assembly {
 
     /// The guard, and what looks after the server for it.
     async fn beside(&mut self, parts: BesideParts, now: Wall) -> Result<Beside, StartError> {
-        let BesideParts { server, attach, keeper, source_at, accepts, events, rebuild, archiver } = parts;
+        let BesideParts { server, attach, keeper, source_at, accepts, events, rebuild, backup, archiver } =
+            parts;
         self.archiver = Some(archiver);
         let nudge = Arc::new(Notify::new());
         let (guard, handle) = Guard::new(GuardPorts {
@@ -251,11 +295,11 @@ impl Assembly {
         });
         self.guard = Some(handle.clone());
         let seen = handle.clone();
-        let (follows, follow_trouble) = watch::channel(None::<String>);
+        let (follows, following) = watch::channel(Following::default());
         let guard_seen = move || {
             let view = seen.seen();
-            let trouble = view.trouble.clone().or_else(|| follow_trouble.borrow().clone());
-            GuardSeen { trouble, ..view }
+            let Following { trouble, lacks } = following.borrow().clone();
+            GuardSeen { trouble: view.trouble.clone().or(trouble), lacks, ..view }
         };
         let (watch, own) = OwnWatch::new(OwnSetup {
             server: Arc::clone(&server),
@@ -278,10 +322,21 @@ impl Assembly {
             }),
         });
         spawn_in(&mut self.tasks, trying.run());
+        if events {
+            let (me, server) = (self.me.clone(), Arc::clone(&server));
+            let follow = FollowEvents::new(me, server, self.states.clone(), self.proposer.clone());
+            spawn_in(&mut self.tasks, follow.run());
+        }
         let notes = Arc::new(StoreNotes(self.group.notes()));
         let stop = Arc::new(ReceiverStop::load(notes).await.map_err(StartError::Other)?);
         let (progress, copying) = watch::channel(None);
         let tools = rebuild.as_ref().map(|parts| parts.tools.clone());
+        let rehearsal = rebuild.as_ref().map(|parts| Rehearsal {
+            allowed: parts.rehearsal,
+            unit: parts.unit.clone(),
+            process: handle.process(),
+        });
+        let restart = rebuild.as_ref().map(|parts| Restart::new(Arc::clone(&server), parts.unit.clone()));
         if let Some(parts) = rebuild {
             let donor = Donor::new(self.me.clone(), Arc::clone(&server), self.states.clone(), &parts);
             self.donor = Some(Arc::new(donor));
@@ -298,27 +353,49 @@ impl Assembly {
             };
             spawn_in(&mut self.tasks, rebuilder.run());
         }
+        let (progress, backing) = watch::channel(None);
+        if let Some(parts) = backup.clone() {
+            let runner = BackupRunner {
+                me: self.me.clone(),
+                cluster: self.cluster.clone(),
+                parts,
+                states: self.states.clone(),
+                proposer: self.proposer.clone(),
+                progress,
+            };
+            spawn_in(&mut self.tasks, runner.run());
+        }
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
-        self.actor = Some(Arc::new(actor.with_sources(Arc::clone(&source_at)).with_wall(now)));
-        Ok(Beside { server, source_at, own, trial, stop, follows, copying, tools })
+        let actor = actor.with_sources(Arc::clone(&source_at)).with_wall(now);
+        let actor = actor.with_restart(restart).with_rehearsal(rehearsal);
+        self.actor = Some(Arc::new(actor.with_hooks(self.hooks.clone())));
+        Ok(Beside { server, source_at, own, trial, stop, follows, copying, tools, backing, backup })
     }
 
     fn view(
         &mut self,
         beside: Option<&Beside>,
-        config_differs: ConfigDiffers,
+        (config_differs, certificate_left): (ConfigDiffers, CertificateLeft),
         now: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     ) {
         let own = beside.map(|b| b.own.clone());
         let trial = beside.map(|b| b.trial.clone());
         let copying = beside.map(|b| b.copying.clone());
         let tools = beside.and_then(|b| b.tools.clone());
-        let (prober, states) = (Arc::clone(&self.prober), self.states.clone());
+        let backing = beside.map(|b| b.backing.clone());
+        let backup = beside.and_then(|b| b.backup.clone());
+        let (prober, states, routing) =
+            (Arc::clone(&self.prober), self.states.clone(), Arc::clone(&self.routing));
         self.own = Arc::new(move || {
             let mut report = see(own.as_ref(), &prober, config_differs(&states.borrow()));
             report.tried = trial.as_ref().map(TrialHandle::now);
             report.copying = copying.as_ref().and_then(|c| c.borrow().clone());
             report.lacks_for_copy = tools.as_ref().and_then(Tools::lacks);
+            report.certificate_left = certificate_left();
+            report.routing = routing.seen();
+            report.backing = backing.as_ref().and_then(|b| b.borrow().clone());
+            let dialect = report.own.as_ref().and_then(|own| own.about.as_ref()).map(|about| about.dialect);
+            report.lacks_for_backup = backup.as_ref().zip(dialect).and_then(|(b, dialect)| b.lacks(dialect));
             report.wall_ms = now();
             report
         });
@@ -375,10 +452,44 @@ impl Assembly {
             table: Arc::clone(&self.table),
             hands: Arc::clone(&hands),
             proposer: self.proposer.clone(),
+            hooks: self.hooks.clone(),
             live: self.live.subscribe(),
+            backups: self.backups.subscribe(),
             lasting: self.lasting.clone(),
+            routing: Arc::clone(&self.routing),
         };
         spawn_in(&mut self.tasks, lead.run());
+        let watch = HookWatch {
+            hooks: self.hooks.clone(),
+            states: self.states.clone(),
+            leadership: self.group.leadership(),
+            proposer: self.proposer.clone(),
+        };
+        spawn_in(&mut self.tasks, watch.run());
+        let watch = FollowerWatch {
+            group: self.group.clone(),
+            declared: Arc::clone(&self.declared),
+            remote: Arc::clone(&self.remote),
+            source_at: Arc::clone(&self.source_at),
+            states: self.states.clone(),
+            followers: self.followers.clone(),
+        };
+        spawn_in(&mut self.tasks, watch.run());
+        let alerting = Alerting {
+            cluster: self.cluster.clone(),
+            group: self.group.clone(),
+            table: Arc::clone(&self.table),
+            proposer: self.proposer.clone(),
+            followers: self.followers.subscribe(),
+            lasting: self.lasting.subscribe(),
+            listeners: self.listeners.clone(),
+            draw: {
+                let ids = self.proposer.clone();
+                Arc::new(move || ids.draw_id())
+            },
+            answers: Arc::new(self.control_service()),
+        };
+        spawn_in(&mut self.tasks, alerting.run());
         let Some(Beside { server, source_at, stop, follows, .. }) = beside else { return };
         let (granted, still) = watch::channel(Granting::Unknown);
         let watching =
@@ -393,7 +504,8 @@ impl Assembly {
             granted: still,
             stop,
             tuned: None,
-            trouble: follows,
+            catching_up: CatchingUp::default(),
+            shown: follows,
         };
         spawn_in(&mut self.tasks, attend.run());
         self.keep_extra();

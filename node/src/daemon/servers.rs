@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
 
+use crate::backup::account::LocalAccount;
 use crate::config::{Config, HostPort, read_password, read_replication_password};
-use crate::operate::LocalAccount;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::sql::{Account, Address, Connector, Limits, ManagedServer, Source, SqlServer};
 
@@ -22,16 +22,16 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn new(config: &Config, is_witness: bool) -> Result<Self, String> {
+    /// `replicates`: whether it makes servers replicate, and so needs the password for that.
+    pub(super) fn new(config: &Config, replicates: bool) -> Result<Self, String> {
         let server = &config.server;
         Ok(Self {
             user: server.user.clone(),
             password: read_password(&server.password_file)?,
             replication_user: server.replication_user.clone(),
-            // A witness makes nobody replicate.
-            replication_password: match is_witness {
-                true => SecretString::default(),
-                false => read_replication_password(&server.replication_password_file)?,
+            replication_password: match replicates {
+                true => read_replication_password(&server.replication_password_file)?,
+                false => SecretString::default(),
             },
             limits: Limits { connect: server.connect_timeout, ..Limits::default() },
             accepted: server.accepted_accounts.split(',').map(|a| a.trim().to_owned()).collect(),

@@ -5,18 +5,24 @@ use std::time::Duration;
 
 use baton_proto::control::control_server::ControlServer;
 use baton_proto::peer::peer_server::PeerServer;
+use futures::FutureExt;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tracing::warn;
 
 use super::assembly::Assembly;
+use crate::decide::diagnose::diagnose;
+use crate::decide::readers::Reading;
 use crate::identity::Identity;
 use crate::peers::MESSAGE_LIMIT;
 use crate::route::Counters;
-use crate::serve::http;
+use crate::serve::http::{self, Asked, Pages};
 use crate::serve::metrics::{Metrics, Sample};
+use crate::serve::page::Viewing;
+use crate::serve::roles::{Moment, Role};
 
 /// A caller whose host vanished without a word is found out after both of these.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -70,22 +76,64 @@ impl Serving<'_> {
         });
     }
 
-    /// Health and metrics.
-    pub(super) fn http(&self, node: &mut Assembly, listener: TcpListener, counters: Option<Counters>) {
+    /// Health, roles and metrics, and the page for people.
+    pub(super) fn http(
+        &self,
+        node: &mut Assembly,
+        listener: TcpListener,
+        counters: Option<Counters>,
+        readings: watch::Receiver<Reading>,
+    ) {
+        let role = Self::roles(node, readings);
         let (group, me, own) = (node.group.clone(), node.me.clone(), Arc::clone(&node.own));
         let (states, formation) = (group.states(), group.formation());
+        let followers = node.followers.subscribe();
+        let (table, lasting) = (Arc::clone(&node.table), node.lasting.subscribe());
         let read = Arc::new(move || {
             let router = counters.as_ref().map(Counters::stats);
             let leadership = group.leadership_heard_of();
-            Sample::of(&me, &states.borrow(), &leadership, &formation.borrow(), &own(), router)
+            let applied = Arc::clone(&states.borrow());
+            let (own, followers) = (own(), followers.borrow());
+            let sample =
+                Sample::of(&me, &applied, &leadership, &formation.borrow(), &own, router, &followers);
+            if !leadership.mine {
+                return sample;
+            }
+            let seen = table.snapshot(&applied.state);
+            sample.with_troubles(&diagnose(&applied.state, &seen, *lasting.borrow()).troubles)
         });
         let metrics = Arc::new(Metrics::new(&node.cluster, node.me.as_str(), read));
-        let stop = self.stop.clone();
+        node.tasks.spawn(metrics.count(node.states.clone()));
+        let (control, stop) = (node.control_service(), self.stop.clone());
+        let look = move || {
+            let control = control.clone();
+            async move { control.picture().await }.boxed()
+        };
+        let viewing = Viewing::new(Arc::new(look), stop.clone());
         node.tasks.spawn(async move {
-            if let Err(error) = http::serve(listener, metrics, stop).await {
+            if let Err(error) = http::serve(listener, Pages { metrics, role, viewing }, stop).await {
                 warn!(%error, "the HTTP service has ended");
             }
         });
+    }
+
+    fn roles(
+        node: &Assembly,
+        readings: watch::Receiver<Reading>,
+    ) -> Arc<dyn Fn(Asked) -> Role + Send + Sync> {
+        let (states, me, own) = (node.states.clone(), node.me.clone(), Arc::clone(&node.own));
+        let cluster = node.cluster.clone();
+        Arc::new(move |asked| {
+            // The state before the report: what is seen is never older than what was agreed.
+            let (state, readers) = (states.borrow().clone(), readings.borrow().readers.clone());
+            let report = own();
+            let moment =
+                Moment { cluster: &cluster, me: &me, state: &state, report: &report, readers: &readers };
+            match asked {
+                Asked::Primary => moment.primary(),
+                Asked::Replica(lag) => moment.replica(lag),
+            }
+        })
     }
 }
 

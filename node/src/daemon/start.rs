@@ -13,28 +13,32 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::alerts::{self, listeners};
 use super::assembly::{Assembly, BesideParts, Parts};
 use super::claim::Claim;
 use super::ports::{Keeper, Socket};
+use super::routes::Probed;
 use super::servers::Servers;
 use super::serving::Serving;
 use super::settings::formation;
 use super::watchdog::{self, Watched};
-use super::{names, routes};
+use super::{backups, declared, names, proxies, readers, routes};
+use crate::alert::Listeners;
 use crate::config::{Config, Loaded, digest, fence_command};
 use crate::consensus::{Group, GroupOptions, Medium, OpenError, Pace, since_boot};
+use crate::decide::readers::Reading;
 use crate::guard::GuardHandle;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
 use crate::identity::{Identity, IdentityError};
-use crate::operate::{RebuildParts, Tools, Unit};
+use crate::operate::{BackupParts, RebuildParts, Tools, Unit};
 use crate::peers::{Dialer, Peers};
 use crate::quarantine::BinlogArchiver;
 use crate::route::{Router, RouterError, RouterOptions, Routes};
 use crate::serve::Callers;
-use crate::serve::settings::{config_differs, live};
+use crate::serve::settings::{backup_plan, config_differs, live};
 use crate::sql::{Address, BinlogReader, SqlServer};
-use crate::state::{ClusterState, HardFence, Live, NodeName};
+use crate::state::{BackupPlan, ClusterState, HardFence, Live, NodeName};
 
 /// How long the parts may take to end on a stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -100,6 +104,7 @@ pub struct Daemon {
     stop: CancellationToken,
     /// The file as it was read last.
     file: watch::Sender<Arc<Config>>,
+    listeners: watch::Sender<Listeners>,
     node: Assembly,
     _claim: Claim,
 }
@@ -122,14 +127,18 @@ impl Steps {
 #[derive(Clone)]
 pub struct Reloader {
     live: watch::Sender<Live>,
+    backups: watch::Sender<Option<BackupPlan>>,
     file: watch::Sender<Arc<Config>>,
+    listeners: watch::Sender<Listeners>,
 }
 
 impl Reloader {
     /// From now on these values count; on the leader they become the group's. Replicated ones are compared with the group's.
     pub fn reload(&self, config: &Config) {
         self.live.send_replace(live(config));
+        self.backups.send_replace(backup_plan(config));
         self.file.send_replace(Arc::new(config.clone()));
+        alerts::renew(&self.listeners, config);
     }
 }
 
@@ -141,6 +150,7 @@ impl Daemon {
     pub async fn start(loaded: &Loaded, program: &Path) -> Result<Self, StartError> {
         let config = Arc::new(loaded.config.clone());
         let identity = identity(&config, &loaded.me.name)?;
+        let listeners = watch::Sender::new(listeners(&config)?);
         let me = NodeName::from(loaded.me.name.as_str());
         let listener = listen_on("node.peer", &loaded.me.peer.to_string()).await?;
         let control_only = match config.control.listen {
@@ -156,7 +166,8 @@ impl Daemon {
             false => Some(connect_or_spawn(&keeper_of(&config, &me, program)).await?),
         };
         let file = watch::Sender::new(Arc::clone(&config));
-        let parts = parts(&file, loaded, &identity, keeper.clone().map(|keeper| (keeper, program)));
+        let beside = keeper.clone().map(|keeper| (keeper, program));
+        let parts = parts(&file, loaded, &identity, listeners.subscribe(), beside);
         let node = match parts {
             Ok(parts) => Assembly::start(parts).await,
             Err(error) => Err(error),
@@ -171,11 +182,12 @@ impl Daemon {
                 return Err(error);
             }
         };
-        let mut daemon = Self { stop: CancellationToken::new(), file, node, _claim: claim };
+        let mut daemon = Self { stop: CancellationToken::new(), file, listeners, node, _claim: claim };
         if let Some(keeper) = keeper {
             daemon.node.tasks.spawn(tell_hard_fence(daemon.node.states.clone(), keeper, me));
         }
         daemon.watch_loops();
+        proxies::follow(&mut daemon.node, daemon.file.subscribe());
         daemon.serve(&identity, listener, control_only, http, router);
         Ok(daemon)
     }
@@ -201,17 +213,30 @@ impl Daemon {
         if let Some(listener) = control_only {
             serving.control(&mut self.node, listener);
         }
-        serving.http(&mut self.node, http, router.as_ref().map(Router::counters));
+        let readings = self.read();
+        serving.http(&mut self.node, http, router.as_ref().map(Router::counters), readings.clone());
         if let Some(router) = router {
-            self.route(router);
+            self.route(router, readings);
         }
     }
 
-    fn route(&mut self, router: Router) {
+    /// Which servers this node would read from.
+    fn read(&mut self) -> watch::Receiver<Reading> {
+        let (sender, readings) = watch::channel(Reading::default());
+        self.node.tasks.spawn(readers::follow(self.node.states.clone(), self.probed(), sender));
+        readings
+    }
+
+    fn probed(&self) -> Probed {
+        let prober = Arc::clone(&self.node.prober);
+        Arc::new(move || prober.now())
+    }
+
+    fn route(&mut self, router: Router, readings: watch::Receiver<Reading>) {
         let (sender, routes) = watch::channel(Routes::default());
-        let (states, prober) = (self.node.states.clone(), Arc::clone(&self.node.prober));
-        let probed = Arc::new(move || prober.now());
-        self.node.tasks.spawn(routes::follow(states, probed, names::by_this_host(), sender));
+        let states = self.node.states.clone();
+        let probed = self.probed();
+        self.node.tasks.spawn(routes::follow(states, readings, probed, names::by_this_host(), sender));
         let stop = self.stop.clone();
         self.node.tasks.spawn(async move {
             router.serve(routes, stop).await;
@@ -240,7 +265,8 @@ impl Daemon {
 
     /// Takes over, while the node runs, what a new file may change.
     pub fn reloader(&self) -> Reloader {
-        Reloader { live: self.node.live.clone(), file: self.file.clone() }
+        let (live, backups) = (self.node.live.clone(), self.node.backups.clone());
+        Reloader { live, backups, file: self.file.clone(), listeners: self.listeners.clone() }
     }
 
     /// Ends the writer's epoch here.
@@ -259,20 +285,29 @@ fn parts(
     file: &watch::Sender<Arc<Config>>,
     loaded: &Loaded,
     identity: &Arc<Identity>,
+    listeners: watch::Receiver<Listeners>,
     beside: Option<(Client, &Path)>,
 ) -> Result<Parts, StartError> {
     let (config, me) = (&*file.borrow(), NodeName::from(loaded.me.name.as_str()));
     let is_witness = config.node(me.as_str()).is_none_or(crate::config::NodeConfig::is_witness);
-    let servers = Arc::new(Servers::new(config, is_witness).map_err(StartError::Other)?);
-    let file = file.subscribe();
+    let replicates = !is_witness || !config.replicas.is_empty();
+    let servers = Arc::new(Servers::new(config, replicates).map_err(StartError::Other)?);
+    let (of_hooks, of_replicas, file) = (file.subscribe(), file.subscribe(), file.subscribe());
+    let expires = identity.expires();
     Ok(Parts {
+        certificate_left: Arc::new(move || expires.duration_since(Timestamp::now()).try_into().ok()),
+        listeners,
         group: group_of(config, &me, identity),
         clock: Arc::new(RealClock),
         now: Arc::new(|| Timestamp::now().as_millisecond()),
         live: live(config),
+        backups: backup_plan(config),
         remote: servers.remote(),
         config_differs: Arc::new(move |state| config_differs(&file.borrow(), state)),
         callers: Callers::Certificates,
+        hooks: Arc::new(move || declared::hooks(&of_hooks.borrow())),
+        declared: Arc::new(move || declared::replicas(&of_replicas.borrow())),
+        source_at: servers.source_at(),
         beside: beside.map(|(keeper, program)| beside_of(config, loaded, &servers, keeper, program)),
     })
 }
@@ -322,7 +357,7 @@ fn beside_of(
         )),
         server: Arc::new(SqlServer::new(&local)),
         attach: Arc::new(Socket {
-            connector: local,
+            connector: local.clone(),
             socket: config.server.socket.clone(),
             private: config.paths.run.clone(),
             address: loaded.me.server.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -331,12 +366,18 @@ fn beside_of(
         source_at: servers.source_at(),
         accepts: servers.accepts(),
         events: config.server.events,
+        backup: Some(BackupParts {
+            program: program.to_owned(),
+            connector: local.clone(),
+            settings: backups::settings(config).map(Arc::new),
+        }),
         rebuild: Some(RebuildParts {
             donor_at: servers.donor_at(),
             unit: Unit {
                 start: config.rebuild.start.clone().map(for_node),
                 stop: config.rebuild.stop.clone().map(for_node),
             },
+            rehearsal: config.server.allow_rehearsal,
             tools: Tools {
                 configured: config.rebuild.mariadb_backup.clone(),
                 path: std::env::var_os("PATH").unwrap_or_default(),

@@ -132,7 +132,7 @@ pub async fn stop_server(loaded: &Loaded, pid: i32) -> Result<String, String> {
 }
 
 async fn close(loaded: &Loaded) -> Result<(), String> {
-    let servers = Arc::new(Servers::new(&loaded.config, loaded.me.is_witness())?);
+    let servers = Arc::new(Servers::new(&loaded.config, !loaded.me.is_witness())?);
     let socket: &Path = &loaded.config.server.socket;
     let server = SqlServer::new(&servers.connector(Address::Socket(socket.to_owned())));
     let proof = server.close(&CloseOptions::default()).await.map_err(|error| error.to_string())?;

@@ -95,6 +95,7 @@ impl<'a> Field<'a> {
     fn is_fit_anywhere(&self, answer: &Answer) -> bool {
         self.state.members.get(&answer.node).is_some_and(|m| m.server.is_some() && !m.excluded)
             && !self.state.out.contains_key(&answer.node)
+            && !self.state.in_maintenance(&answer.node)
             && !answer.delayed
             && answer.still
     }

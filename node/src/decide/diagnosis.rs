@@ -91,6 +91,8 @@ pub enum Trouble {
     DiskNearlyFull(NodeName, Disk),
     /// A node's wall clock differs from the leader's: histories mislead. No lease depends on it.
     ClockSkew(NodeName, i64),
+    /// The certificate of a node, or its CA's, ends soon; after that nobody accepts the node any more.
+    CertificateExpires(NodeName, Duration),
     /// Two servers accept client writes at once.
     TwoWritersSeen(Vec<NodeName>),
     /// A server other than the writer's accepts client writes; its guard closes it.
@@ -131,6 +133,74 @@ pub enum Trouble {
     ConfigDiverged(NodeName, Vec<String>),
     /// The lint found something unsafe.
     UnsafeSettings(NodeName, String),
+    /// A ProxySQL leads clients elsewhere than it should, or cannot be asked.
+    RoutingDiverged(String, String),
+    /// A schedule's backup failed as often as it is tried, for this reason.
+    BackupFailed(String, String),
+    /// A schedule's backup is due and no server can be read.
+    BackupWaits(String, String),
+    /// Backups are scheduled and there is no new one.
+    BackupStale {
+        /// How old the newest is; `None` where there is none.
+        newest: Option<Duration>,
+        /// After how long it is told.
+        after: Duration,
+    },
+}
+
+impl Trouble {
+    /// Its name, as the documentation calls it.
+    pub fn name(&self) -> String {
+        let debug = format!("{self:?}");
+        debug.chars().take_while(char::is_ascii_alphanumeric).collect()
+    }
+
+    /// Whose it is; `None` for one of the cluster, or of several nodes.
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::ReplicaOpen(n)
+            | Self::LeftBehindOpen(n)
+            | Self::NodeDownServerUp(n)
+            | Self::NodeDown(n)
+            | Self::ReplicaDown(n)
+            | Self::ServerUnusable(n, _)
+            | Self::ReplicaStopped(n, _)
+            | Self::ReplicaLagging(n, _)
+            | Self::ReplicaOfWrongSource(n, _)
+            | Self::ReplicationUserRejected(n)
+            | Self::ErrantTransactions(n, _)
+            | Self::ServerOut(n, _)
+            | Self::GuardTrouble(n, _)
+            | Self::WriterClosedByHand(n)
+            | Self::WriterCannotWrite(n, _)
+            | Self::WriterOutOfConnections(n)
+            | Self::DiskNearlyFull(n, _)
+            | Self::ClockSkew(n, _)
+            | Self::CertificateExpires(n, _)
+            | Self::ConfigDiverged(n, _)
+            | Self::UnsafeSettings(n, _) => Some(n),
+            Self::WriterUnreachableButReplicating { .. }
+            | Self::TwoWritersSeen(_)
+            | Self::NoWriter
+            | Self::QuorumLost { .. }
+            | Self::SemiSyncBlocked(_)
+            | Self::RoutingDiverged(..)
+            | Self::BackupFailed(..)
+            | Self::BackupWaits(..)
+            | Self::BackupStale { .. }
+            | Self::NotLossless(_) => None,
+        }
+    }
+
+    /// The name of the node, of the ProxySQL or of the schedule whose it is.
+    pub fn whose(&self) -> Option<&str> {
+        match self {
+            Self::RoutingDiverged(name, _) | Self::BackupFailed(name, _) | Self::BackupWaits(name, _) => {
+                Some(name)
+            }
+            other => other.node().map(NodeName::as_str),
+        }
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -156,6 +226,14 @@ impl fmt::Display for Trouble {
             Self::ClockSkew(node, ahead) => {
                 let side = if *ahead > 0 { "ahead of" } else { "behind" };
                 write!(f, "{node}'s clock is {} ms {side} the leader's", ahead.abs())
+            }
+            Self::CertificateExpires(node, left) => {
+                let days = left.as_secs() / 86_400;
+                let plural = if days == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "{node}'s certificate, or its CA's, expires in {days} day{plural}; see `batonctl certs show`"
+                )
             }
             Self::TwoWritersSeen(nodes) => write!(f, "more than one server is open: {}", list(nodes)),
             Self::ReplicaOpen(node) => write!(f, "{node} is open and not the writer; its guard closes it"),
@@ -189,6 +267,19 @@ impl fmt::Display for Trouble {
                 write!(f, "{node}: its file differs from the replicated settings: {}", keys.join(", "))
             }
             Self::UnsafeSettings(node, what) => write!(f, "{node}: {what}; see `batonctl check`"),
+            Self::RoutingDiverged(proxy, why) => write!(f, "ProxySQL {proxy}: {why}"),
+            Self::BackupFailed(schedule, why) => {
+                write!(f, "the backup of schedule {schedule} failed and waits for its next slot: {why}")
+            }
+            Self::BackupWaits(schedule, why) => {
+                write!(f, "the backup of schedule {schedule} is due and no server can be read: {why}")
+            }
+            Self::BackupStale { newest: Some(age), .. } => {
+                write!(f, "the newest backup is {} h old", age.as_secs() / 3600)
+            }
+            Self::BackupStale { newest: None, .. } => {
+                f.write_str("backups are scheduled, and there is none yet")
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::diagnose::{FRESH, fresh_pulse, unusable};
-use super::seen::{Heard, Observations, OwnServer};
+use super::seen::{About, Heard, LintFinding, Observations, OwnServer, ProxySeen};
 use super::troubles::rejected;
 use crate::state::{ClusterState, NodeName};
 
@@ -62,12 +62,25 @@ pub fn answers(seen: &Observations, node: &NodeName) -> bool {
     seen.of(node).is_some_and(|heard| heard.age <= ANSWERS_WITHIN)
 }
 
-/// Every node and the server beside it. The keeper and the guard matter most at `writer`.
-pub fn of_nodes(state: &ClusterState, seen: &Observations, writer: Option<&NodeName>) -> Vec<Finding> {
-    state.members.keys().flat_map(|node| of_node(state, seen, node, writer == Some(node))).collect()
+/// Every ProxySQL, as whoever leads has told lately: nobody else speaks to one.
+pub fn proxies(seen: &Observations) -> impl Iterator<Item = &ProxySeen> {
+    let heard = seen.iter().filter(|(_, heard)| heard.age <= ANSWERS_WITHIN);
+    heard.flat_map(|(_, heard)| &heard.report.routing)
 }
 
-fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, writes: bool) -> Vec<Finding> {
+/// Every node and the server beside it. The keeper and the guard matter most at `writer`.
+pub fn of_nodes(state: &ClusterState, seen: &Observations, writer: Option<&NodeName>) -> Vec<Finding> {
+    let all = state.data_nodes().filter_map(|(node, _)| seen.own(node)?.about.as_ref()).collect::<Vec<_>>();
+    state.members.keys().flat_map(|node| of_node(state, seen, &all, node, writer == Some(node))).collect()
+}
+
+fn of_node(
+    state: &ClusterState,
+    seen: &Observations,
+    all: &[&About],
+    node: &NodeName,
+    writes: bool,
+) -> Vec<Finding> {
     let has_server = state.members.get(node).is_some_and(|m| m.server.is_some());
     let Some(heard) = seen.of(node).filter(|_| answers(seen, node)) else {
         let level = if has_server { Level::Error } else { Level::Warning };
@@ -98,6 +111,7 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, writes: b
         )),
         None => {}
     }
+    found.extend(heard.report.own.iter().flat_map(|own| of_settings(node, heard, own, all)));
     if found.is_empty() {
         found.push(Finding::of(Level::Ok, node, "answers, and nothing is wrong with its settings", ""));
     }
@@ -138,18 +152,27 @@ fn of_server(node: &NodeName, heard: &Heard, own: &OwnServer, writes: bool, foun
                     server.replication_password_file";
         found.push(Finding::of(Level::Error, node, what, mend));
     }
-    match &own.about {
+}
+
+/// What is wrong with the server's settings and accounts; `all` is what is known of every server.
+fn of_settings(node: &NodeName, heard: &Heard, own: &OwnServer, all: &[&About]) -> Vec<Finding> {
+    if fresh_pulse(heard, own).is_none() {
         // What it said before is old.
-        _ if silent => {}
-        Some(about) => found.extend(about.findings.iter().map(|f| {
-            let level = if f.error { Level::Error } else { Level::Warning };
-            Finding::of(level, node, f.what.clone(), f.mend.clone())
-        })),
-        None => found.push(Finding::of(
+        return Vec::new();
+    }
+    let Some(about) = &own.about else {
+        return vec![Finding::of(
             Level::Error,
             node,
             "its settings have not been read yet",
             "ask again in a few seconds; if it stays, look at the node's log",
-        )),
-    }
+        )];
+    };
+    let everywhere = |f: &LintFinding| all.iter().all(|a| a.findings.iter().any(|g| g.what == f.what));
+    let found = about.findings.iter().map(|f| {
+        let level = if f.error { Level::Error } else { Level::Warning };
+        let mend = f.mend_here.as_ref().filter(|_| !everywhere(f)).unwrap_or(&f.mend);
+        Finding::of(level, node, f.what.clone(), mend.clone())
+    });
+    found.collect()
 }

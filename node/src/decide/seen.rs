@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::Backing;
+use super::backup::schedule::Due;
 use super::copying::Copying;
 use super::diagnose::FRESH;
 use super::tried::Tried;
@@ -26,6 +28,10 @@ pub struct Observations {
     /// By how many milliseconds each sender's wall clock was ahead of the reader's when its report came in; behind is
     /// negative. The way here counts as behind.
     pub clock_ahead_ms: BTreeMap<NodeName, i64>,
+    /// The reader's wall clock, milliseconds since 1970; 0 where it is not known.
+    pub wall_ms: UnixMillis,
+    /// The backup that is due by its schedule then.
+    pub due_backup: Option<Due>,
 }
 
 /// A report and how long ago it came in.
@@ -59,9 +65,35 @@ pub struct Report {
     /// What it lacks to take part in the rebuild of a MariaDB server, with the mend.
     #[serde(default)]
     pub lacks_for_copy: Option<String>,
+    /// Every ProxySQL; none but of a leader.
+    #[serde(default)]
+    pub routing: Vec<ProxySeen>,
+    /// How far its task about backups is.
+    #[serde(default)]
+    pub backing: Option<Backing>,
+    /// What it lacks to make a backup, in words that follow its name.
+    #[serde(default)]
+    pub lacks_for_backup: Option<String>,
     /// The sender's wall clock, milliseconds since 1970; 0 where it does not say.
     #[serde(default)]
     pub wall_ms: UnixMillis,
+    /// For how long the sender's certificate and its CA's are valid yet; `None` where it does not say.
+    #[serde(default)]
+    pub certificate_left: Option<Duration>,
+}
+
+/// A ProxySQL as the leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxySeen {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Why it does not lead clients as it should, with the mend where there is one.
+    pub trouble: Option<String>,
+    /// How often it was put right since this leader leads.
+    pub repairs: u64,
+    /// How long it took to be read last.
+    #[serde(default)]
+    pub read_took: Duration,
 }
 
 /// A server as its own node sees it.
@@ -174,6 +206,9 @@ pub struct GuardSeen {
     pub waits_since: u64,
     /// Why it cannot take a lease, or its server does not follow the writer, if so.
     pub trouble: Option<String>,
+    /// Transactions of the writer that its replica has not received, as the node itself compared the two a second ago or
+    /// so. It does where commits do not wait for that replica; `None` elsewhere, and while that is not known.
+    pub lacks: Option<u64>,
 }
 
 /// What seldom changes about a server.
@@ -202,6 +237,9 @@ pub struct LintFinding {
     pub what: String,
     /// The statement or change that mends it.
     pub mend: String,
+    /// What mends it where another server does not have it, when `mend` would then break replication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mend_here: Option<String>,
 }
 
 /// A server seen over the network.
@@ -211,12 +249,29 @@ pub struct Probe {
     pub silent_for: Duration,
     /// It has answered at least once.
     pub ever: bool,
+    /// How long its last answer took.
+    #[serde(default)]
+    pub took: Option<Duration>,
     /// Why it did not answer the last time.
     pub error: Option<ProbeError>,
     /// It accepts client writes, when it last answered.
     pub open: Option<bool>,
     /// What it had executed, when it last answered.
     pub executed: Option<GtidSet>,
+    /// How it replicates, when it last answered; `None` where it does not.
+    #[serde(default)]
+    pub replica: Option<Replica>,
+}
+
+/// How a server replicates, as far as reading from it goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// `host:port` of its source as configured there.
+    pub source: String,
+    /// For how long its receiver or its applier has been seen to stand still; `None` while both run.
+    pub stopped_for: Option<Duration>,
+    /// The server's own estimate of its lag.
+    pub behind: Option<Duration>,
 }
 
 /// Why a probe failed.

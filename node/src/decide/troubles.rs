@@ -1,15 +1,20 @@
 //! What else is wrong, beside the writer. Pure.
 
+use std::time::Duration;
+
+use super::backup::alarm::alarms;
 use super::candidates::own_part;
 use super::diagnose::{FRESH, fresh_pulse, lagging, out_in_words, unusable};
 use super::diagnosis::{Trouble, Writer};
-use super::finding::{ANSWERS_WITHIN, answers};
+use super::finding::{ANSWERS_WITHIN, answers, proxies};
 use super::seen::{Channel, Heard, Observations, OwnServer, Probe, Pulse};
 use super::tried::Disk;
 use crate::state::{ClusterState, Durability, NodeName, Phase};
 
 /// Two wall clocks that differ by so much are told of. A report may take 400 ms to arrive.
 const SKEW_MS: u64 = 1_500;
+/// A certificate that ends within this is told of, as its node does when it starts.
+const CERTIFICATE_LEFT: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Errors of an account that is not accepted, or may not replicate: to the replica the source looks dead. Denied, by
 /// database, password, host, plugin or privilege; expired; locked, on MySQL and on MariaDB.
 const REJECTED: [u32; 10] = [1044, 1045, 1130, 1227, 1698, 1820, 1862, 3118, 4151, 4166];
@@ -35,6 +40,16 @@ pub(super) fn collect(state: &ClusterState, seen: &Observations, writer: &Writer
     }
     if state.phase == Phase::Managed {
         durability(state, seen, into);
+        routing(seen, into);
+        into.extend(alarms(state, seen));
+    }
+}
+
+fn routing(seen: &Observations, into: &mut Vec<Trouble>) {
+    for proxy in proxies(seen) {
+        if let Some(why) = &proxy.trouble {
+            into.push(Trouble::RoutingDiverged(proxy.name.clone(), why.clone()));
+        }
     }
 }
 
@@ -50,6 +65,10 @@ fn quorum(state: &ClusterState, seen: &Observations, into: &mut Vec<Trouble>) {
 fn of_trial(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mut Vec<Trouble>) {
     if let Some(ahead) = seen.clock_ahead_ms.get(node).filter(|ms| ms.unsigned_abs() >= SKEW_MS) {
         into.push(Trouble::ClockSkew(node.clone(), *ahead));
+    }
+    let left = seen.of(node).and_then(|h| h.report.certificate_left);
+    if let Some(left) = left.filter(|left| *left < CERTIFICATE_LEFT) {
+        into.push(Trouble::CertificateExpires(node.clone(), left));
     }
     let Some(tried) = seen.tried(node) else { return };
     if let Some(disk) = tried.disk.filter(Disk::is_nearly_full) {
@@ -149,7 +168,10 @@ fn of_server(state: &ClusterState, node: &NodeName, heard: &Heard, own: &OwnServ
         return;
     }
     let Some(pulse) = pulse else {
-        into.push(Trouble::ReplicaDown(node.clone()));
+        // Whoever works on it may well have stopped it: that it is out is said already.
+        if !(state.in_maintenance(node) && state.out.contains_key(node)) {
+            into.push(Trouble::ReplicaDown(node.clone()));
+        }
         return;
     };
     if !state.out.contains_key(node) {

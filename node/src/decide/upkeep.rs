@@ -17,6 +17,8 @@ const ACKER_BEHIND: Duration = Duration::from_secs(5);
 /// How many transactions an acker may still have to receive when it is counted on. The two sets are up to two seconds
 /// apart, in which a busy writer commits some thousands.
 const ACKER_LACKS: u64 = 10_000;
+/// The same by the word of its own node, which compares the two at the same moment: commits wait while it receives those.
+const ACKER_LACKS_NOW: u64 = 2_000;
 /// An acker whose server is gone must have given no answer for so long before it may leave the list.
 const OFF_AFTER: Duration = Duration::from_secs(3);
 /// One that is cut off must have been unheard for so long, and for three leases, before it may leave the list.
@@ -41,6 +43,8 @@ pub enum Upkeep {
     },
     /// Let the writer go on without ackers.
     Degrade(DegradeReason),
+    /// A server in maintenance acknowledges nothing more, and is out.
+    StandAside(NodeName),
     /// Make the writer wait, see one commit acknowledged, commit `lossless`.
     RegainLossless {
         /// Index of the `Degraded` entry that this would end; 0 when nothing has been promised yet.
@@ -68,6 +72,7 @@ pub fn upkeep(state: &ClusterState, seen: &Observations, leader: &NodeName) -> O
         .or_else(|| left_behind(state, seen))
         .or_else(|| quarantine(state, grant, seen))
         .or_else(|| vouch(state, grant, seen))
+        .or_else(|| maintain(state, grant, seen))
         .or_else(|| ackers(state, grant, seen))
         .or_else(|| regain(state, seen))
         .or_else(|| leadership(state, grant, seen, leader))
@@ -138,10 +143,34 @@ fn quarantine(state: &ClusterState, grant: &Grant, seen: &Observations) -> Optio
     None
 }
 
+/// A server in maintenance is out as soon as nobody counts on it. The last acker leaves by being given up on purpose, with
+/// what was acknowledged until then on record; by a policy that never gives up it stays one until it goes.
+fn maintain(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
+    let nodes = state.maintenance.keys().filter(|n| **n != grant.node && !state.out.contains_key(*n));
+    for node in nodes {
+        let listed = state.ackers.contains(node);
+        if listed && state.durability.is_lossless() {
+            if !state.leaves_ackers(node) && state.safety.without_ackers == WithoutAckers::Degrade {
+                return Some(Upkeep::Degrade(DegradeReason::Planned));
+            }
+            continue;
+        }
+        // Its receiver was stopped to make sure that it acknowledges nothing more: it goes on receiving as an ordinary
+        // replica before it is left alone.
+        let channel = fresh(seen, node).filter(|p| !p.open).and_then(|p| Some((p, p.channel.as_ref()?)));
+        let still = channel.is_some_and(|(p, c)| p.acks || !(c.io_running || c.io_error.is_some()));
+        if listed || !still {
+            return Some(Upkeep::StandAside(node.clone()));
+        }
+    }
+    None
+}
+
 fn ackers(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
     let (writer, writer_age) = seen.pulse(&grant.node).filter(|(_, age)| *age <= FRESH)?;
     for (node, _) in state.data_nodes() {
-        if *node == grant.node || state.ackers.contains(node) || state.out.contains_key(node) {
+        let apart = state.out.contains_key(node) || state.in_maintenance(node);
+        if *node == grant.node || state.ackers.contains(node) || apart {
             continue;
         }
         // One that may not become the writer would only keep what the others then lack.
@@ -256,7 +285,10 @@ fn regain(state: &ClusterState, seen: &Observations) -> Option<Upkeep> {
         pulse.acks
             && pulse.channel.as_ref().is_some_and(receives)
             && follows(state, grant, pulse)
-            && is_near(pulse, writer)
+            && match seen.own(a).and_then(|own| own.guard.lacks) {
+                Some(lacks) => lacks <= ACKER_LACKS_NOW,
+                None => is_near(pulse, writer),
+            }
     };
     let acking = state.ackers.iter().filter(acking).count();
     let enough = acking >= state.safety.wait_count as usize;

@@ -364,6 +364,7 @@ impl Guard {
             keeper: true,
             waits_since: record.waits_since,
             trouble: self.trouble.clone().or_else(|| self.events.trouble.clone()),
+            lacks: None,
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.view != view {

@@ -34,6 +34,7 @@ impl Facts {
             error: true,
             what: format!("the account tables cannot be read: {error}"),
             mend: "give Baton's account what `batonctl grants` prints".into(),
+            mend_here: None,
         }));
         About {
             dialect: self.inventory.dialect,

@@ -80,6 +80,7 @@ pub(super) fn writer() -> Pulse {
         semi_sync: SemiSync {
             source_available: true,
             replica_available: true,
+            sync_relay_log: 1,
             timeout_ms: u64::from(u32::MAX),
             after_sync: true,
             wait_count: 1,
@@ -197,6 +198,9 @@ impl ManagedServer for FakeServer {
         changes_nothing()
     }
     fn set_acker<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {
+        changes_nothing()
+    }
+    fn sync_relay_log<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {
         changes_nothing()
     }
     fn stop_receiver<'a>(&'a self, _: &'a Permit) -> SqlFuture<'a, ()> {

@@ -8,9 +8,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::decide::seen::{Probe, ProbeError};
+use super::pulse::source;
+use crate::decide::seen::{Probe, ProbeError, Replica};
 use crate::gtid::GtidSet;
-use crate::sql::{ManagedServer, Pulse, SqlError, Switch};
+use crate::sql::{ManagedServer, Pulse, Replication, SqlError, Switch};
 use crate::state::NodeName;
 
 /// From one probe to the next.
@@ -96,7 +97,8 @@ async fn probe(server: Arc<dyn ManagedServer>, record: Arc<Mutex<Record>>, news:
                 }
             }
         };
-        let pause = lock(&record).take(answer, Instant::now());
+        let now = Instant::now();
+        let pause = lock(&record).take(answer, now.saturating_duration_since(begun), now);
         news.notify_one();
         sleep_until(begun + pause).await;
     }
@@ -108,25 +110,40 @@ struct Record {
     /// When probing began.
     since: Instant,
     answered: Option<Instant>,
+    took: Option<Duration>,
     error: Option<ProbeError>,
     open: Option<bool>,
     executed: Option<GtidSet>,
+    replica: Option<Replica>,
+    /// Since when its replication has been seen to stand still.
+    stopped: Option<Instant>,
 }
 
 impl Record {
     fn new(since: Instant) -> Self {
-        Self { since, answered: None, error: None, open: None, executed: None }
+        Self {
+            since,
+            answered: None,
+            took: None,
+            error: None,
+            open: None,
+            executed: None,
+            replica: None,
+            stopped: None,
+        }
     }
 
     /// Takes an answer in; returns how long after the question the next one is due.
-    fn take(&mut self, answer: Result<Pulse, SqlError>, now: Instant) -> Duration {
+    fn take(&mut self, answer: Result<Pulse, SqlError>, took: Duration, now: Instant) -> Duration {
         let before = self.error;
         match answer {
             Ok(pulse) => {
                 self.answered = Some(now);
+                self.took = Some(took);
                 self.error = None;
                 self.open = Some(pulse.switch == Switch::Open);
                 self.executed = Some(pulse.executed);
+                self.replicates(pulse.replication.as_ref(), now);
             }
             Err(error) => {
                 let kind = kind(&error);
@@ -143,6 +160,16 @@ impl Record {
         if tired { SELDOM } else { EVERY }
     }
 
+    fn replicates(&mut self, channel: Option<&Replication>, now: Instant) {
+        let stands = channel.is_some_and(|c| !(c.io_running && c.sql_running));
+        self.stopped = stands.then(|| self.stopped.unwrap_or(now));
+        self.replica = channel.map(|c| Replica {
+            source: source(c),
+            stopped_for: None,
+            behind: c.seconds_behind.map(Duration::from_secs),
+        });
+    }
+
     fn silent_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.answered.unwrap_or(self.since))
     }
@@ -151,9 +178,14 @@ impl Record {
         Probe {
             silent_for: self.silent_for(now),
             ever: self.answered.is_some(),
+            took: self.took,
             error: self.error,
             open: self.open,
             executed: self.executed.clone(),
+            replica: self.replica.clone().map(|replica| Replica {
+                stopped_for: self.stopped.map(|stopped| now.saturating_duration_since(stopped)),
+                ..replica
+            }),
         }
     }
 }

@@ -79,7 +79,8 @@ fn channel(channel: &Replication, received_ago: Option<Duration>) -> Channel {
     }
 }
 
-fn source(channel: &Replication) -> String {
+/// `host:port` of a channel's source.
+pub(super) fn source(channel: &Replication) -> String {
     format!("{}:{}", channel.source_host, channel.source_port)
 }
 

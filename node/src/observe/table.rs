@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::digest::Digest;
 use super::shortage::Shortage;
+use crate::decide::backup::schedule::due;
 use crate::decide::seen::{Observations, Pulse, Report};
 use crate::state::{ClusterState, NodeName, UnixMillis};
 
@@ -109,6 +111,8 @@ impl Table {
                 seen.clock_ahead_ms.insert(node.clone(), ahead);
             }
         }
+        seen.wall_ms = (self.wall_ms)();
+        seen.due_backup = due(&state.backups, seen.wall_ms, &|zone| TimeZone::get(zone).ok());
         seen.acker_short_for = held.shortage.observe_writer(state, &seen, now);
         seen
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use crate::decide::hooks::Event;
 use crate::gtid::GtidSet;
 use crate::guard::{ExpiryAnswer, Fenced, Frozen};
-use crate::sql::LongTransaction;
+use crate::sql::Inspection;
 use crate::state::{Epoch, NodeName, UnixMillis};
 
 /// One action. Each is idempotent and reads back what it did.
@@ -25,6 +26,8 @@ pub enum Action {
     ReadSets,
     /// Wait until this set is applied.
     WaitApplied(GtidSet),
+    /// The same while nobody can write: sessions that hold the applier up are ended.
+    ApplyAll(GtidSet),
     /// Replicate from another closed server until this set is there, then stop. Needs no promise to be broken: that one is
     /// about the revoked epoch's writer.
     CatchUp {
@@ -47,8 +50,30 @@ pub enum Action {
     /// The switchover is taken back: nothing closes the server for it from now on, and one that is closed already is
     /// closed for good.
     Settle,
-    /// Say which transactions have been open for so many seconds.
-    LongTransactions(u64),
+    /// Run the hook of this name, by the node's own file.
+    Hook {
+        /// The hook's name.
+        name: String,
+        /// What it is told.
+        event: Box<Event>,
+    },
+    /// A part of a rehearsal; refused where the node's configuration does not allow it.
+    Rehearse(Part),
+    /// Stop the server and start it again; the order's operation names the request, and the same again waits for the same.
+    RestartServer,
+    /// Say what a planned switchover wants to know; transactions and locks count from so many seconds on.
+    Inspect(u64),
+}
+
+/// A part of a rehearsal at one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// Say whether the node may be asked for the others.
+    Ask,
+    /// End the server as a crash would.
+    Kill,
+    /// Start the server, where it does not run.
+    Start,
 }
 
 /// What became of an action.
@@ -60,10 +85,17 @@ pub enum Acted {
     Sets(Sets),
     /// Of [`Action::WaitApplied`]: false when the bound passed first.
     Applied(bool),
+    /// Of [`Action::ApplyAll`].
+    AppliedAll {
+        /// False when the bound passed first.
+        applied: bool,
+        /// The sessions that were ended for it, in words.
+        ended: Vec<String>,
+    },
     /// Of [`Action::Freeze`] and [`Action::Settle`].
     Frozen(Frozen),
-    /// Of [`Action::LongTransactions`].
-    Long(Vec<LongTransaction>),
+    /// Of [`Action::Inspect`].
+    Inspected(Box<Inspection>),
     /// Done and read back.
     Done,
     /// Not done.

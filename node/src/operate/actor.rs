@@ -9,8 +9,12 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::action::{Acted, Action, Order, Sets};
+use super::apply_all::apply_all;
 use super::attend::SourceAt;
+use super::hooks::Hooks;
 use super::promise::ReceiverStop;
+use super::rehearsal::Rehearsal;
+use super::restart::Restart;
 use crate::decide::vouched::began;
 use crate::gtid::GtidSet;
 use crate::guard::{Freeze, FreezeHow, GuardHandle};
@@ -34,6 +38,9 @@ pub struct Actor {
     term: Arc<AtomicU64>,
     source_at: Option<SourceAt>,
     wall: Option<Wall>,
+    hooks: Option<Hooks>,
+    restart: Option<Restart>,
+    rehearsal: Option<Rehearsal>,
 }
 
 impl Actor {
@@ -44,7 +51,18 @@ impl Actor {
         states: watch::Receiver<Arc<ClusterState>>,
         stop: Arc<ReceiverStop>,
     ) -> Self {
-        Self { server, guard, states, stop, term: Arc::default(), source_at: None, wall: None }
+        Self {
+            server,
+            guard,
+            states,
+            stop,
+            term: Arc::default(),
+            source_at: None,
+            wall: None,
+            hooks: None,
+            restart: None,
+            rehearsal: None,
+        }
     }
 
     /// The same with the means to replicate from other servers, for [`Action::CatchUp`].
@@ -53,10 +71,28 @@ impl Actor {
         Self { source_at: Some(source_at), ..self }
     }
 
+    /// With the operator's programs, for [`Action::Hook`].
+    #[must_use]
+    pub fn with_hooks(self, hooks: Hooks) -> Self {
+        Self { hooks: Some(hooks), ..self }
+    }
+
     /// With the host's wall clock, by which it says since when its server runs.
     #[must_use]
     pub fn with_wall(self, wall: Wall) -> Self {
         Self { wall: Some(wall), ..self }
+    }
+
+    /// With what supervises its server, for [`Action::RestartServer`].
+    #[must_use]
+    pub fn with_restart(self, restart: Option<Restart>) -> Self {
+        Self { restart, ..self }
+    }
+
+    /// With what a rehearsal may do, for [`Action::Rehearse`].
+    #[must_use]
+    pub fn with_rehearsal(self, rehearsal: Option<Rehearsal>) -> Self {
+        Self { rehearsal, ..self }
     }
 
     /// Runs one action within `bound`; refuses an order older than one it has seen.
@@ -88,6 +124,13 @@ impl Actor {
                 Ok(applied) => Acted::Applied(applied),
                 Err(error) => Acted::Failed(error.to_string()),
             },
+            Action::ApplyAll(set) => {
+                let permit = self.permit(order);
+                match apply_all(self.server.as_ref(), &set, &permit, bound).await {
+                    Ok((applied, ended)) => Acted::AppliedAll { applied, ended },
+                    Err(error) => Acted::Failed(error.to_string()),
+                }
+            }
             Action::CatchUp { source, set } => done(self.catch_up(order, &source, &set, bound).await),
             Action::MakeWait(since) => done(self.guard.make_wait(order.epoch, since, bound).await),
             Action::Freeze { within_ms, kill_blockers } => {
@@ -95,12 +138,22 @@ impl Actor {
                 self.freeze(order, FreezeHow::Close { within, kill_blockers }, bound).await
             }
             Action::Settle => self.freeze(order, FreezeHow::Settle, bound).await,
-            Action::LongTransactions(seconds) => {
-                match self.server.long_transactions(Duration::from_secs(seconds)).await {
-                    Ok(found) => Acted::Long(found),
-                    Err(error) => Acted::Failed(error.to_string()),
-                }
-            }
+            Action::Rehearse(part) => match &self.rehearsal {
+                Some(rehearsal) => done(rehearsal.run(part).await),
+                None => Acted::Failed("it takes no part in a rehearsal".into()),
+            },
+            Action::RestartServer => match &self.restart {
+                Some(restart) => done(restart.run(&order.operation).await),
+                None => Acted::Failed("it has no means to restart its server".into()),
+            },
+            Action::Inspect(seconds) => match self.server.inspect(Duration::from_secs(seconds)).await {
+                Ok(found) => Acted::Inspected(Box::new(found)),
+                Err(error) => Acted::Failed(error.to_string()),
+            },
+            Action::Hook { name, event } => match &self.hooks {
+                Some(hooks) => done(hooks.run_named(&name, &event).await.map(drop)),
+                None => Acted::Failed("it runs no hooks".into()),
+            },
             Action::ProveCommit => done(self.server.prove_commit(bound).await.map_err(|e| e.to_string())),
         }
     }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::acker_watch::Granting;
+use super::catching_up::{CatchingUp, Next, View, next};
 use super::promise::ReceiverStop;
 use crate::gtid::GtidSet;
 use crate::sql::{ManagedServer, Permit, Pulse, Replication, Source};
@@ -51,8 +52,19 @@ pub struct Attend {
     pub stop: Arc<ReceiverStop>,
     /// The epoch whose channel is known to have Baton's heartbeat and timeout; `None` at the start.
     pub tuned: Option<Epoch>,
-    /// Why the server does not follow the writer, once that has lasted; for whoever asks.
-    pub trouble: watch::Sender<Option<String>>,
+    /// How it catches up, of this process.
+    pub catching_up: CatchingUp,
+    /// For whoever asks.
+    pub shown: watch::Sender<Following>,
+}
+
+/// How the server follows the writer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Following {
+    /// Why it does not, once that has lasted.
+    pub trouble: Option<String>,
+    /// Transactions that it has not received, where that is looked at.
+    pub lacks: Option<u64>,
 }
 
 impl Attend {
@@ -67,7 +79,9 @@ impl Attend {
             let lasts = since.is_some_and(|since| since.elapsed() >= LASTS);
             let trouble =
                 why.as_ref().filter(|_| lasts).map(|why| format!("does not follow the writer: {why}"));
-            self.trouble.send_if_modified(|now| std::mem::replace(now, trouble.clone()) != trouble);
+            let lacks = state.live_grant().and_then(|grant| self.catching_up.lacks(grant.epoch));
+            let following = Following { trouble, lacks };
+            self.shown.send_if_modified(|now| std::mem::replace(now, following.clone()) != following);
             if why != said {
                 if let Some(why) = &why {
                     info!(why, "does not follow the writer yet");
@@ -88,7 +102,7 @@ impl Attend {
 
     async fn turn(&mut self, state: &ClusterState) -> Result<(), String> {
         if state.phase == Phase::Observing {
-            return Ok(());
+            return self.give_back().await;
         }
         if state.out.contains_key(&self.me) {
             return self.acknowledge_nothing(state).await;
@@ -114,7 +128,7 @@ impl Attend {
             .as_ref()
             .filter(|c| c.source_host == source.host && c.source_port == source.port)
         {
-            Some(channel) => self.keep_following(state, grant, &source, &pulse, channel).await,
+            Some(channel) => self.keep_following(state, (grant, address), &source, &pulse, channel).await,
             None => self.follow(state, grant, address, &source, &pulse).await,
         }
     }
@@ -123,7 +137,7 @@ impl Attend {
     async fn keep_following(
         &mut self,
         state: &ClusterState,
-        grant: &Grant,
+        (grant, address): (&Grant, &str),
         source: &Source,
         pulse: &Pulse,
         channel: &Replication,
@@ -147,9 +161,8 @@ impl Attend {
             }
             return Ok(());
         }
-        if pulse.semi_sync.replica_available && pulse.semi_sync.replica_enabled != listed {
-            info!(listed, "semi-sync's replica side follows the committed list");
-            self.server.set_acker(listed, &permit).await.map_err(text)?;
+        if pulse.semi_sync.replica_available {
+            self.acknowledge(state, grant, address, pulse).await?;
         }
         if !channel.sql_running && channel.last_sql_error.is_none() {
             self.server.start_replication(&permit).await.map_err(text)?;
@@ -160,6 +173,46 @@ impl Attend {
             self.tune(grant, source, pulse, &permit).await?;
         }
         Ok(())
+    }
+
+    /// It acknowledges if it is listed and what it acknowledges is on its disk ([`super::catching_up`]).
+    async fn acknowledge(
+        &mut self,
+        state: &ClusterState,
+        grant: &Grant,
+        address: &str,
+        pulse: &Pulse,
+    ) -> Result<(), String> {
+        let semi_sync = &pulse.semi_sync;
+        let (acks, syncs) = (semi_sync.replica_enabled, semi_sync.sync_relay_log == 1);
+        let (listed, lossless) = (state.ackers.contains(&self.me), state.durability.is_lossless());
+        if !acks || !lossless {
+            self.catching_up.look(grant.epoch, &pulse.received, (self.remote)(address));
+        }
+        let settled = self.catching_up.is_settled(pulse);
+        let fresh = self.catching_up.has_looked(grant.epoch, pulse.uptime);
+        let lacks = self.catching_up.lacks(grant.epoch).filter(|_| fresh);
+        let looked = fresh || self.catching_up.acknowledged_at_first();
+        let next = next(&View { listed, lossless, acks, syncs, looked, settled, lacks });
+        let permit = self.permit(grant.epoch);
+        let done = match next {
+            Next::Leave => return Ok(()),
+            Next::AckNoMore if listed => self.server.set_acker(false, &self.while_not_relied_on(grant)).await,
+            Next::AckNoMore => self.server.set_acker(false, &permit).await,
+            Next::Ack => self.server.set_acker(true, &permit).await,
+            Next::SyncSeldom => {
+                self.catching_up.seldom = true;
+                self.server.sync_relay_log(false, &permit).await
+            }
+            // At once: from here on it falls behind a busy writer again.
+            Next::SyncEvery if listed && looked && settled && !acks => {
+                let synced = self.server.sync_relay_log(true, &permit).await;
+                if synced.is_ok() { self.server.set_acker(true, &permit).await } else { synced }
+            }
+            Next::SyncEvery => self.server.sync_relay_log(true, &permit).await,
+        };
+        info!(listed, lacks, what = ?next, "acknowledges what is on its disk, and catches up first");
+        done.map_err(|e| e.to_string())
     }
 
     /// A replica that others had attached, as in adoption, gets Baton's heartbeat and timeout: without them nobody could
@@ -212,11 +265,26 @@ impl Attend {
         }
         let listed = state.ackers.contains(&self.me);
         if pulse.semi_sync.replica_available && pulse.semi_sync.replica_enabled != listed {
+            if listed && pulse.semi_sync.sync_relay_log != 1 {
+                self.server.sync_relay_log(true, &permit).await.map_err(|e| e.to_string())?;
+            }
             self.server.set_acker(listed, &permit).await.map_err(|e| e.to_string())?;
         }
         self.server.follow(source, &permit).await.map_err(|e| e.to_string())?;
         self.tuned = Some(grant.epoch);
         info!(writer = %grant.node, epoch = %grant.epoch, "follows the writer");
+        Ok(())
+    }
+
+    /// Whose people look after it again finds it as it was.
+    async fn give_back(&mut self) -> Result<(), String> {
+        if !self.catching_up.seldom {
+            return Ok(());
+        }
+        let states = self.states.clone();
+        let permit = Permit::new(move || states.borrow().phase == Phase::Observing);
+        self.server.sync_relay_log(true, &permit).await.map_err(|e| e.to_string())?;
+        self.catching_up = CatchingUp::default();
         Ok(())
     }
 
@@ -240,6 +308,16 @@ impl Attend {
         let (states, stop) = (self.states.clone(), Arc::clone(&self.stop));
         Permit::new(move || {
             stop.allows(epoch) && states.borrow().live_grant().is_some_and(|g| g.epoch == epoch)
+        })
+    }
+
+    /// Withdrawn also when no write may be lost by what was agreed on: commits wait for this server then.
+    fn while_not_relied_on(&self, grant: &Grant) -> Permit {
+        let (states, stop, epoch) = (self.states.clone(), Arc::clone(&self.stop), grant.epoch);
+        Permit::new(move || {
+            let state = states.borrow();
+            let is_present = state.live_grant().is_some_and(|g| g.epoch == epoch);
+            stop.allows(epoch) && is_present && !state.durability.is_lossless()
         })
     }
 

@@ -27,6 +27,10 @@ const CANDIDATE_SILENT: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// The next turn goes on from what the group has agreed on since.
 const MOVED_ON: &str = "the operation has moved on";
+/// How long the end of the operation waits for every ProxySQL that answers: a push takes some 20 ms.
+const ROUTED_WITHIN: Duration = Duration::from_millis(500);
+/// Sessions that a line of the journal names.
+const NAMED: usize = 10;
 /// How long the end of the operation waits for the other replicas.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(5);
 
@@ -53,8 +57,7 @@ async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Res
     let to = term.state().operation.as_ref().and_then(|o| o.to.clone());
     let (epoch, writer) = to.ok_or("the operation is over")?;
     opened(term, epoch).await?;
-    journal.line(&writer, StepName::Route, "routed by every embedded router");
-    followed(term, epoch, &writer, journal).await;
+    tokio::join!(routed(term, epoch, &writer, "", journal), followed(term, epoch, &writer, journal));
     Ok(())
 }
 
@@ -188,23 +191,26 @@ async fn wait_applied(term: &Term<'_>, operation: &Operation, choice: &Choice, j
     }
     let bound = Duration::from_millis(term.state().safety.live.catch_up_ms);
     let order = term.order(operation.from, &operation.id);
-    let action = Action::WaitApplied(choice.must_apply.clone());
+    let action = Action::ApplyAll(choice.must_apply.clone());
     let acted = tokio::select! {
         acted = term.lead.hands.act(choice.node.clone(), order, action, bound) => acted,
         () = falls_silent(term, &choice.node) => None,
     };
     match acted {
-        Some(Acted::Applied(true)) => {
-            journal.line(&choice.node, StepName::Applied, "applied everything received");
-            true
-        }
-        Some(Acted::Applied(false)) => {
-            journal.line(
-                &choice.node,
-                StepName::Applied,
-                format!("not applied within {} s", bound.as_secs()),
-            );
-            false
+        Some(Acted::AppliedAll { applied, ended }) => {
+            let did = match applied {
+                true => "applied everything received".to_owned(),
+                false => format!("not applied within {} s", bound.as_secs()),
+            };
+            let for_it = match ended.as_slice() {
+                [] => String::new(),
+                ended => {
+                    let named = ended.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+                    format!(", sessions ended for it: {}, of them {named}", ended.len())
+                }
+            };
+            journal.line(&choice.node, StepName::Applied, did + &for_it);
+            applied
         }
         other => {
             journal.line(&choice.node, StepName::Applied, format!("cannot tell: {other:?}"));
@@ -273,6 +279,14 @@ pub(super) async fn opened(term: &Term<'_>, epoch: Epoch) -> Result<(), String> 
         let _or_look_again = timeout(Duration::from_millis(100), states.changed()).await;
         term.still_leads().await?;
     }
+}
+
+/// Step 7: every router leads to the new writer by itself, as it follows the state; how many ProxySQL do is awaited for the
+/// journal, bounded, beside the rest.
+pub(super) async fn routed(term: &Term<'_>, epoch: Epoch, writer: &NodeName, more: &str, journal: &Journal) {
+    let routed = term.lead.routing.routed(epoch, ROUTED_WITHIN).await;
+    let proxies = if routed.of == 0 { String::new() } else { format!(", and by {routed} ProxySQL") };
+    journal.line(writer, StepName::Route, format!("routed by every embedded router{proxies}{more}"));
 }
 
 /// Step 7: every node repoints its own server; here it is only awaited, bounded. Not while commits wait for ackers that

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::action::{Hands, Order};
+use super::hooks::Hooks;
 use super::propose::Proposer;
 use super::wary::Wary;
 use super::{failover, switchover, upkeep};
@@ -17,7 +18,10 @@ use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
 use crate::decide::holding::holds;
 use crate::gtid::GtidSet;
 use crate::observe::Table;
-use crate::state::{Begin, Change, ClusterState, Epoch, Live, NodeName, OperationId, OperationKind};
+use crate::proxysql::Board;
+use crate::state::{
+    BackupPlan, Begin, Change, ClusterState, Epoch, Live, NodeName, OperationId, OperationKind,
+};
 
 /// Without news, the leader looks again this often.
 const TICK: Duration = Duration::from_millis(100);
@@ -38,10 +42,16 @@ pub struct Lead {
     pub hands: Arc<dyn Hands>,
     /// Proposals in this node's name.
     pub proposer: Proposer,
+    /// The operator's programs.
+    pub hooks: Hooks,
     /// What this node's file sets at any time.
     pub live: watch::Receiver<Live>,
+    /// What it says of backups; `None` where it names neither store nor schedule, and the group's plan stays.
+    pub backups: watch::Receiver<Option<BackupPlan>>,
     /// How long some conditions have lasted, for whoever asks why nothing happens.
     pub lasting: watch::Sender<Lasting>,
+    /// What each ProxySQL has.
+    pub routing: Arc<Board>,
 }
 
 /// One term of leading.
@@ -66,6 +76,11 @@ impl Term<'_> {
     /// When a majority does not confirm that this node still leads.
     pub(super) async fn still_leads(&self) -> Result<(), String> {
         self.lead.group.confirm_leadership(CONFIRM).await.map(drop).map_err(|e| e.to_string())
+    }
+
+    /// For how long this node has led in this term.
+    pub(super) fn leading(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Whether the diagnosis now calls for a failover of the current epoch.
@@ -158,8 +173,18 @@ impl Lead {
         if state.cluster.is_some() && state.safety.live != live {
             return self.proposer.must(Change::Live(live)).await;
         }
+        let plan = self.backups.borrow().clone();
+        if let Some(plan) = plan.filter(|p| state.cluster.is_some() && state.backups.plan.as_ref() != Some(p))
+        {
+            return self.proposer.must(Change::PlanBackups(plan)).await;
+        }
         if let Some(over) = state.pause.as_ref().filter(|p| p.until_ms <= self.proposer.now_ms()) {
             return self.proposer.must(Change::PauseOver { until_ms: over.until_ms }).await;
+        }
+        let now_ms = self.proposer.now_ms();
+        if let Some((node, over)) = state.maintenance.iter().find(|(_, m)| m.until_ms <= now_ms) {
+            let (node, until_ms, by) = (node.clone(), Some(over.until_ms), "its time is up".to_owned());
+            return self.proposer.must(Change::EndMaintenance { node, until_ms, by }).await;
         }
         let seen = self.table.snapshot(&state);
         let lasting = since.lasting(&state, term.began.elapsed());
@@ -174,6 +199,15 @@ impl Lead {
                 OperationKind::Switchover => switchover::run(term, operation).await,
                 _ => failover::run(term, operation).await,
             };
+        }
+        if let Some(due) = switchover::appointed::due_now(&state, self.proposer.now_ms()) {
+            let begun = tokio::select! {
+                done = switchover::appointed::attend(term, &state, due) => done?,
+                lost = self.writer_lost(term) => return self.begin_failover(term, &term.state(), &lost).await,
+            };
+            if begun {
+                return Ok(());
+            }
         }
         if diagnosis.writer == Writer::Serving {
             // Nothing that upkeep waits for holds up a failover; each of its changes is conditional on the epoch.

@@ -1,22 +1,11 @@
 //! The power fence: a command that cuts a host off its power, run by the leader. Its success is the proof `stonith`.
 
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
-use tokio::time::{Instant, timeout};
-
+use super::program::Program;
 use crate::state::{Epoch, NodeName};
 
-/// More output than this ends the command.
-const OUTPUT_MAX: u64 = 64 << 10;
-/// Characters of the last line of its output that are kept as evidence.
-const LINE_MAX: usize = 200;
-
-/// Runs `command` (program and arguments, `{node}` filled in with `node`) without a shell. It succeeds by exit status 0
-/// within `bound`, its output closed; one that takes longer is killed. The evidence names the program and the last line
-/// that it wrote, never its arguments: they may hold a password.
+/// Runs `command` (program and arguments, `{node}` filled in with `node`) as a [`Program`]. Its success is the evidence.
 ///
 /// # Errors
 /// In words: not started, another status, or not done in time.
@@ -26,47 +15,10 @@ pub(super) async fn fence(
     epoch: Epoch,
     bound: Duration,
 ) -> Result<String, String> {
-    let [program, arguments @ ..] = command else { return Err("no power fence is configured".into()) };
-    let begun = Instant::now();
-    let mut child = Command::new(program)
-        .args(arguments.iter().map(|word| word.replace("{node}", node.as_str())))
-        .env("BATON_NODE", node.as_str())
-        .env("BATON_EPOCH", epoch.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|e| format!("power fence {program} cannot be started: {e}"))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let ran = timeout(bound, async { tokio::join!(child.wait(), last_line(out), last_line(err)) }).await;
-    let took = begun.elapsed().as_millis();
-    let Ok((status, out, err)) = ran else {
-        return Err(format!(
-            "power fence {program} was not done within {} s and was killed",
-            bound.as_secs()
-        ));
-    };
-    let said = err.or(out).map(|line| format!(": {line}")).unwrap_or_default();
-    match status {
-        Ok(status) if status.success() => {
-            Ok(format!("power fence {program} ended with status 0 after {took} ms{said}"))
-        }
-        Ok(status) => Err(format!("power fence {program} ended with {}{said}", words(status))),
-        Err(error) => Err(format!("power fence {program}: {error}")),
-    }
-}
-
-fn words(status: ExitStatus) -> String {
-    status.code().map_or_else(|| "a signal".to_owned(), |code| format!("status {code}"))
-}
-
-async fn last_line(output: Option<impl AsyncRead + Unpin>) -> Option<String> {
-    let mut bytes = Vec::new();
-    output?.take(OUTPUT_MAX).read_to_end(&mut bytes).await.ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    Some(line.chars().filter(|c| !c.is_control()).take(LINE_MAX).collect())
+    let command: Vec<String> = command.iter().map(|word| word.replace("{node}", node.as_str())).collect();
+    let environment = vec![("BATON_NODE", node.as_str().to_owned()), ("BATON_EPOCH", epoch.to_string())];
+    let program = Program { what: "power fence", command: &command, environment, input: Vec::new(), bound };
+    program.run().await
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::action::{Acted, Action};
 use super::lead::Term;
-use super::rebuilding;
+use super::{rebuilding, scheduling};
 use crate::decide::seen::Observations;
 use crate::decide::upkeep::{Upkeep, beside_regaining, upkeep};
 use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason, Quarantine};
@@ -28,6 +28,13 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
         need => need,
     };
     let Some(need) = need else {
+        // A rebuild goes on whatever becomes of a backup.
+        if let Some(change) = scheduling::next(term, state, seen) {
+            match term.lead.proposer.must(change).await {
+                Ok(()) => return Ok(()),
+                Err(why) => warn!(why, "no task of backups was begun or ended"),
+            }
+        }
         return rebuilding::run(term, state, seen).await;
     };
     let epoch = state.epoch();
@@ -39,6 +46,10 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
         Upkeep::Vouch { node, began_ms } => {
             info!(%epoch, %node, began_ms, "vouched for");
             term.lead.proposer.must(Change::Vouch { epoch, node, began_ms }).await
+        }
+        Upkeep::StandAside(node) => {
+            info!(%node, "stands aside: it is in maintenance");
+            term.lead.proposer.must(Change::StandAside { node }).await
         }
         Upkeep::Degrade(reason) => degrade(term, state, seen, reason).await,
         Upkeep::RegainLossless { after } => {
@@ -79,7 +90,7 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
 pub(super) fn must_degrade(term: &Term<'_>) -> bool {
     let state = term.state();
     let due = upkeep(&state, &term.lead.table.snapshot(&state), &term.lead.me);
-    matches!(due, Some(Upkeep::Degrade(_)))
+    matches!(due, Some(Upkeep::Degrade(reason)) if reason != DegradeReason::Planned)
 }
 
 /// The writer's set is read while its commits still wait; only then may it go on.

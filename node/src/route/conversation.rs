@@ -78,6 +78,20 @@ impl Conversation {
         if self.phase == Phase::Opaque { 0 } else { self.server.missing() }
     }
 
+    /// Whether the session stands between two statements, or before its first: ending it now interrupts nothing.
+    pub(super) fn is_between_statements(&self) -> bool {
+        match self.phase {
+            Phase::Greeting | Phase::Authentication { .. } => self.server_missing() == 0,
+            Phase::Commands => self.parting() == Parting::Reply { sequence: 0, awaited: false },
+            Phase::Opaque => false,
+        }
+    }
+
+    /// Whether the router cannot tell where the session stands.
+    pub(super) fn is_opaque(&self) -> bool {
+        self.phase == Phase::Opaque
+    }
+
     /// What the router may say now to end the session.
     pub(super) fn parting(&self) -> Parting {
         if self.server_missing() > 0 {
@@ -199,8 +213,10 @@ mod tests {
         conversation.on_server(&wire(2, b"\x03def"));
         conversation.on_server(&wire(3, b"\xfe\0\0\x02\0"));
         assert_eq!(conversation.parting(), awaited(4));
+        assert!(!conversation.is_between_statements());
         conversation.on_server(&wire(4, b"\xfe\0\0\x02\0"));
         assert_eq!(conversation.parting(), IDLE);
+        assert!(conversation.is_between_statements());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Routes, Shared,
     hold::{self, NotFound},
-    session::{self, Ending},
+    session::{self, Ending, Talk},
     socket,
     target::Port,
     wire::ServerError,
@@ -124,8 +124,10 @@ impl Connection {
             Port::Writer => |c| &c.writer_sessions,
             Port::Reader => |c| &c.reader_sessions,
         });
-        let cut = session::must_end(found.target, self.port, self.routes.clone(), shutdown);
-        let ending = session::run(client, found.stream, cut).await;
+        let talk = Talk::default();
+        let within = self.shared.options.leave_within;
+        let cut = session::must_end(&talk, found.target, self.port, within, self.routes.clone(), shutdown);
+        let ending = session::run(client, found.stream, &talk, cut).await;
         match ending {
             Ending::Cut => counters.count(|c| &c.cut_total),
             Ending::ServerGone => counters.count(|c| &c.server_gone_total),

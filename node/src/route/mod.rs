@@ -5,12 +5,18 @@
 //! goes on as soon as there is one. Authentication passes through untouched, so a session belongs to the one server that
 //! greeted it; a session whose server may no longer have it is *cut*, and its client reconnects to the next one.
 //!
+//! A server that is lost is left at once. One that is left by plan (the writer before it is closed for a switchover, a reader
+//! that lags or was promoted) is left between two statements: an idle session at once, another when its statement has been
+//! answered, and all within [`RouterOptions::leave_within`]. What has not come to that by the time the old writer is closed for good is
+//! ended by that server or with its epoch.
+//!
 //! # What a client sees of a cut
 //!
 //! Whatever the old server had sent is delivered whole, and no reply is altered. Then one error packet, `1053 (08S01)`,
 //! with the sequence number the client expects, and the end of the connection. An idle session gets it with sequence 0,
 //! as MySQL 8.0.24 and later announce an idle timeout. A session with TLS or compression is only closed, because nothing
-//! can be put into its stream. An error in place of a reply says nothing about whether the statement took effect.
+//! can be put into its stream; where its statements end cannot be seen, so it leaves a writer at once and a reader at the
+//! bound. An error in place of a reply says nothing about whether the statement took effect.
 //!
 //! # What it cannot do
 //!
@@ -58,6 +64,9 @@ pub struct Routes {
     pub writer: Option<SocketAddr>,
     /// Replicas fit to be read from. When there are none the reader port leads to the writer.
     pub readers: Vec<SocketAddr>,
+    /// Servers that are none of these any more, or are about to be none, and still serve: their sessions end between two
+    /// statements, after [`RouterOptions::leave_within`] at the latest.
+    pub draining: Vec<SocketAddr>,
 }
 
 /// What the router is started with. [`RouterOptions::new`] has the defaults.
@@ -75,10 +84,12 @@ pub struct RouterOptions {
     pub sessions_max: usize,
     /// The bound on one TCP connect to a server; after it the connection goes on waiting.
     pub connect_timeout: Duration,
+    /// How long a session on a server that is left by plan may take to come to the end of its statement.
+    pub leave_within: Duration,
 }
 
 impl RouterOptions {
-    /// Options with the defaults: 30 s of waiting for at most 1024 connections, 4096 sessions, 500 ms for a connect.
+    /// Options with the defaults: 30 s of waiting for at most 1024 connections, 4096 sessions, 500 ms for a connect, 30 s to leave.
     pub fn new(writer_listen: SocketAddr, reader_listen: SocketAddr) -> Self {
         Self {
             writer_listen,
@@ -87,6 +98,7 @@ impl RouterOptions {
             held_max: 1024,
             sessions_max: 4096,
             connect_timeout: Duration::from_millis(500),
+            leave_within: Duration::from_secs(30),
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::{
     future::pending,
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::watch,
-    time::timeout,
+    sync::{Notify, watch},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ use super::{
     Routes,
     conversation::{Conversation, Parting},
     pump::{Broken, Pump},
-    target::{self, Port},
+    target::{self, Fate, Port},
     wire::ServerError,
 };
 
@@ -48,15 +48,44 @@ enum Event {
     Cut(ServerError),
 }
 
+/// What is said in one session, for those who pass it on and for whoever waits for its end.
+#[derive(Default)]
+pub(super) struct Talk {
+    conversation: Mutex<Conversation>,
+    /// Told when a reply may have come to its end.
+    moved: Notify,
+}
+
+impl Talk {
+    fn conversation(&self) -> MutexGuard<'_, Conversation> {
+        self.conversation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the session stands between two statements. One that cannot be followed does so at once where
+    /// `opaque_at_once`, and never otherwise.
+    async fn between_statements(&self, opaque_at_once: bool) {
+        loop {
+            {
+                let conversation = self.conversation();
+                if conversation.is_between_statements() || (opaque_at_once && conversation.is_opaque()) {
+                    return;
+                }
+            }
+            self.moved.notified().await;
+        }
+    }
+}
+
 /// Runs the session. `cut` says when it must end and with what words.
 pub(super) async fn run(
     client: &mut TcpStream,
     server: TcpStream,
+    talk: &Talk,
     cut: impl Future<Output = ServerError>,
 ) -> Ending {
-    let conversation = Mutex::new(Conversation::default());
     let tell = |to: fn(&mut Conversation, &[u8]), bytes: &[u8]| {
-        to(&mut conversation.lock().unwrap_or_else(PoisonError::into_inner), bytes);
+        to(&mut talk.conversation(), bytes);
+        talk.moved.notify_one();
     };
     let (mut down, mut up) = (Pump::default(), Pump::default());
     let event = tokio::select! {
@@ -70,7 +99,8 @@ pub(super) async fn run(
             Broken::To => Event::ServerUnwritable,
         },
     };
-    let mut conversation = conversation.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Nobody else looks at it from here on.
+    let mut conversation = std::mem::take(&mut *talk.conversation());
     if conversation.parting() == Parting::Greeting && !matches!(event, Event::ClientGone) {
         return Ending::Ungreeted;
     }
@@ -80,7 +110,9 @@ pub(super) async fn run(
         Event::Cut(error) => (Ending::Cut, error),
     };
     // At the latest here the server is let go, before anything that depends on the client's pace.
-    let drained = timeout(DRAIN_TIME, drain(&mut down, client, &server, &mut conversation)).await;
+    // Between two statements the server is not held up, and the client may take its time with the last reply.
+    let within = if conversation.is_between_statements() { LINGER } else { DRAIN_TIME };
+    let drained = timeout(within, drain(&mut down, client, &server, &mut conversation)).await;
     drop(server);
     if matches!(drained, Ok(Ok(()))) && down.is_empty() {
         part(client, conversation.parting(), &ending, &error).await;
@@ -143,35 +175,78 @@ pub(super) async fn farewell(client: &mut TcpStream, packet: &[u8]) {
 
 /// Waits until the session on `found` must be cut, and says why.
 pub(super) async fn must_end(
+    talk: &Talk,
     found: target::Target,
     port: Port,
-    mut routes: watch::Receiver<Routes>,
+    leave_within: Duration,
+    routes: watch::Receiver<Routes>,
     shutdown: CancellationToken,
 ) -> ServerError {
-    let role_lost = async {
-        loop {
-            let (stays, epoch) = {
-                let now = routes.borrow_and_update();
-                (target::may_stay(found, &now), now.epoch)
-            };
-            if !stays {
-                return epoch;
-            }
-            if routes.changed().await.is_err() {
-                pending::<()>().await;
-            }
-        }
-    };
     tokio::select! {
-        epoch = role_lost => ServerError::not_here(format!(
-            "Baton: this server is no longer a {} (epoch {epoch}); reconnect. \
-             A statement under way may or may not have taken effect.",
+        (epoch, how) = role_lost(talk, found, port, leave_within, routes) => ServerError::not_here(format!(
+            "Baton: this server is no longer a {} (epoch {epoch}); reconnect. {}",
             port.name(),
+            match how {
+                Left::BetweenStatements => "No statement was under way.",
+                Left::AtOnce => "A statement under way may or may not have taken effect.",
+            },
         )),
         () = shutdown.cancelled() => ServerError::not_here(
             "Baton: the router is stopping; reconnect. \
              A statement under way may or may not have taken effect.".into(),
         ),
+    }
+}
+
+/// How a server is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    BetweenStatements,
+    AtOnce,
+}
+
+/// Waits until the session may not go on, and between two statements where its server still serves. A server that gets its
+/// role back before that keeps the session.
+async fn role_lost(
+    talk: &Talk,
+    found: target::Target,
+    port: Port,
+    leave_within: Duration,
+    mut routes: watch::Receiver<Routes>,
+) -> (u64, Left) {
+    let mut leaves_since = None;
+    loop {
+        let (fate, epoch) = {
+            let now = routes.borrow_and_update();
+            (target::fate(found, &now), now.epoch)
+        };
+        let until = match fate {
+            Fate::Ends => return (epoch, Left::AtOnce),
+            Fate::Stays => {
+                leaves_since = None;
+                None
+            }
+            Fate::Leaves => Some(*leaves_since.get_or_insert_with(Instant::now) + leave_within),
+        };
+        let overdue = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        };
+        let changed = async {
+            // Nobody will publish routes any more: the last ones stay in force.
+            if routes.changed().await.is_err() {
+                pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = talk.between_statements(port == Port::Writer), if until.is_some() => {
+                return (epoch, Left::BetweenStatements);
+            }
+            () = overdue => return (epoch, Left::AtOnce),
+            () = changed => {}
+        }
     }
 }
 

@@ -52,16 +52,39 @@ pub(super) fn candidates(port: Port, routes: &Routes, turn: usize) -> Vec<Target
     targets
 }
 
-/// Whether a session on `target` may go on under `routes`.
+/// What becomes of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It goes on.
+    Stays,
+    /// It ends once its statement is answered.
+    Leaves,
+    /// It ends now.
+    Ends,
+}
+
+/// What becomes of a session on `target` under `routes`.
 ///
-/// A session of the writer port ends with the epoch it began in. A session of the reader port ends when its reader
-/// leaves the list, unless that reader is where a new session would be sent anyway; one that fell back to the writer is
-/// not cut because a reader came back.
-pub(super) fn may_stay(target: Target, routes: &Routes) -> bool {
+/// A session of the writer port ends with the epoch it began in, and leaves before that where the epoch is about to end by
+/// plan. A session of the reader port leaves when its reader leaves the list and still serves, such as one that has
+/// become the writer, unless that reader is where a new session would be sent anyway; one that fell back to the writer
+/// does not leave because a reader came back.
+pub(super) fn fate(target: Target, routes: &Routes) -> Fate {
     let is_writer = routes.writer == Some(target.address);
-    match target.role {
-        Role::Writer { epoch } => is_writer && same_opening(epoch, routes.epoch),
-        Role::Reader => routes.readers.contains(&target.address) || (is_writer && routes.readers.is_empty()),
+    let (stays, leaves) = match target.role {
+        Role::Writer { epoch } => {
+            let same = same_opening(epoch, routes.epoch);
+            (is_writer && same, same && routes.draining.contains(&target.address))
+        }
+        Role::Reader => {
+            let stays = routes.readers.contains(&target.address) || (is_writer && routes.readers.is_empty());
+            (stays, is_writer || routes.draining.contains(&target.address))
+        }
+    };
+    match (stays, leaves) {
+        (true, _) => Fate::Stays,
+        (false, true) => Fate::Leaves,
+        (false, false) => Fate::Ends,
     }
 }
 
@@ -79,7 +102,8 @@ mod tests {
     }
 
     fn routes(epoch: u64, writer: Option<u16>, readers: &[u16]) -> Routes {
-        Routes { epoch, writer: writer.map(address), readers: readers.iter().copied().map(address).collect() }
+        let readers = readers.iter().copied().map(address).collect();
+        Routes { epoch, writer: writer.map(address), readers, draining: Vec::new() }
     }
 
     fn ports(port: Port, routes: &Routes, turn: usize) -> Vec<u16> {
@@ -101,35 +125,52 @@ mod tests {
         assert!(ports(Port::Reader, &routes(1, None, &[]), 5).is_empty());
     }
 
+    fn draining(server: u16, routes: Routes) -> Routes {
+        Routes { draining: vec![address(server)], ..routes }
+    }
+
     #[test]
     fn a_writer_session_ends_with_its_epoch() {
         let target = candidates(Port::Writer, &routes(3, Some(1), &[]), 0)[0];
-        assert!(may_stay(target, &routes(3, Some(1), &[2])));
-        assert!(!may_stay(target, &routes(3, None, &[])));
-        assert!(!may_stay(target, &routes(4, Some(2), &[])));
-        assert!(!may_stay(target, &routes(4, Some(1), &[])), "reopened: it was closed in between");
+        for (now, fate_then, why) in [
+            (routes(3, Some(1), &[2]), Fate::Stays, "nothing has changed"),
+            (routes(3, None, &[]), Fate::Ends, "the writer is lost"),
+            (draining(1, routes(3, None, &[])), Fate::Leaves, "about to be closed by plan"),
+            (draining(2, routes(3, None, &[])), Fate::Ends, "another one leaves"),
+            (draining(1, routes(4, Some(2), &[])), Fate::Ends, "its epoch is over"),
+            (routes(4, Some(2), &[]), Fate::Ends, "its epoch is over"),
+            (routes(4, Some(1), &[]), Fate::Ends, "reopened: it was closed in between"),
+        ] {
+            assert_eq!(fate(target, &now), fate_then, "{why}");
+        }
     }
 
     #[test]
     fn adoption_cuts_nothing() {
         let target = candidates(Port::Writer, &routes(0, Some(1), &[]), 0)[0];
-        assert!(may_stay(target, &routes(1, Some(1), &[])));
-        assert!(!may_stay(target, &routes(2, Some(1), &[])));
+        assert_eq!(fate(target, &routes(1, Some(1), &[])), Fate::Stays);
+        assert_eq!(fate(target, &routes(2, Some(1), &[])), Fate::Ends);
     }
 
     #[test]
     fn a_reader_session_ends_when_its_reader_leaves_the_list() {
         let target = candidates(Port::Reader, &routes(1, Some(1), &[2, 3]), 0)[0];
-        assert!(may_stay(target, &routes(2, Some(3), &[2])));
-        assert!(!may_stay(target, &routes(2, Some(1), &[3])));
-        assert!(!may_stay(target, &routes(2, Some(2), &[3])), "promoted, and other readers are there");
-        assert!(may_stay(target, &routes(2, Some(2), &[])), "promoted, and nowhere better to go");
+        for (now, fate_then, why) in [
+            (routes(2, Some(3), &[2]), Fate::Stays, "still a reader"),
+            (routes(2, Some(1), &[3]), Fate::Ends, "nobody knows whether it is there"),
+            (draining(2, routes(2, Some(1), &[3])), Fate::Leaves, "it lags, and answers"),
+            (draining(2, routes(2, Some(1), &[])), Fate::Leaves, "it lags, and the writer is better"),
+            (routes(2, Some(2), &[3]), Fate::Leaves, "promoted, and other readers are there"),
+            (routes(2, Some(2), &[]), Fate::Stays, "promoted, and nowhere better to go"),
+        ] {
+            assert_eq!(fate(target, &now), fate_then, "{why}");
+        }
     }
 
     #[test]
     fn a_session_that_fell_back_to_the_writer_stays_there() {
         let target = candidates(Port::Reader, &routes(1, Some(1), &[]), 0)[0];
-        assert!(may_stay(target, &routes(1, Some(1), &[2])));
-        assert!(!may_stay(target, &routes(2, Some(2), &[1])));
+        assert_eq!(fate(target, &routes(1, Some(1), &[2])), Fate::Stays);
+        assert_eq!(fate(target, &routes(2, Some(2), &[1])), Fate::Ends);
     }
 }

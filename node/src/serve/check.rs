@@ -123,6 +123,16 @@ fn of_trouble(trouble: &Trouble) -> Option<(Level, &'static str)> {
             (Level::Warning, "make room: binlogs and relay logs grow when a replica is away")
         }
         Trouble::ClockSkew(..) => (Level::Warning, "let a time service run on every host"),
+        Trouble::CertificateExpires(..) => (
+            Level::Warning,
+            "batonctl certs node NODE --force makes a new one; it counts after a restart of the node",
+        ),
+        Trouble::BackupFailed(..) | Trouble::BackupWaits(..) | Trouble::BackupStale { .. } => {
+            (Level::Warning, "batonctl backup list shows what failed; batonctl backup now makes one")
+        }
+        Trouble::RoutingDiverged(..) => {
+            (Level::Warning, "batonctl routing shows what it has and what it should have")
+        }
         Trouble::ErrantTransactions(..) => {
             (Level::Warning, "look at them in its binlog, then rebuild it from the writer")
         }

@@ -5,23 +5,31 @@ use std::time::Duration;
 
 use baton_proto::control::control_server;
 use baton_proto::control::{
-    AddNodeRequest, AdoptReply, AdoptRequest, CheckReply, CheckRequest, ConfigApplyReply, ConfigApplyRequest,
-    ConfigShowReply, ConfigShowRequest, Done, FailoverRequest, HistoryReply, HistoryRequest, PauseRequest,
-    QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowReply,
-    QuarantineShowRequest, RebuildReply, RebuildRequest, ReleaseRequest, RemoveNodeRequest, ResumeRequest,
-    StatusReply, StatusRequest, SwitchoverReply, SwitchoverRequest, WhyReply, WhyRequest,
+    AddNodeRequest, AdoptReply, AdoptRequest, AlertTestReply, AlertTestRequest, BackupBegun,
+    BackupCancelRequest, BackupDeleteRequest, BackupListReply, BackupListRequest, BackupNowRequest,
+    BackupPinRequest, BackupPruneReply, BackupPruneRequest, BackupVerifyRequest, CheckReply, CheckRequest,
+    ConfigApplyReply, ConfigApplyRequest, ConfigShowReply, ConfigShowRequest, Done, EventsReply,
+    EventsRequest, FailoverRequest, HistoryReply, HistoryRequest, MaintenanceRequest, MuteRequest,
+    PauseRequest, QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowReply,
+    QuarantineShowRequest, RebuildReply, RebuildRequest, RehearseRequest, ReleaseRequest, RemoveNodeRequest,
+    RestartRequest, ResumeRequest, RoutingReply, RoutingRequest, StatusReply, StatusRequest, SwitchoverReply,
+    SwitchoverRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::forward::{Caller, Place};
+use super::forward::Caller;
 use super::refusal::{by_state, not_committed};
+use crate::alert::Listeners;
 use crate::consensus::Group;
 use crate::decide::diagnose::Lasting;
 use crate::decide::seen::{Observations, Report};
 use crate::identity::{Peer, peer_of};
-use crate::operate::Hands;
+use crate::operate::{Followers, Hands, HookSource};
 use crate::peers::Peers;
+use crate::proxysql::Board;
 use crate::quarantine::Archiver;
 use crate::state::{Change, ClusterState, Command, CommandId, NodeName, OperationId, UnixMillis};
 
@@ -59,8 +67,16 @@ pub struct Control {
     pub lasting: Arc<dyn Fn() -> Lasting + Send + Sync>,
     /// What archived the extra transactions of this node's server; `None` on a witness.
     pub archiver: Option<Arc<dyn Archiver>>,
+    /// What each ProxySQL was last seen to have, while this node leads.
+    pub routing: Arc<Board>,
     /// What other nodes can be asked about their servers.
     pub hands: Arc<dyn Hands>,
+    /// How servers without a node are; empty unless this node leads.
+    pub followers: watch::Receiver<Followers>,
+    /// The operator's programs, of this node's file.
+    pub hooks: HookSource,
+    /// Who is told what happens, while this node leads.
+    pub listeners: watch::Receiver<Listeners>,
     /// Draws an id for a command or an operation.
     pub new_id: Arc<dyn Fn() -> String + Send + Sync>,
     /// Wall clock.
@@ -126,25 +142,19 @@ type Answer<T> = Result<Response<T>, Status>;
 impl control_server::Control for Control {
     async fn status(&self, request: Request<StatusRequest>) -> Answer<StatusReply> {
         let caller = self.caller(&request)?;
-        match self.place(&caller).await {
-            Ok(Place::Here) => Ok(Response::new(self.status_as_leader().await)),
-            Ok(Place::There(leader)) => {
-                let asked = self.ask(&leader, StatusRequest {}, async |mut c, q| c.status(q).await).await;
-                match asked {
-                    Err(_) if !caller.forwarded => {
-                        Ok(Response::new(self.status_without_leader(&caller).await))
-                    }
-                    answer => answer,
-                }
-            }
-            Err(_) => Ok(Response::new(self.status_without_leader(&caller).await)),
-        }
+        Ok(Response::new(self.status_wherever(&caller).await))
     }
 
     async fn history(&self, request: Request<HistoryRequest>) -> Answer<HistoryReply> {
         self.caller(&request)?;
         let HistoryRequest { limit, epoch } = request.into_inner();
         Ok(Response::new(super::history::history(&self.state(), limit, epoch, self.now_ms())))
+    }
+
+    async fn events(&self, request: Request<EventsRequest>) -> Answer<EventsReply> {
+        self.caller(&request)?;
+        let EventsRequest { since_ms, limit } = request.into_inner();
+        Ok(Response::new(super::events::events(&self.state(), since_ms, limit)))
     }
 
     async fn why(&self, request: Request<WhyRequest>) -> Answer<WhyReply> {
@@ -157,6 +167,13 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |_: CheckRequest| Ok(self.check().await);
         self.lead(request, caller, here, async |mut c, q| c.check(q).await).await
+    }
+
+    async fn routing(&self, request: Request<RoutingRequest>) -> Answer<RoutingReply> {
+        let caller = self.caller(&request)?;
+        let here =
+            async |_: RoutingRequest| Ok(super::routing::routing(&self.state(), &self.routing.shown()));
+        self.lead(request, caller, here, async |mut c, q| c.routing(q).await).await
     }
 
     async fn pause(&self, request: Request<PauseRequest>) -> Answer<Done> {
@@ -181,6 +198,24 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |request: SwitchoverRequest| self.switchover(request).await;
         self.lead(request, caller, here, async |mut c, q| c.switchover(q).await).await
+    }
+
+    async fn maintenance(&self, request: Request<MaintenanceRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: MaintenanceRequest| self.maintenance(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.maintenance(q).await).await
+    }
+
+    async fn restart_server(&self, request: Request<RestartRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: RestartRequest| self.restart_server(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.restart_server(q).await).await
+    }
+
+    async fn rehearse(&self, request: Request<RehearseRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: RehearseRequest| self.rehearse(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.rehearse(q).await).await
     }
 
     async fn adopt(&self, request: Request<AdoptRequest>) -> Answer<AdoptReply> {
@@ -240,5 +275,63 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |request: QuarantineReleaseRequest| self.release_quarantine(request).await;
         self.lead(request, caller, here, async |mut c, q| c.quarantine_release(q).await).await
+    }
+
+    async fn mute(&self, request: Request<MuteRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: MuteRequest| self.mute(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.mute(q).await).await
+    }
+
+    async fn alert_test(&self, request: Request<AlertTestRequest>) -> Answer<AlertTestReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: AlertTestRequest| self.alert_test(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.alert_test(q).await).await
+    }
+
+    async fn backup_now(&self, request: Request<BackupNowRequest>) -> Answer<BackupBegun> {
+        let caller = self.caller(&request)?;
+        let here = async |request: BackupNowRequest| self.backup_now(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.backup_now(q).await).await
+    }
+
+    async fn backup_verify(&self, request: Request<BackupVerifyRequest>) -> Answer<BackupBegun> {
+        let caller = self.caller(&request)?;
+        let here = async |request: BackupVerifyRequest| self.backup_verify(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.backup_verify(q).await).await
+    }
+
+    async fn backup_cancel(&self, request: Request<BackupCancelRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: BackupCancelRequest| self.backup_cancel(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.backup_cancel(q).await).await
+    }
+
+    async fn backup_pin(&self, request: Request<BackupPinRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: BackupPinRequest| self.backup_pin(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.backup_pin(q).await).await
+    }
+
+    async fn backup_delete(&self, request: Request<BackupDeleteRequest>) -> Answer<Done> {
+        let caller = self.caller(&request)?;
+        let here = async |request: BackupDeleteRequest| self.backup_delete(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.backup_delete(q).await).await
+    }
+
+    async fn backup_prune(&self, request: Request<BackupPruneRequest>) -> Answer<BackupPruneReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: BackupPruneRequest| self.backup_prune(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.backup_prune(q).await).await
+    }
+
+    async fn backup_list(&self, request: Request<BackupListRequest>) -> Answer<BackupListReply> {
+        let caller = self.caller(&request)?;
+        let here = async |request: BackupListRequest| {
+            let (state, seen) = self.gathered().await;
+            let zones = |zone: &str| TimeZone::get(zone).ok();
+            Ok(super::backup::list(&state, &seen, &request.backup, self.now_ms(), &zones))
+        };
+        self.lead(request, caller, here, async |mut c, q| c.backup_list(q).await).await
     }
 }

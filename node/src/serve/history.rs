@@ -2,7 +2,7 @@
 
 use baton_proto::control::{HistoryReply, Operation as Shown, Step};
 
-use crate::state::{ClusterState, Finished, Operation, OperationKind, StepName, UnixMillis};
+use crate::state::{ClusterState, Finished, Operation, OperationKind, UnixMillis};
 
 /// Answered when nobody says how many.
 const LIMIT: usize = 20;
@@ -15,24 +15,6 @@ pub fn history(state: &ClusterState, limit: u32, epoch: u64, now_ms: UnixMillis)
     let finished = state.history.iter().rev().map(|f| shown(&f.operation, Some(f), now_ms));
     let wanted = |o: &Shown| epoch == 0 || o.from_epoch == epoch || o.to_epoch == epoch;
     HistoryReply { operations: running.chain(finished).filter(wanted).take(limit).collect() }
-}
-
-/// When the writer was lost: the journal may hold what was seen before the leader began.
-pub(super) fn lost_ms(operation: &Operation) -> UnixMillis {
-    operation.steps.iter().map(|s| s.at_ms).fold(operation.started_ms, UnixMillis::min)
-}
-
-/// Milliseconds without an open writer, so far if it is not over; 0 for operations that close none.
-pub(super) fn outage_ms(operation: &Operation, now_ms: UnixMillis) -> u64 {
-    let at = |name: StepName| operation.steps.iter().find(|s| s.name == name.as_str()).map(|s| s.at_ms);
-    let (since, until) = match operation.kind {
-        OperationKind::Failover => (Some(lost_ms(operation)), operation.opened_ms),
-        // Whether the writer was closed then or held up by the attempt.
-        OperationKind::Switchover if operation.to.is_none() => (at(StepName::Freeze), at(StepName::Undo)),
-        OperationKind::Switchover => (at(StepName::Freeze), operation.opened_ms),
-        OperationKind::Adopt | OperationKind::Release | OperationKind::Rebuild => (None, None),
-    };
-    since.map_or(0, |since| u64::try_from(until.unwrap_or(now_ms) - since).unwrap_or(0))
 }
 
 fn shown(operation: &Operation, finished: Option<&Finished>, now_ms: UnixMillis) -> Shown {
@@ -52,17 +34,21 @@ fn shown(operation: &Operation, finished: Option<&Finished>, now_ms: UnixMillis)
             (OperationKind::Rebuild, Some(target)) => target.to_string(),
             _ => to_node,
         },
-        started_ms: lost_ms(operation),
+        started_ms: operation.lost_ms(),
         ended_ms,
         outcome: match finished.map(|f| f.ending.to_string()) {
             None => "running".into(),
             Some(ending) => ending,
         },
-        outage_ms: outage_ms(operation, finished.map_or(now_ms, |f| f.ended_ms)),
+        outage_ms: operation.outage_ms(finished.map_or(now_ms, |f| f.ended_ms)),
         loss: operation.loss.as_ref().map(ToString::to_string).unwrap_or_default(),
         proof: operation.proof.as_ref().map(ToString::to_string).unwrap_or_default(),
         steps: steps(operation),
-        evidence: operation.evidence.join("; "),
+        // Of what a person asked for, the word is the reason.
+        evidence: match operation.evidence.as_slice() {
+            [said] if *said == operation.diagnosis => String::new(),
+            seen => seen.join("; "),
+        },
         reason: match &operation.forced {
             Some(word) => format!("{}, by {}", word.reason, word.by),
             None if operation.kind == OperationKind::Failover => String::new(),

@@ -4,19 +4,29 @@
 //! [`check`]. Health and metrics are read at the moment they are asked for.
 
 mod adopt;
+mod alerts;
+mod backup;
 pub mod check;
 mod control;
+pub mod events;
 mod forward;
 pub mod history;
+mod hooks;
 pub mod http;
+mod maintenance;
 mod members;
 pub mod metrics;
 mod orders;
+pub mod page;
 pub mod peer;
 mod quarantine;
 mod questions;
 mod rebuild;
 mod refusal;
+mod rehearsal;
+mod retention;
+pub mod roles;
+pub mod routing;
 pub mod settings;
 pub mod status;
 mod switchover;

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use tonic::Status;
 
 use super::Control;
-use super::history::outage_ms;
 use super::refusal::{by_state, refused};
 use super::words::under_way;
 use crate::decide::diagnosis::{Writer, WriterLost};
@@ -92,7 +91,7 @@ impl Control {
 
 fn moved(operation: &Operation) -> Done {
     let (epoch, node) = operation.to.clone().unwrap_or_default();
-    let mut details = vec![format!("open after {} ms", outage_ms(operation, 0))];
+    let mut details = vec![format!("open after {} ms", operation.outage_ms(0))];
     details.extend(operation.loss.as_ref().map(ToString::to_string));
     details.extend(operation.proof.as_ref().map(|proof| format!("proof: {proof}")));
     Done { message: format!("{node} is the writer of epoch {epoch}"), details }
@@ -156,7 +155,7 @@ pub(super) fn done<const N: usize>(message: impl Into<String>, details: [&str; N
 }
 
 /// "2026-11-20 09:30 UTC"
-fn instant(at_ms: i64) -> String {
+pub(super) fn instant(at_ms: i64) -> String {
     let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

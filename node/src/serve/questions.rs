@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use baton_proto::control::{CheckReply, StatusReply, StatusRequest, WhyReply, WhyRequest};
 use futures::future::join_all;
-use tokio::time::Instant;
-use tonic::Status;
+use tokio::time::{Instant, timeout};
+use tonic::{Request, Response, Status};
 
 use super::check::{check, to_wire};
-use super::forward::Caller;
+use super::forward::{Caller, Place};
+use super::history::history;
+use super::page::Picture;
 use super::refusal::refused;
 use super::status::status;
 use super::why::{why_ended, why_now};
@@ -25,6 +27,8 @@ const FIRST_REPORTS: Duration = Duration::from_millis(600);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Without a leader the other nodes are asked what they see; those who do not answer within this do not answer.
 const ASKED: Duration = Duration::from_secs(1);
+/// Operations on the page.
+const SHOWN: u32 = 10;
 
 impl Control {
     /// What all nodes see. With reports of fewer than half of them a new leader would call everything dead.
@@ -40,6 +44,39 @@ impl Control {
         }
     }
 
+    /// From the leader where there is one, else from all nodes that answer.
+    pub(super) async fn status_wherever(&self, caller: &Caller) -> StatusReply {
+        match self.place(caller).await {
+            Ok(Place::Here) => return self.status_as_leader().await,
+            Ok(Place::There(leader)) => {
+                let asked = self.ask(&leader, StatusRequest {}, async |mut c, q| c.status(q).await).await;
+                if let Ok(answer) = asked {
+                    return answer.into_inner();
+                }
+            }
+            Err(_nobody_leads) => {}
+        }
+        self.status_without_leader(caller).await
+    }
+
+    /// What the page for people shows.
+    pub async fn picture(&self) -> Picture {
+        let caller = Caller::client("page");
+        let reasons = async {
+            let here = async |request: WhyRequest| self.why(&request).await;
+            let request = Request::new(WhyRequest { epoch: 0 });
+            self.lead(request, caller.clone(), here, async |mut c, q| c.why(q).await).await
+        };
+        let (status, why) = tokio::join!(self.status_wherever(&caller), timeout(ASKED, reasons));
+        let at_ms = self.now_ms();
+        Picture {
+            status,
+            history: history(&self.state(), SHOWN, 0, at_ms),
+            why: why.ok().and_then(Result::ok).map(Response::into_inner),
+            at_ms,
+        }
+    }
+
     pub(super) async fn status_as_leader(&self) -> StatusReply {
         let (state, seen) = self.gathered().await;
         self.with_view(&state, &seen, None, status)
@@ -51,7 +88,7 @@ impl Control {
         if !caller.forwarded {
             let asked = self.others().into_iter().map(|node| async move {
                 let question = self.ask(&node, StatusRequest {}, async |mut c, q| c.status(q).await);
-                let answer = tokio::time::timeout(ASKED, question).await;
+                let answer = timeout(ASKED, question).await;
                 Some(answer.ok()?.ok()?.into_inner())
             });
             others = join_all(asked).await.into_iter().flatten().collect();
@@ -125,6 +162,7 @@ impl Control {
             membership: &Arc::clone(&membership),
             leadership: &leadership,
             without_leader,
+            followers: &self.followers.borrow(),
             now_ms: self.now_ms(),
         })
     }

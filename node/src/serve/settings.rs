@@ -16,9 +16,12 @@ use crate::config::{
 };
 use crate::decide::seen::Observations;
 use crate::state::{
-    Change, ClusterState, Command, CommandId, HardFence, Live, Member, NodeName, OnClosedByHand, OnLoss,
-    Placement, RebuildPolicy, Safety, WithoutAckers,
+    BackupPlan, Change, ClusterState, Command, CommandId, HardFence, Keep, Live, Member, NodeName,
+    OnClosedByHand, OnLoss, Placement, RebuildPolicy, Safety, Schedule, WithoutAckers,
 };
+
+/// Name, expression and time zone of the schedule of who has a store and writes none.
+const DAILY: (&str, &str, &str) = ("daily", "0 2 * * *", "UTC");
 
 /// The file's values, as they seed the replicated state at formation.
 pub fn safety(config: &Config) -> Safety {
@@ -66,7 +69,35 @@ pub fn live(config: &Config) -> Live {
             Policy::Approve => RebuildPolicy::Approve,
             Policy::Never => RebuildPolicy::Never,
         },
+        reader_max_lag_ms: ms(config.router.reader_max_lag),
     }
+}
+
+/// What the file says of backups; `None` where it names neither store nor schedule: whoever writes it does without, or has
+/// them in the files of other nodes.
+pub fn backup_plan(config: &Config) -> Option<BackupPlan> {
+    let backup = &config.backup;
+    if config.stores.is_empty() && backup.schedules.is_empty() {
+        return None;
+    }
+    let written = backup.schedules.iter().filter(|schedule| schedule.enabled);
+    let mut schedules: BTreeMap<String, Schedule> = written
+        .map(|schedule| {
+            let (cron, zone) = (schedule.cron.clone(), schedule.time_zone.clone());
+            (schedule.name.clone(), Schedule { cron, zone, at_writer: schedule.allow_writer })
+        })
+        .collect();
+    if backup.schedules.is_empty() {
+        let (cron, zone) = (DAILY.1.to_owned(), DAILY.2.to_owned());
+        schedules.insert(DAILY.0.to_owned(), Schedule { cron, zone, at_writer: false });
+    }
+    let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    let stores = config.stores.iter().map(|store| {
+        let (all_ms, weekly_ms) = (ms(store.keep_all), ms(store.keep_weekly));
+        (store.name.clone(), Keep { all_ms, weekly_ms, at_least: store.keep_at_least, prunes: store.prune })
+    });
+    let (stale_after_ms, grace_ms) = (ms(backup.stale_after), ms(backup.delete_after));
+    Some(BackupPlan { schedules, stale_after_ms, stores: stores.collect(), grace_ms })
 }
 
 /// Where the file puts a node.

@@ -3,10 +3,11 @@
 mod node;
 mod warnings;
 
-use baton_proto::control::{LastFailover, StatusReply};
+use std::sync::Arc;
+
+use baton_proto::control::{Appointment, LastFailover, StatusReply};
 
 use super::View;
-use super::history::{lost_ms, outage_ms};
 use super::rebuild::rebuild_status;
 use super::words::{under_way, why_not_lossless};
 use crate::decide::diagnosis::{Diagnosis, Writer};
@@ -34,6 +35,7 @@ pub fn status(view: &View<'_>) -> StatusReply {
         .map(|(name, member)| node::node(view, &diagnosis, writer, name, member))
         .collect();
     nodes.extend(state.left_behind.iter().map(|(name, member)| node::left_behind(view, name, member)));
+    nodes.extend(view.followers.values().map(|follower| node::follower(view, follower)));
     nodes.sort_by_key(|n| n.role == "witness");
     StatusReply {
         cluster: view.cluster.to_owned(),
@@ -55,7 +57,13 @@ pub fn status(view: &View<'_>) -> StatusReply {
         operation: under_way(state).unwrap_or_default(),
         answered_by: view.me.to_string(),
         rebuild: rebuild_status(state, view.seen),
+        appointment: state.appointment.as_ref().map(|appointment| Appointment {
+            at_ms: appointment.at_ms,
+            to: appointment.to.as_ref().map(ToString::to_string).unwrap_or_default(),
+            by: appointment.by.clone(),
+        }),
         paused_until_ms: view.pause().map_or(0, |p| p.until_ms),
+        muted_until_ms: muted_until(view),
     }
 }
 
@@ -96,6 +104,12 @@ fn automation(view: &View<'_>) -> &'static str {
     }
 }
 
+/// When people are told again what happens; 0 where they are told now.
+fn muted_until(view: &View<'_>) -> i64 {
+    let mute = view.state.alerts.mute.as_ref().filter(|m| view.now_ms < m.until_ms);
+    mute.map_or(0, |m| m.until_ms)
+}
+
 fn health(view: &View<'_>, serving: bool, diagnosis: &Diagnosis, warnings: &[String]) -> &'static str {
     let replaced = matches!(diagnosis.writer, Writer::Lost(_) | Writer::Ending | Writer::Opening);
     let open = serving || view.state.data_nodes().any(|(n, _)| node::is_open(view, n));
@@ -113,13 +127,14 @@ fn health(view: &View<'_>, serving: bool, diagnosis: &Diagnosis, warnings: &[Str
 }
 
 fn last_failover(view: &View<'_>) -> Option<LastFailover> {
-    let done =
-        |f: &&crate::state::Finished| f.operation.kind == OperationKind::Failover && f.ending == Ending::Done;
+    let done = |f: &&Arc<crate::state::Finished>| {
+        f.operation.kind == OperationKind::Failover && f.ending == Ending::Done
+    };
     let last = view.state.history.iter().rev().find(done)?;
     let operation = &last.operation;
     Some(LastFailover {
-        at_ms: lost_ms(operation),
-        outage_ms: outage_ms(operation, last.ended_ms),
+        at_ms: operation.lost_ms(),
+        outage_ms: operation.outage_ms(last.ended_ms),
         from: operation.from_node.as_ref().map(ToString::to_string).unwrap_or_default(),
         to: operation.to.as_ref().map(|(_, node)| node.to_string()).unwrap_or_default(),
     })

@@ -3,40 +3,42 @@
 use std::time::Duration;
 
 use baton_proto::control::{Change as Shown, Finding as ShownFinding, SwitchoverReply, SwitchoverRequest};
-use futures::future::join;
-use tokio::time::Instant;
 use tonic::Status;
 
 use super::Control;
-use super::history::outage_ms;
-use super::refusal::refused;
+use super::hooks::with_hooks;
+use super::refusal::{by_state, refused};
 use super::words::under_way;
 use crate::decide::finding::{Finding, Level};
 use crate::decide::seen::Observations;
-use crate::decide::switchover::{
-    LONG, Measured, Preflight, Transaction, Wish, predicted, preflight, steps, successor,
+use crate::decide::switchover::{Preflight, Wish, preflight, steps};
+use crate::operate::measure;
+use crate::state::{
+    Appointment, Change, ClusterState, Ending, NodeName, Operation, OperationId, Plan, Planned, Refusal,
+    StepName, UnixMillis,
 };
-use crate::gtid::GtidSet;
-use crate::operate::{Acted, Action, Order, Sets};
-use crate::sql::LongTransaction;
-use crate::state::{Change, ClusterState, Ending, NodeName, Operation, OperationId, Plan, Planned, StepName};
 
 /// When nobody says how long the writes may pause.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 /// Bounds of what may be said: shorter than this nothing could be closed, and longer nothing should be.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Each question to a server.
-const ASKED: Duration = Duration::from_secs(1);
-/// Between two looks at what the writer has.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// From the grant to the opening, where no earlier operation tells.
-const OPENING: Duration = Duration::from_millis(60);
+/// An appointment further away is a slip of the hand.
+const FURTHEST: Duration = Duration::from_secs(31 * 24 * 3600);
 /// For how long the end is waited for, beyond the pause allowed: the lag is waited for before, siblings after.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
 impl Control {
     pub(super) async fn switchover(&self, request: SwitchoverRequest) -> Result<SwitchoverReply, Status> {
+        if request.cancel {
+            return self.cancel_appointment(request.by).await;
+        }
+        let in_time = UnixMillis::try_from(FURTHEST.as_millis()).unwrap_or(UnixMillis::MAX);
+        if request.at_ms != 0 && !(0..=in_time).contains(&(request.at_ms - self.now_ms())) {
+            return Err(Status::invalid_argument(
+                "a switchover is appointed for a time in the next 31 days; pass for example --at 2h",
+            ));
+        }
         let max_pause = match request.max_pause_ms {
             0 => MAX_PAUSE,
             ms => Duration::from_millis(ms),
@@ -52,88 +54,38 @@ impl Control {
             kill_blockers: request.kill_blockers,
         };
         let (state, seen) = self.gathered().await;
-        let measured = self.measured(&state, &seen, &wish).await;
+        let number = self.group.leadership().borrow().term;
+        let measured = measure(&*self.hands, number, &state, &seen, &wish).await;
         let found = preflight(&state, &seen, &wish, &measured, self.now_ms());
         let pause = measured.pause;
-        let reply = reply(&state, &seen, &found, pause);
+        let reply = with_hooks(reply(&state, &seen, &found, pause), &(self.hooks)(), &self.me);
         let ends = found.from.clone().zip(found.to.clone()).filter(|_| !found.is_refused());
         let Some((from, to)) = ends.filter(|_| !request.dry_run) else { return Ok(reply) };
         let operation = self.operation_id();
-        let plan = Plan {
-            operation: operation.clone(),
-            epoch: state.epoch(),
-            to,
-            planned: Planned {
-                max_pause_ms: u64::try_from(max_pause.as_millis()).unwrap_or(u64::MAX),
-                kill_blockers: request.kill_blockers,
-            },
-            by: format!("asked for by {}", request.by),
+        let planned = Planned {
+            max_pause_ms: u64::try_from(max_pause.as_millis()).unwrap_or(u64::MAX),
+            kill_blockers: request.kill_blockers,
         };
+        if request.at_ms != 0 {
+            let (at_ms, by) = (request.at_ms, request.by);
+            self.commit(Change::Appoint(Appointment { operation, at_ms, to: wish.to.clone(), planned, by }))
+                .await?;
+            return Ok(SwitchoverReply { appointed_ms: at_ms, ..reply });
+        }
+        let by = format!("asked for by {}", request.by);
+        let plan = Plan { operation: operation.clone(), epoch: state.epoch(), to, planned, by };
         self.commit(Change::Plan(plan)).await?;
         self.ended(&operation, &from, reply, max_pause + ENDS_WITHIN).await
     }
 
-    /// Asks both servers: what they have, how quickly the one follows the other, and what is open on the writer.
-    async fn measured(&self, state: &ClusterState, seen: &Observations, wish: &Wish) -> Measured {
-        let Some(from) = state.live_grant().map(|g| g.node.clone()) else { return Measured::default() };
-        let to = successor(state, seen, wish).filter(|to| state.data_nodes().any(|(n, _)| n == to));
-        let long = async {
-            match self.ask_server(state, &from, Action::LongTransactions(LONG.as_secs())).await {
-                Some(Acted::Long(found)) => found.into_iter().map(transaction).collect(),
-                // A preflight without them is one all the same.
-                _ => Vec::new(),
-            }
-        };
-        let Some(to) = to.filter(|to| *to != from) else {
-            return Measured { long: long.await, ..Measured::default() };
-        };
-        let both = async {
-            let (of_target, to_target) = self.timed_sets(state, &to).await?;
-            let (of_writer, to_writer) = self.timed_sets(state, &from).await?;
-            let begun = Instant::now();
-            let wait = Action::WaitApplied(of_writer.executed.clone());
-            let applied = self.ask_server(state, &to, wait).await;
-            let lag = (applied == Some(Acted::Applied(true))).then(|| begun.elapsed());
-            let extra = self.extra(state, &from, of_target.executed, of_writer.executed).await;
-            let pause = lag.map(|lag| predicted(to_writer, to_target, lag, opening(state)));
-            Some(Measured { lag, asked: true, extra, long: Vec::new(), pause })
-        };
-        let (long, both) = join(long, both).await;
-        Measured { long, ..both.unwrap_or(Measured { asked: true, ..Measured::default() }) }
-    }
-
-    /// What the target has executed and the writer has not, also a moment later: a replica may be ahead of its source by
-    /// the commits that wait there for its acknowledgement.
-    async fn extra(
-        &self,
-        state: &ClusterState,
-        writer: &NodeName,
-        of_target: GtidSet,
-        mut of_writer: GtidSet,
-    ) -> Option<GtidSet> {
-        let deadline = Instant::now() + ASKED;
-        loop {
-            let extra = of_target.subtract(&of_writer).ok()?;
-            if extra.is_empty() || Instant::now() >= deadline {
-                return Some(extra);
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-            of_writer = self.timed_sets(state, writer).await?.0.executed;
-        }
-    }
-
-    async fn timed_sets(&self, state: &ClusterState, node: &NodeName) -> Option<(Sets, Duration)> {
-        let begun = Instant::now();
-        match self.ask_server(state, node, Action::ReadSets).await? {
-            Acted::Sets(sets) => Some((sets, begun.elapsed())),
-            _ => None,
-        }
-    }
-
-    async fn ask_server(&self, state: &ClusterState, node: &NodeName, action: Action) -> Option<Acted> {
-        let term = self.group.leadership().borrow().term;
-        let order = Order { term, epoch: state.epoch(), operation: "preflight".into() };
-        self.hands.act(node.clone(), order, action, ASKED).await
+    async fn cancel_appointment(&self, by: String) -> Result<SwitchoverReply, Status> {
+        let state = self.state();
+        let Some(appointment) = &state.appointment else { return Err(by_state(Refusal::NotAppointed)) };
+        let operation = appointment.operation.clone();
+        let (ending, why) = (Ending::Cancelled, format!("ended by {by}"));
+        self.commit(Change::EndAppointment { operation, ending, why }).await?;
+        let message = "the appointed switchover is off".to_owned();
+        Ok(SwitchoverReply { epoch: state.epoch().0, message, ..SwitchoverReply::default() })
     }
 
     /// Waits until it has ended, bounded, and says how it went.
@@ -178,7 +130,7 @@ fn told(
 ) -> SwitchoverReply {
     let moved = ending == Ending::Done;
     let why = operation.steps.iter().find(|s| s.name == StepName::Undo.as_str()).map(|s| s.detail.clone());
-    let pause_ms = outage_ms(operation, 0);
+    let pause_ms = operation.outage_ms(0);
     let message = match (moved, why) {
         (true, _) => operation.loss.as_ref().map(ToString::to_string).unwrap_or_default(),
         (false, Some(why)) => format!("{why}; {from} stays the writer"),
@@ -244,25 +196,4 @@ fn finding(finding: &Finding) -> ShownFinding {
         what: finding.what.clone(),
         mend: finding.mend.clone(),
     }
-}
-
-fn transaction(long: LongTransaction) -> Transaction {
-    // The host has a port in MySQL's list.
-    let host = long.host.rsplit_once(':').map_or(long.host.as_str(), |(host, _)| host);
-    Transaction {
-        id: long.id,
-        account: format!("{}@{host}", long.user),
-        age: long.age,
-        statement: long.statement,
-    }
-}
-
-/// From the grant to the opening, as the last operation took it.
-fn opening(state: &ClusterState) -> Duration {
-    let took = |operation: &Operation| {
-        let granted = operation.steps.iter().find(|s| s.name == StepName::Grant.as_str())?;
-        u64::try_from(operation.opened_ms? - granted.at_ms).ok()
-    };
-    let last = state.history.iter().rev().find_map(|finished| took(&finished.operation));
-    last.map_or(OPENING, Duration::from_millis)
 }

@@ -4,6 +4,7 @@
 mod answers;
 mod peer;
 mod quarantine;
+mod routing;
 mod service;
 mod web;
 
@@ -14,6 +15,7 @@ use crate::consensus::{Leadership, Member, MembershipView};
 use crate::decide::diagnose::Lasting;
 use crate::decide::sample::{NOW_MS, Seen, name};
 use crate::decide::seen::Observations;
+use crate::operate::Followers;
 use crate::state::{ClusterState, NodeName};
 
 /// Everything a view borrows from.
@@ -23,6 +25,7 @@ struct Scene {
     membership: MembershipView,
     leadership: Leadership,
     me: NodeName,
+    followers: Followers,
 }
 
 impl Scene {
@@ -37,7 +40,14 @@ impl Scene {
         let voters: BTreeSet<u64> = members.keys().copied().collect();
         let leadership = Leadership { leader: Some(name("app1")), term: (12 << 32) | 1, mine: true };
         let membership = MembershipView { voters: vec![voters], members, ..MembershipView::default() };
-        Self { state, seen: seen.observations(), membership, leadership, me: name("app1") }
+        Self {
+            state,
+            seen: seen.observations(),
+            membership,
+            leadership,
+            me: name("app1"),
+            followers: Followers::new(),
+        }
     }
 
     fn view(&self) -> View<'_> {
@@ -50,6 +60,7 @@ impl Scene {
             membership: &self.membership,
             leadership: &self.leadership,
             without_leader: None,
+            followers: &self.followers,
             now_ms: NOW_MS,
         }
     }

@@ -7,6 +7,7 @@ use crate::decide::diagnose::{Lasting, diagnose};
 use crate::decide::diagnosis::Diagnosis;
 use crate::decide::finding;
 use crate::decide::seen::Observations;
+use crate::operate::Followers;
 use crate::state::{ClusterState, NodeName, Pause, Phase, UnixMillis};
 
 /// Everything that an answer may rest on.
@@ -28,6 +29,8 @@ pub struct View<'a> {
     pub leadership: &'a Leadership,
     /// Set when nobody leads.
     pub without_leader: Option<&'a WithoutLeader>,
+    /// How servers without a node are; empty unless this node leads.
+    pub followers: &'a Followers,
     /// Wall clock, milliseconds since 1970.
     pub now_ms: UnixMillis,
 }

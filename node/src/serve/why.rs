@@ -1,10 +1,11 @@
 //! Why Baton does what it does, or nothing. Pure.
 
+use std::sync::Arc;
+
 use baton_proto::control::{Decision, Reason, WhyReply};
 
 use super::View;
-use super::history::{lost_ms, outage_ms};
-use super::words::{badness, list, name_of, named, under_way, why_not_lossless};
+use super::words::{badness, list, named, under_way, why_not_lossless};
 use crate::decide::diagnosis::{Diagnosis, Trouble, Writer, WriterLost};
 use crate::decide::holding::holds;
 use crate::state::{ClusterState, Epoch, Operation};
@@ -60,7 +61,7 @@ pub fn why_ended(state: &ClusterState, epoch: Epoch, now_ms: i64) -> Option<WhyR
 
 fn summary_of(operation: &Operation, now_ms: i64) -> String {
     let from = operation.from_node.as_ref().map(|n| format!(" of {n}")).unwrap_or_default();
-    let outage = outage_ms(operation, now_ms);
+    let outage = operation.outage_ms(now_ms);
     match (&operation.to, operation.opened_ms) {
         (Some((epoch, node)), Some(_)) if outage > 0 => {
             format!("epoch {}{from} ended, epoch {epoch} is {node}'s, open after {outage} ms", operation.from)
@@ -88,7 +89,7 @@ fn headline(view: &View<'_>, diagnosis: &Diagnosis) -> (String, String) {
             ("Observing".into(), "Baton watches and touches nothing; batonctl adopt changes that".into())
         }
         Writer::Serving => match diagnosis.troubles.iter().min_by_key(|t| badness(t)) {
-            Some(trouble) => (name_of(trouble), trouble.to_string()),
+            Some(trouble) => (trouble.name(), trouble.to_string()),
             None => ("Healthy".into(), serving(state)),
         },
     }
@@ -97,7 +98,7 @@ fn headline(view: &View<'_>, diagnosis: &Diagnosis) -> (String, String) {
 /// The name of what is suspected and held back.
 fn suspicion(lost: &WriterLost, diagnosis: &Diagnosis) -> String {
     let held = |t: &&Trouble| matches!(t, Trouble::WriterUnreachableButReplicating { .. });
-    diagnosis.troubles.iter().find(held).map_or_else(|| lost.kind.to_string(), name_of)
+    diagnosis.troubles.iter().find(held).map_or_else(|| lost.kind.to_string(), Trouble::name)
 }
 
 fn of_lost(lost: &WriterLost, end: &str) -> String {
@@ -149,14 +150,17 @@ fn facts(view: &View<'_>, diagnosis: &Diagnosis) -> Vec<String> {
 
 /// The latest decisions, oldest first; those of an operation if one is given.
 fn decisions(state: &ClusterState, of: Option<&Operation>) -> Vec<Decision> {
-    let since = of.map_or(i64::MIN, lost_ms);
+    let since = of.map_or(i64::MIN, Operation::lost_ms);
     let finished = of.and_then(|o| state.history.iter().find(|f| f.operation.id == o.id));
     let until = finished.map_or(i64::MAX, |f| f.ended_ms);
     let told = state.decisions.iter().filter(|d| (since..=until).contains(&d.at_ms));
     let mut newest: Vec<_> = told.rev().take(DECISIONS).collect();
     newest.reverse();
-    let shown =
-        |d: &crate::state::Decision| Decision { at_ms: d.at_ms, what: d.what.clone(), why: d.why.clone() };
+    let shown = |d: &Arc<crate::state::Decision>| Decision {
+        at_ms: d.at_ms,
+        what: d.what.clone(),
+        why: d.why.clone(),
+    };
     newest.into_iter().map(shown).collect()
 }
 

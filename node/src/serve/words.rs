@@ -8,15 +8,9 @@ pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a NodeName>) -> String 
     names.into_iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The name of a trouble, as the documentation calls it.
-pub(super) fn name_of(trouble: &Trouble) -> String {
-    let debug = format!("{trouble:?}");
-    debug.chars().take_while(char::is_ascii_alphanumeric).collect()
-}
-
 /// A trouble with its name, as `status`, `why` and `check` show it.
 pub(super) fn named(trouble: &Trouble) -> String {
-    format!("{}: {trouble}", name_of(trouble))
+    format!("{}: {trouble}", trouble.name())
 }
 
 /// 0 is the worst. The order of `batonctl status`: what may lose writes, what stops them, what takes redundancy, the rest.
@@ -31,15 +25,19 @@ pub(super) fn badness(trouble: &Trouble) -> u8 {
         Trouble::ReplicaOpen(_) | Trouble::ErrantTransactions(..) => 3,
         Trouble::NotLossless(_) => 4,
         Trouble::NodeDown(_) | Trouble::ReplicaDown(_) | Trouble::ServerUnusable(..) => 5,
-        Trouble::NodeDownServerUp(_) | Trouble::GuardTrouble(..) => 6,
+        Trouble::NodeDownServerUp(_) | Trouble::GuardTrouble(..) | Trouble::RoutingDiverged(..) => 6,
         Trouble::ReplicaStopped(..)
         | Trouble::ReplicaOfWrongSource(..)
         | Trouble::ReplicationUserRejected(_)
+        | Trouble::BackupFailed(..)
+        | Trouble::BackupWaits(..)
+        | Trouble::BackupStale { .. }
         | Trouble::ServerOut(..) => 7,
         Trouble::ReplicaLagging(..)
         | Trouble::UnsafeSettings(..)
         | Trouble::ConfigDiverged(..)
         | Trouble::DiskNearlyFull(..)
+        | Trouble::CertificateExpires(..)
         | Trouble::ClockSkew(..) => 8,
     }
 }
@@ -48,31 +46,7 @@ pub(super) fn badness(trouble: &Trouble) -> u8 {
 pub(super) fn concerns(trouble: &Trouble, node: &NodeName) -> bool {
     match trouble {
         Trouble::TwoWritersSeen(nodes) => nodes.contains(node),
-        Trouble::ReplicaOpen(n)
-        | Trouble::LeftBehindOpen(n)
-        | Trouble::NodeDownServerUp(n)
-        | Trouble::NodeDown(n)
-        | Trouble::ReplicaDown(n)
-        | Trouble::ServerUnusable(n, _)
-        | Trouble::ReplicaStopped(n, _)
-        | Trouble::ReplicaLagging(n, _)
-        | Trouble::ReplicaOfWrongSource(n, _)
-        | Trouble::ReplicationUserRejected(n)
-        | Trouble::ErrantTransactions(n, _)
-        | Trouble::ServerOut(n, _)
-        | Trouble::GuardTrouble(n, _)
-        | Trouble::WriterClosedByHand(n)
-        | Trouble::WriterCannotWrite(n, _)
-        | Trouble::WriterOutOfConnections(n)
-        | Trouble::DiskNearlyFull(n, _)
-        | Trouble::ClockSkew(n, _)
-        | Trouble::ConfigDiverged(n, _)
-        | Trouble::UnsafeSettings(n, _) => n == node,
-        Trouble::WriterUnreachableButReplicating { .. }
-        | Trouble::NoWriter
-        | Trouble::QuorumLost { .. }
-        | Trouble::SemiSyncBlocked(_)
-        | Trouble::NotLossless(_) => false,
+        other => other.node() == Some(node),
     }
 }
 

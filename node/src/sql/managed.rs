@@ -130,6 +130,75 @@ pub struct LongTransaction {
     pub age: Duration,
     /// The beginning of the statement under way; empty between two.
     pub statement: String,
+    /// Rows that it has locked.
+    #[serde(default)]
+    pub rows_locked: u64,
+}
+
+/// A client's lock that a close waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldLock {
+    /// The server's id of the session.
+    pub id: u64,
+    /// Its account.
+    pub user: String,
+    /// Where it came from.
+    pub host: String,
+    /// Since its statement began, or since the last one ended: it has held the lock for so long at least.
+    pub age: Duration,
+    /// The tables, `schema.name`, as far as the server says.
+    pub tables: Vec<String>,
+}
+
+/// One event, and what it was made with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventSeen {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// `user@host`.
+    pub definer: String,
+    /// It runs where the scheduler is on.
+    pub enabled: bool,
+    /// It came by replication and does not run here for that reason.
+    pub from_elsewhere: bool,
+    /// The session's `sql_mode` when it was made.
+    pub sql_mode: String,
+    /// The session's time zone then.
+    pub time_zone: String,
+    /// The session's `character_set_client` then.
+    pub character_set: String,
+    /// The session's `collation_connection` then.
+    pub collation: String,
+}
+
+/// The event scheduler.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsSeen {
+    /// It is on.
+    pub scheduler: bool,
+    /// Events that run where it is on, as far as this account sees them.
+    pub enabled: u64,
+    /// Baton's account sees them all.
+    pub visible: bool,
+}
+
+/// What a planned switchover wants to know of a server beside its state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Transactions of clients that have been open for long, the oldest first; at most 20.
+    pub long: Vec<LongTransaction>,
+    /// Locks of clients that a close waits for, the longest held first; at most 20.
+    pub locks: Vec<HeldLock>,
+    /// Tables under a lock, where the server does not tell whose it is (MariaDB without `metadata_lock_info`).
+    pub in_use: Vec<String>,
+    /// What never reaches its binlog, as `name=value`.
+    pub binlog_filters: Vec<String>,
+    /// What it leaves out as a replica, as `name=value`.
+    pub replica_filters: Vec<String>,
+    /// Events.
+    pub events: EventsSeen,
 }
 
 /// An account that can do more than it should.
@@ -245,8 +314,16 @@ pub trait ManagedServer: Send + Sync {
     /// and loses nothing.
     ///
     /// # Errors
-    /// [`SqlError::Unsafe`] when the IO thread would have to be restarted and cannot be without loss.
+    /// [`SqlError::Unsafe`] when the IO thread would have to be restarted and cannot be without loss, or when it is to be
+    /// switched on and `sync_relay_log` is not 1.
     fn set_acker<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Has what is received put on disk after every event (`sync_relay_log=1`), as an acker must, or now and then. Takes
+    /// effect at once, for what is received from then on.
+    ///
+    /// # Errors
+    /// [`SqlError::Unsafe`] when it is to be done seldom and the replica side of semi-sync is on.
+    fn sync_relay_log<'a>(&'a self, every_event: bool, permit: &'a Permit) -> SqlFuture<'a, ()>;
 
     /// Stops receiving; applying goes on. The source's next commit gets no acknowledgement from here.
     ///
@@ -254,6 +331,14 @@ pub trait ManagedServer: Send + Sync {
     /// [`SqlError::Unsafe`] on MariaDB when the SQL thread stands still with events unapplied: with both threads
     /// stopped the next start would throw them away.
     fn stop_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
+
+    /// Ends the applier of a server that is about to be stopped. With half a transaction at the end of its relay log, which
+    /// a receiver that was stopped leaves behind, MySQL waits up to a minute for the rest of it before it shuts down. Whole
+    /// transactions are applied first or at the next start. Nothing to do on MariaDB.
+    fn end_applier<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        let _as_of_a_server_without_such_a_wait = permit;
+        Box::pin(async { Ok(()) })
+    }
 
     /// Starts receiving.
     fn start_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()>;
@@ -331,6 +416,12 @@ pub trait ManagedServer: Send + Sync {
     /// Waits until `set` is applied; false when `bound` passed first or the applier stopped.
     fn wait_applied<'a>(&'a self, set: &'a GtidSet, bound: Duration) -> SqlFuture<'a, bool>;
 
+    /// Ends the sessions of clients where the applier waits for a lock, a table's or a row's. Which of them holds it is not to
+    /// be had from every server, so all end. Those that were ended; none where the applier waits for no lock.
+    fn free_applier<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, Vec<Killed>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// What the server has committed.
     fn executed(&self) -> SqlFuture<'_, GtidSet>;
 
@@ -347,9 +438,21 @@ pub trait ManagedServer: Send + Sync {
     /// locks; there are eight of them, which bounds the sessions that wait.
     fn prove_commit(&self, bound: Duration) -> SqlFuture<'_, ()>;
 
-    /// Transactions of clients that have been open for `longer_than`, the oldest first; at most 20.
-    fn long_transactions(&self, _longer_than: Duration) -> SqlFuture<'_, Vec<LongTransaction>> {
+    /// What a planned switchover wants to know of it: clients' transactions and locks that are older than `longer_than`,
+    /// filters of replication, events.
+    fn inspect(&self, _longer_than: Duration) -> SqlFuture<'_, Inspection> {
+        Box::pin(async { Ok(Inspection::default()) })
+    }
+
+    /// The events that Baton's account sees.
+    fn events(&self) -> SqlFuture<'_, Vec<EventSeen>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Enables an event that came by replication, and leaves it otherwise as it is. It goes into the binlog: other servers
+    /// then mark it as this one's.
+    fn enable_event<'a>(&'a self, _event: &'a EventSeen, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("it has no events".into())) })
     }
 
     /// Switches the event scheduler.

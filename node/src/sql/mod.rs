@@ -10,16 +10,22 @@
 mod accounts;
 mod applied;
 pub mod backup;
+pub mod backup_facts;
 pub mod binlog;
 pub mod capabilities;
 mod change_source;
 pub mod clone;
+pub mod clone_local;
 mod close;
 pub mod connector;
 pub mod error;
+mod events;
 mod fields;
+mod inspect;
 mod inventory;
 mod line;
+pub mod loading;
+mod locks;
 pub mod managed;
 pub mod pinned;
 mod pulse;
@@ -30,14 +36,15 @@ mod semi_sync;
 pub mod server;
 mod sessions;
 pub mod status;
+pub mod trial;
 mod wire;
 
 pub use binlog::{BinlogEvents, BinlogFile, BinlogReader, TableColumn};
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
 pub use managed::{
-    Account, CloseOptions, ClosedProof, Killed, LongTransaction, ManagedServer, Permit, Privileges, Source,
-    SourceTls, SqlFuture,
+    Account, CloseOptions, ClosedProof, EventSeen, EventsSeen, HeldLock, Inspection, Killed, LongTransaction,
+    ManagedServer, Permit, Privileges, Source, SourceTls, SqlFuture,
 };
 pub use pinned::Pinned;
 pub use server::SqlServer;

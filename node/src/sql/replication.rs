@@ -185,7 +185,7 @@ pub(super) async fn forget_source(wire: &mut Wire, permit: &Permit) -> Result<()
 /// without a STOP before it is accepted at once. Everything received whole has been applied before.
 ///
 /// The thread has to be seen to end: a STOP that arrives before it has noticed the KILL makes it wait all the same.
-async fn end_applier(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
+pub(super) async fn end_applier(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
     if wire.caps().dialect != Dialect::Mysql {
         return Ok(());
     }

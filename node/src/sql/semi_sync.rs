@@ -7,9 +7,13 @@ use super::managed::Permit;
 use super::status::SemiSync;
 use super::wire::Wire;
 
+/// `sync_relay_log` of an acker, and both dialects' own default (MySQL manual 19.1.6.3; MariaDB: Replication variables).
+const EVERY_EVENT: u32 = 1;
+const SELDOM: u32 = 10_000;
+
 /// Columns for the pulse's SELECT, each with a leading comma.
 pub(super) fn columns(caps: &Capabilities) -> String {
-    let mut columns = String::new();
+    let mut columns = String::from(", @@global.sync_relay_log AS sync_relay_log");
     let mut add = |name: &str, alias: &str| columns.push_str(&format!(", @@global.{name} AS {alias}"));
     if let Some(names) = caps.source {
         add(&format!("{}_enabled", names.prefix), "ss_enabled");
@@ -48,6 +52,7 @@ pub(super) fn read(caps: &Capabilities, fields: &Fields) -> SemiSync {
         source_enabled: fields.is_on(&["ss_enabled"]),
         replica_enabled: fields.is_on(&["ss_replica_enabled"]),
         replica_acking: acking,
+        sync_relay_log: fields.number(&["sync_relay_log"]).unwrap_or(0),
         timeout_ms: fields.number(&["ss_timeout"]).unwrap_or(0),
         after_sync: fields.text(&["ss_wait_point"]).is_some_and(|p| p.eq_ignore_ascii_case("AFTER_SYNC")),
         wait_count: fields.number(&["ss_wait_count"]).unwrap_or(1),
@@ -106,6 +111,30 @@ pub(super) async fn set_replica(wire: &mut Wire, on: bool, permit: &Permit) -> R
     let sql = format!("SET GLOBAL {prefix}_enabled={}", if on { "ON" } else { "OFF" });
     permit.check(&sql)?;
     wire.run(&sql).await
+}
+
+/// Has the relay log synced after every event, or as seldom as by the servers' own default.
+///
+/// # Errors
+/// [`SqlError::Unsafe`] when it is to be synced seldom and the server acknowledges; [`SqlError::NotInEffect`].
+pub(super) async fn sync_relay_log(
+    wire: &mut Wire,
+    every_event: bool,
+    permit: &Permit,
+) -> Result<(), SqlError> {
+    let before = look(wire).await?;
+    if !every_event && (before.replica_enabled || before.replica_acking) {
+        return Err(SqlError::Unsafe("it acknowledges what it receives, which has to be on disk".into()));
+    }
+    let events = if every_event { EVERY_EVENT } else { SELDOM };
+    let sql = format!("SET GLOBAL sync_relay_log={events}");
+    permit.check(&sql)?;
+    wire.run(&sql).await?;
+    let seen = look(wire).await?;
+    if seen.sync_relay_log == events {
+        return Ok(());
+    }
+    Err(SqlError::NotInEffect { what: "sync_relay_log", seen: seen.sync_relay_log.to_string() })
 }
 
 /// Semi-sync alone.

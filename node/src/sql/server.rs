@@ -10,12 +10,15 @@ use super::error::SqlError;
 use super::fields::text_at;
 use super::line::{Known, Line};
 use super::managed::{
-    Account, CloseOptions, ClosedProof, LongTransaction, ManagedServer, Permit, Privileges, Source, SqlFuture,
+    Account, CloseOptions, ClosedProof, EventSeen, Inspection, Killed, ManagedServer, Permit, Privileges,
+    Source, SqlFuture,
 };
 use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
+use super::wire::Wire;
 use super::{
-    accounts, applied, backup, clone, close, inventory, pulse, release, replication, semi_sync, sessions,
+    accounts, applied, backup, clone, close, events, inspect, inventory, pulse, release, replication,
+    semi_sync, sessions,
 };
 use crate::gtid::GtidSet;
 
@@ -27,6 +30,7 @@ const PROOFS_AT_ONCE: u32 = 8;
 /// A MySQL or MariaDB server; which of them shows when it first answers. Each line is a connection of its own, so that
 /// a slow command never holds up a probe, and nothing holds up a close.
 pub struct SqlServer {
+    connector: Connector,
     limits: Limits,
     watch: Line,
     command: Line,
@@ -34,6 +38,8 @@ pub struct SqlServer {
     fence: Line,
     second: Line,
     copying: Line,
+    /// For looks that take longer than others: nothing that is measured waits behind one.
+    inspecting: Line,
     quiet_since: QuietSince,
     /// How many commits were proved or tried to be.
     proofs: AtomicU32,
@@ -45,6 +51,7 @@ impl SqlServer {
         let known = Known::default();
         let line = || Line::new(connector.clone(), Known::clone(&known));
         Self {
+            connector: connector.clone(),
             limits: connector.limits().clone(),
             watch: line(),
             command: line(),
@@ -52,6 +59,7 @@ impl SqlServer {
             fence: line(),
             second: line(),
             copying: line(),
+            inspecting: line(),
             quiet_since: QuietSince::default(),
             proofs: AtomicU32::new(0),
         }
@@ -116,6 +124,13 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.command.take_living("set acker", self.limits.command).await?;
             let before = pulse::take(&mut wire).await?.semi_sync;
+            if on && before.sync_relay_log != 1 {
+                let why = format!(
+                    "sync_relay_log is {}: it would acknowledge what is not on its disk",
+                    before.sync_relay_log
+                );
+                return Err(SqlError::Unsafe(why));
+            }
             semi_sync::set_replica(&mut wire, on, permit).await?;
             // MariaDB says that it does not acknowledge while it still does, so the switch counts as well.
             if before.replica_enabled != on || before.replica_acking != on {
@@ -125,10 +140,24 @@ impl ManagedServer for SqlServer {
         })
     }
 
+    fn sync_relay_log<'a>(&'a self, every_event: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("sync relay log", self.limits.command).await?;
+            semi_sync::sync_relay_log(&mut wire, every_event, permit).await
+        })
+    }
+
     fn stop_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("stop receiver", self.limits.command).await?;
             replication::stop_receiver(&mut wire, permit).await
+        })
+    }
+
+    fn end_applier<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut wire = self.command.take_living("end applier", self.limits.command).await?;
+            replication::end_applier(&mut wire, permit).await
         })
     }
 
@@ -231,10 +260,23 @@ impl ManagedServer for SqlServer {
         })
     }
 
-    fn long_transactions(&self, longer_than: Duration) -> SqlFuture<'_, Vec<LongTransaction>> {
+    fn inspect(&self, longer_than: Duration) -> SqlFuture<'_, Inspection> {
         Box::pin(async move {
-            let mut wire = self.waiting.take("long transactions", self.limits.query).await?;
-            sessions::long_transactions(&mut wire, longer_than).await
+            let mut wire = self.inspecting.take("inspect", self.limits.command).await?;
+            inspect::take(&mut wire, longer_than).await
+        })
+    }
+
+    fn events(&self) -> SqlFuture<'_, Vec<EventSeen>> {
+        Box::pin(async move {
+            events::list(&mut *self.inspecting.take("events", self.limits.command).await?).await
+        })
+    }
+
+    fn enable_event<'a>(&'a self, event: &'a EventSeen, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move {
+            let mut own = Wire::open(&self.connector, None, "enable an event", self.limits.command).await?;
+            events::enable(&mut own, event, permit).await
         })
     }
 
@@ -255,6 +297,13 @@ impl ManagedServer for SqlServer {
             let sql = format!("SET GLOBAL event_scheduler={}", if on { "ON" } else { "OFF" });
             permit.check(&sql)?;
             wire.run(&sql).await
+        })
+    }
+
+    fn free_applier<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, Vec<Killed>> {
+        Box::pin(async move {
+            let mut wire = self.second.take_living("free applier", self.limits.command).await?;
+            sessions::free_applier(&mut wire, permit).await
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::SqlError;
 use super::fields::Fields;
-use super::managed::{Killed, LongTransaction};
+use super::managed::{Killed, LongTransaction, Permit};
 use super::wire::Wire;
 
 /// Between two looks at the process list.
@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) user: String,
     pub(super) host: String,
     pub(super) command: String,
+    /// Since its statement began, or the last one ended.
+    pub(super) since: Duration,
 }
 
 /// Every session that the server has.
@@ -43,12 +45,13 @@ fn session(row: &Fields) -> Result<Session, SqlError> {
         user: text("user"),
         host: text("host"),
         command: text("command"),
+        since: Duration::from_secs(row.number(&["time"]).unwrap_or(0)),
     })
 }
 
 impl Session {
     /// A client's: not the server's own threads, not replication's on either side, not Baton's account.
-    fn is_client(&self, own_user: &str) -> bool {
+    pub(super) fn is_client(&self, own_user: &str) -> bool {
         let internal = ["system user", "event_scheduler", "unauthenticated user", "mysql.session"];
         let serving = ["Binlog Dump", "Binlog Dump GTID", "Daemon", "Slave_IO", "Slave_SQL", "Slave_worker"];
         self.user != own_user
@@ -96,6 +99,45 @@ async fn kill_batch(wire: &mut Wire, batch: &[Session]) -> Result<(), SqlError> 
     Ok(())
 }
 
+/// Ends the sessions of clients where the applier waits for a lock.
+pub(super) async fn free_applier(wire: &mut Wire, permit: &Permit) -> Result<Vec<Killed>, SqlError> {
+    if !applier_waits(wire).await? {
+        return Ok(Vec::new());
+    }
+    permit.check("ending the sessions that hold the applier up")?;
+    // Not waited for: the wait for the applier is what follows.
+    let own = wire.connector().user().to_owned();
+    let clients: Vec<Session> = list(wire).await?.into_iter().filter(|s| s.is_client(&own)).collect();
+    for batch in clients.chunks(BATCH) {
+        kill_batch(wire, batch).await?;
+    }
+    Ok(clients.iter().map(Session::killed).collect())
+}
+
+/// A table's lock shows in the state of the thread that waits for it, a row's only among InnoDB's transactions.
+async fn applier_waits(wire: &mut Wire) -> Result<bool, SqlError> {
+    let rows = wire.rows("SHOW PROCESSLIST").await?;
+    let appliers: Vec<Fields> =
+        rows.iter().map(Fields::of_row).filter(|row| row.text(&["user"]) == Some("system user")).collect();
+    let waits = |state: &str| state.starts_with("Waiting for") && state.ends_with("lock");
+    if appliers.iter().any(|row| row.text(&["state"]).is_some_and(waits)) {
+        return Ok(true);
+    }
+    let sql = "SELECT trx_mysql_thread_id AS id, trx_state AS state FROM information_schema.innodb_trx";
+    let transactions = wire.rows(sql).await?;
+    let transactions: Vec<Fields> = transactions.iter().map(Fields::of_row).collect();
+    let of = |id: u64| transactions.iter().find(|row| row.number(&["id"]) == Some(id));
+    let waits = |row: &Fields| {
+        let own = row.number(&["id"]).and_then(of);
+        own.is_some_and(|own| own.text(&["state"]) == Some("LOCK WAIT"))
+    };
+    // Appliers wait for each other as well: then no client has a transaction, and nobody's end would help.
+    let own = wire.connector().user().to_owned();
+    let has_one = |session: &Session| session.is_client(&own) && of(session.id).is_some();
+    let clients = rows.iter().filter_map(|row| session(&Fields::of_row(row)).ok());
+    Ok(appliers.iter().any(waits) && clients.into_iter().any(|session| has_one(&session)))
+}
+
 /// How many client sessions have a statement under way.
 pub(super) async fn clients_at_work(wire: &mut Wire) -> Result<usize, SqlError> {
     let own = wire.connector().user().to_owned();
@@ -112,7 +154,7 @@ pub(super) async fn long_transactions(
     // The columns are those of both dialects; the ages are counted by the server's own clock.
     let sql = format!(
         "SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS age, \
-         COALESCE(LEFT(trx_query, {STATEMENT_LENGTH}), '') AS statement FROM information_schema.innodb_trx \
+         COALESCE(LEFT(trx_query, {STATEMENT_LENGTH}), '') AS statement, trx_rows_locked AS locked FROM information_schema.innodb_trx \
          ORDER BY trx_started LIMIT {LONG_MAX}"
     );
     let rows = wire.rows(&sql).await?;
@@ -123,7 +165,8 @@ pub(super) async fn long_transactions(
         let session = sessions.iter().find(|s| s.id == id && s.is_client(&own))?;
         let statement = row.text(&["statement"]).unwrap_or_default().to_owned();
         let (user, host) = (session.user.clone(), session.host.clone());
-        (age >= longer_than).then_some(LongTransaction { id, user, host, age, statement })
+        let rows_locked = row.number(&["locked"]).unwrap_or(0);
+        (age >= longer_than).then_some(LongTransaction { id, user, host, age, statement, rows_locked })
     });
     Ok(found.collect())
 }
@@ -177,6 +220,7 @@ mod tests {
             user: user.into(),
             host: "h".into(),
             command: command.into(),
+            since: Duration::ZERO,
         };
         assert!(session("app", "Sleep").is_client("baton"));
         assert!(session("root", "Query").is_client("baton"));

@@ -118,6 +118,8 @@ pub struct SemiSync {
     pub replica_enabled: bool,
     /// The replica side is in effect: this server acknowledges what it receives.
     pub replica_acking: bool,
+    /// `sync_relay_log`: after so many events the relay log is on disk, 0 for whenever the system does it. An acker needs 1.
+    pub sync_relay_log: u32,
     /// Milliseconds after which the server would stop waiting by itself.
     pub timeout_ms: u64,
     /// The wait point is `AFTER_SYNC`.

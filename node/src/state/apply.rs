@@ -1,12 +1,17 @@
 //! What each command does to the state. Every arm checks its conditions first and changes nothing if one fails.
 
+use std::sync::Arc;
+
 use super::apply_durability::{degrade, lossless, may_shrink, remove_acker, set_ackers, take_out};
 use super::{
     Begin, Change, ClusterState, Command, DegradeReason, Durability, Ending, Epoch, Finished, Forced, Grant,
     KEPT, Member, NextGrant, NodeName, Operation, OperationId, OperationKind, Pause, Phase, Proof, ProofKind,
     Refusal, Step, StepName, UnixMillis, trim,
 };
-use super::{apply_recover, apply_settings, quarantine, rebuild, switchover};
+use super::{
+    alerts, apply_recover, apply_settings, backup, events, maintenance, quarantine, rebuild, retention,
+    schedule, switchover,
+};
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
 const STEPS_MAX: usize = 200;
@@ -36,7 +41,7 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         }
         Change::Recover(recover) => apply_recover::recover(state, at, recover),
         Change::SetMember { node, member } => set_member(state, node, member),
-        Change::DropMember { node } => drop_member(state, index, node),
+        Change::DropMember { node } => drop_member(state, at, index, node),
         Change::Adopt { operation, node, by } => adopt(state, at, operation, node, by),
         Change::Release { operation, word } => release(state, at, operation, word),
         Change::Leased { epoch } => {
@@ -46,6 +51,11 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::Opened { epoch } => opened(state, at, *epoch, &command.by),
         Change::Begin(begin) => begin_failover(state, at, begin),
         Change::Plan(plan) => switchover::plan(state, at, plan),
+        Change::PlanAppointed(plan) => switchover::plan_appointed(state, at, plan),
+        Change::Appoint(appointment) => switchover::appoint(state, at, appointment),
+        Change::EndAppointment { operation, ending, why } => {
+            switchover::end_appointment(state, at, &command.by, (operation, *ending, why))
+        }
         Change::Revoke { operation, epoch } => switchover::revoke(state, at, operation, *epoch),
         Change::Journal { operation, step } => {
             add_step(running(state, operation)?, step.clone());
@@ -71,6 +81,10 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             state.out.remove(node);
             Ok(())
         }
+        Change::Maintain { node, until_ms, word } => maintenance::begin(state, at, node, *until_ms, word),
+        Change::StandAside { node } => maintenance::stand_aside(state, at, index, node),
+        Change::EndMaintenance { node, until_ms, by } => maintenance::end(state, at, node, *until_ms, by),
+        Change::Events(found) => events::found(state, &command.by, found),
         Change::Archived(archive) => quarantine::archived(state, archive),
         Change::NotArchived { node, why } => quarantine::not_archived(state, node, why),
         Change::GiveUp { node, extra, without_archive, word } => {
@@ -104,6 +118,18 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
             rebuild::failed(state, at, &command.by, operation, *attempt, why)
         }
         Change::EndRebuild { operation, ending, why } => rebuild::end(state, at, operation, *ending, why),
+        Change::Alerts(changes) => alerts::apply(state, at, changes),
+        Change::PlanBackups(plan) => schedule::agree(state, at, plan),
+        Change::BeginBackup(task) => backup::begin(state, at, task),
+        Change::BackupBegun { task } => backup::begun(state, &command.by, task),
+        Change::BackupMade { task, backup } => backup::made(state, at, &command.by, task, backup),
+        Change::BackupVerified { task, fault } => {
+            backup::verified(state, at, &command.by, task, fault.as_ref())
+        }
+        Change::BackupRemoved { task } => backup::removed(state, at, &command.by, task),
+        Change::PinBackup { backup, is_pinned, by } => retention::pin(state, at, (backup, *is_pinned), by),
+        Change::LeaveStores { backup, stores, by } => retention::leave(state, at, (backup, stores), by),
+        Change::EndBackup { task, why, by_hand } => backup::end(state, at, task, why, *by_hand),
         Change::Decided { what, why } => {
             state.note(at, what, why.clone());
             Ok(())
@@ -126,8 +152,11 @@ pub(super) fn fit(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// A member that may be the writer at all.
+/// A member that may be the writer at all, now.
 pub(super) fn may_write(state: &ClusterState, node: &NodeName) -> Result<(), Refusal> {
+    if state.in_maintenance(node) {
+        return Err(Refusal::InMaintenance(node.clone()));
+    }
     if member(state, node)?.excluded { Err(Refusal::Excluded(node.clone())) } else { Ok(()) }
 }
 
@@ -166,11 +195,14 @@ fn set_member(state: &mut ClusterState, node: &NodeName, facts: &Member) -> Resu
         return Err(Refusal::HoldsGrant(node.clone()));
     }
     state.members.insert(node.clone(), facts.clone());
-    state.left_behind.remove(node);
+    // Its address is a member's now: whoever had it before is not to be closed there.
+    state
+        .left_behind
+        .retain(|name, gone| name != node && (gone.server.is_none() || gone.server != facts.server));
     Ok(())
 }
 
-fn drop_member(state: &mut ClusterState, index: u64, node: &NodeName) -> Result<(), Refusal> {
+fn drop_member(state: &mut ClusterState, at: UnixMillis, index: u64, node: &NodeName) -> Result<(), Refusal> {
     if state.left_behind.remove(node).is_some() {
         return Ok(());
     }
@@ -183,6 +215,8 @@ fn drop_member(state: &mut ClusterState, index: u64, node: &NodeName) -> Result<
         return Err(Refusal::Rebuilding(node.clone()));
     }
     state.members.remove(node);
+    maintenance::forget(state, node);
+    backup::forget(state, at, node);
     state.out.remove(node);
     state.vouched.remove(node);
     remove_acker(state, index, node);
@@ -219,6 +253,7 @@ fn adopt(
         ..new_operation(id, OperationKind::Adopt, from, at, format!("asked for by {by}"))
     };
     keep(state, at, operation, Ending::Done);
+    schedule::adopted(&mut state.backups, at);
     state.note(at, &format!("adopted {node}"), format!("asked for by {by}"));
     Ok(())
 }
@@ -245,6 +280,10 @@ fn release(state: &mut ClusterState, at: UnixMillis, id: &OperationId, word: &Fo
     state.ackers.clear();
     state.durability = Durability::Unknown;
     state.pause = None;
+    state.appointment = None;
+    for node in state.maintenance.keys().cloned().collect::<Vec<_>>() {
+        maintenance::forget(state, &node);
+    }
     keep(state, at, operation, Ending::Done);
     state.note(at, "released", format!("{}: {}", word.by, word.reason));
     Ok(())
@@ -421,7 +460,7 @@ pub(super) fn add_step(operation: &mut Operation, step: Step) {
 }
 
 pub(super) fn keep(state: &mut ClusterState, at: UnixMillis, operation: Operation, ending: Ending) {
-    state.history.push_back(Finished { operation, ended_ms: at, ending });
+    state.history.push_back(Arc::new(Finished { operation, ended_ms: at, ending }));
     trim(&mut state.history, KEPT);
 }
 

@@ -28,6 +28,8 @@ pub(super) fn recover(state: &mut ClusterState, at: UnixMillis, recover: &Recove
     let (kept, dropped) = gone.into_iter().partition(|(name, _)| *name == recover.keep);
     state.members = kept;
     state.left_behind.extend(dropped);
+    state.appointment = None;
+    state.maintenance.retain(|node, _| *node == recover.keep);
     state.out.retain(|node, _| *node == recover.keep);
     // The list of ackers stays until the next grant: it says who else may hold what was acknowledged.
     state.generation = recover.generation;

@@ -139,6 +139,8 @@ pub struct Live {
     pub flap_half_life_ms: u64,
     /// What becomes of a server that came back with transactions of its own.
     pub rebuild: RebuildPolicy,
+    /// A replica further behind than this is not read from.
+    pub reader_max_lag_ms: u64,
 }
 
 /// Who decides that a server with transactions of its own is rebuilt, once these are archived.
@@ -166,6 +168,7 @@ impl Default for Live {
             flap_limit: 0,
             flap_half_life_ms: 600_000,
             rebuild: RebuildPolicy::Approve,
+            reader_max_lag_ms: 10_000,
         }
     }
 }

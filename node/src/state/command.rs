@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Archive, AtStep, Begin, BeginRebuild, Cluster, CommandId, DegradeReason, Ending, Epoch, Forced, Live,
-    Member, NextGrant, NodeName, OperationId, OutReason, Placement, Plan, Refusal, Safety, Step, UnixMillis,
+    AlertChange, Appointment, Archive, AtStep, Backup, BackupPlan, BackupTask, Begin, BeginRebuild, Cluster,
+    CommandId, DegradeReason, Ending, Epoch, Events, Forced, Live, Member, NextGrant, NodeName, OperationId,
+    OutReason, Placement, Plan, Refusal, Safety, Step, UnixMillis,
 };
 use crate::gtid::GtidSet;
 
@@ -96,6 +97,19 @@ pub enum Change {
     Begin(Begin),
     /// Begins a switchover. The epoch that it is to end goes on until [`Change::Revoke`].
     Plan(Plan),
+    /// A switchover at a later time.
+    Appoint(Appointment),
+    /// Begins the appointed switchover, like [`Change::Plan`]; refused once it was cancelled.
+    PlanAppointed(Plan),
+    /// An appointment comes to nothing.
+    EndAppointment {
+        /// Which.
+        operation: OperationId,
+        /// By an operator, or because nothing could be begun.
+        ending: Ending,
+        /// Why.
+        why: String,
+    },
     /// The writer is closed for the switchover under way: its epoch is over.
     Revoke {
         /// Which switchover.
@@ -166,6 +180,31 @@ pub enum Change {
         /// Whose.
         node: NodeName,
     },
+    /// A server goes into maintenance, or its maintenance gets another end. Refused for the writer.
+    Maintain {
+        /// Whose.
+        node: NodeName,
+        /// When it ends by itself.
+        until_ms: UnixMillis,
+        /// Who and why.
+        word: Forced,
+    },
+    /// A server in maintenance is out. Refused for an acker while lossless.
+    StandAside {
+        /// Whose.
+        node: NodeName,
+    },
+    /// A maintenance is over.
+    EndMaintenance {
+        /// Whose.
+        node: NodeName,
+        /// The end it had, where it ends by itself: void when it was given another one meanwhile.
+        until_ms: Option<UnixMillis>,
+        /// Who, or what.
+        by: String,
+    },
+    /// The writer's node has found which events run there.
+    Events(Events),
     /// A node has archived the extra transactions of its server.
     Archived(Archive),
     /// It could not, and tries again.
@@ -234,6 +273,65 @@ pub enum Change {
         ending: Ending,
         /// Why, or what was done.
         why: String,
+    },
+    /// What people are told, and what they were told. Nothing else depends on it.
+    Alerts(Vec<AlertChange>),
+    /// The leader's file says something else of backups.
+    PlanBackups(BackupPlan),
+    /// Gives a node a task about backups, and takes its slot, where it is one's. Refused while there is a task, and when the
+    /// slot is taken.
+    BeginBackup(BackupTask),
+    /// Its node begins it: once.
+    BackupBegun {
+        /// Which task.
+        task: OperationId,
+    },
+    /// A backup is made.
+    BackupMade {
+        /// By which task.
+        task: OperationId,
+        /// What is listed.
+        backup: Box<Backup>,
+    },
+    /// A backup was read again.
+    BackupVerified {
+        /// By which task.
+        task: OperationId,
+        /// What is not as it was written; `None` when all is.
+        fault: Option<String>,
+    },
+    /// A backup is not in a store any more.
+    BackupRemoved {
+        /// By which task.
+        task: OperationId,
+    },
+    /// A backup is kept whatever its age, or not any more.
+    PinBackup {
+        /// Which.
+        backup: String,
+        /// Whether it is.
+        is_pinned: bool,
+        /// Who.
+        by: String,
+    },
+    /// A backup is to leave stores, after a time in which that can be taken back. Refused while no newer good one stays there.
+    LeaveStores {
+        /// Which.
+        backup: String,
+        /// Which.
+        stores: Vec<String>,
+        /// Who, or by which rule.
+        by: String,
+    },
+    /// A task about backups comes to nothing.
+    EndBackup {
+        /// Which.
+        task: OperationId,
+        /// Why.
+        why: String,
+        /// Somebody asked for it: its slot is not tried again.
+        #[serde(default)]
+        by_hand: bool,
     },
     /// Something was decided, or refused.
     Decided {

@@ -2,38 +2,51 @@
 //! step, how durable a commit now is. [`ClusterState::apply`] is the only way to change it and is pure: no clock, no
 //! randomness, no I/O. Time enters with the command.
 
+mod alerts;
 mod apply;
 mod apply_durability;
 mod apply_recover;
 mod apply_settings;
+mod backup;
 mod cluster;
 mod command;
 mod durability;
+mod events;
 mod grant;
 mod hold;
+mod maintenance;
 mod names;
 mod operation;
 mod quarantine;
 mod rebuild;
 mod refusal;
+mod retention;
+mod schedule;
 mod steps;
 mod switchover;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use alerts::{
+    AlertChange, Alerts, LINES_MAX, Line, Mute, NOTICES_MAX, Notice, Severity, Story, Subject, Told, Tone,
+};
+pub use backup::{Backup, BackupTask, BackupWork, Backups, EndedTask, Verified};
 pub use cluster::{
     Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, RebuildPolicy,
     Safety, WithoutAckers,
 };
 pub use command::{Change, Command, Outcome, Recover};
 pub use durability::{DegradeReason, Durability};
+pub use events::{EventName, Events};
 pub use grant::{Grant, NextGrant};
 pub use hold::{Decision, Out, OutReason, Pause};
+pub use maintenance::Maintenance;
 pub use names::{CommandId, Epoch, NodeName, OperationId, UnixMillis};
 pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Recovered, Step,
@@ -41,8 +54,10 @@ pub use operation::{
 pub use quarantine::{Archive, Quarantine};
 pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, Rebuild, RebuildStep};
 pub use refusal::Refusal;
+pub use retention::{Keep, Leaving};
+pub use schedule::{BackupPlan, Schedule, Slot, SlotFailed, SlotTry, TRIES_MAX};
 pub use steps::StepName;
-pub use switchover::{Plan, Planned};
+pub use switchover::{Appointment, Plan, Planned};
 
 /// How many finished operations, and how many recorded decisions, are kept.
 const KEPT: usize = 100;
@@ -89,36 +104,51 @@ pub struct ClusterState {
     pub vouched: BTreeMap<NodeName, UnixMillis>,
     /// Servers unfit to be writer, candidate or acker.
     pub out: BTreeMap<NodeName, Out>,
+    /// Which events run at the writer, where they follow it.
+    #[serde(default)]
+    pub events: Events,
+    /// Servers that people work on, until when.
+    #[serde(default)]
+    pub maintenance: BTreeMap<NodeName, Maintenance>,
     /// Where transactions that one server alone had are kept, oldest first.
     #[serde(default)]
     pub archives: VecDeque<Archive>,
     /// The one operation that moves the writer, while it lasts.
     pub operation: Option<Operation>,
+    /// A switchover at a later time.
+    #[serde(default)]
+    pub appointment: Option<Appointment>,
     /// The one rebuild, while it lasts; it never holds up [`Self::operation`].
     #[serde(default)]
     pub rebuild: Option<Rebuild>,
+    /// Backups: the one task under way, and what was made.
+    #[serde(default)]
+    pub backups: Backups,
     /// While it lasts nothing is promoted automatically.
     pub pause: Option<Pause>,
     /// Finished operations, newest last.
-    pub history: VecDeque<Finished>,
+    pub history: VecDeque<Arc<Finished>>,
     /// Automatic actions and refusals with their reasons, newest last.
-    pub decisions: VecDeque<Decision>,
+    pub decisions: VecDeque<Arc<Decision>>,
+    /// What people are told.
+    #[serde(default)]
+    pub alerts: Arc<Alerts>,
     /// Ids and outcomes of the latest commands.
-    remembered: VecDeque<(CommandId, Outcome)>,
+    remembered: VecDeque<Arc<(CommandId, Outcome)>>,
 }
 
 impl ClusterState {
     /// Applies one committed command found at `index` of the log. The same command applied again, by a proposer that
     /// got no answer the first time, changes nothing and gives the first outcome.
     pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
-        if let Some((_, outcome)) = self.remembered.iter().find(|(id, _)| *id == command.id) {
-            return outcome.clone();
+        if let Some(before) = self.remembered.iter().find(|before| before.0 == command.id) {
+            return before.1.clone();
         }
         let outcome = match apply::change(self, index, command) {
             Ok(()) => Outcome::Applied,
             Err(refusal) => Outcome::Refused(refusal),
         };
-        self.remembered.push_back((command.id.clone(), outcome.clone()));
+        self.remembered.push_back(Arc::new((command.id.clone(), outcome.clone())));
         trim(&mut self.remembered, REMEMBERED);
         outcome
     }
@@ -174,7 +204,7 @@ impl ClusterState {
         if self.decisions.back().is_some_and(|d| d.what == what && d.why == why) {
             return;
         }
-        self.decisions.push_back(Decision { at_ms, what: what.to_owned(), why });
+        self.decisions.push_back(Arc::new(Decision { at_ms, what: what.to_owned(), why }));
         trim(&mut self.decisions, KEPT);
     }
 }

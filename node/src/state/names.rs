@@ -1,13 +1,14 @@
 //! The small words of the replicated state.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// A node's name, as in the configuration: `db1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct NodeName(String);
+pub struct NodeName(Arc<str>);
 
 impl NodeName {
     /// The name as text.
@@ -18,13 +19,13 @@ impl NodeName {
 
 impl From<&str> for NodeName {
     fn from(name: &str) -> Self {
-        Self(name.to_owned())
+        Self(name.into())
     }
 }
 
 impl From<String> for NodeName {
     fn from(name: String) -> Self {
-        Self(name)
+        Self(name.into())
     }
 }
 

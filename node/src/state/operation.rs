@@ -215,6 +215,24 @@ impl Operation {
         self.steps.iter().any(|s| s.name == step.as_str())
     }
 
+    /// When the writer was lost: the journal may hold what was seen before the leader began.
+    pub fn lost_ms(&self) -> UnixMillis {
+        self.steps.iter().map(|s| s.at_ms).fold(self.started_ms, UnixMillis::min)
+    }
+
+    /// Milliseconds without an open writer, so far if it is not over; 0 for operations that close none.
+    pub fn outage_ms(&self, now_ms: UnixMillis) -> u64 {
+        let at = |name: StepName| self.steps.iter().find(|s| s.name == name.as_str()).map(|s| s.at_ms);
+        let (since, until) = match self.kind {
+            OperationKind::Failover => (Some(self.lost_ms()), self.opened_ms),
+            // Whether the writer was closed then or held up by the attempt.
+            OperationKind::Switchover if self.to.is_none() => (at(StepName::Freeze), at(StepName::Undo)),
+            OperationKind::Switchover => (at(StepName::Freeze), self.opened_ms),
+            OperationKind::Adopt | OperationKind::Release | OperationKind::Rebuild => (None, None),
+        };
+        since.map_or(0, |since| u64::try_from(until.unwrap_or(now_ms) - since).unwrap_or(0))
+    }
+
     /// Whether the writer is about to be closed, or is closed, for a switchover whose next epoch is not granted yet.
     pub fn is_frozen(&self) -> bool {
         let begun = self.has_taken(StepName::Freeze) && !self.has_taken(StepName::Undo);

@@ -112,9 +112,11 @@ impl ClusterState {
         self.rebuild.as_ref().filter(|r| r.node == *node)
     }
 
-    /// Whether a server is to leave the list of ackers: it may not become the writer, or is about to be rebuilt.
+    /// Whether a server is to leave the list of ackers: it may not become the writer, is about to be rebuilt, or is in
+    /// maintenance and others are there.
     pub fn leaves_ackers(&self, node: &NodeName) -> bool {
-        self.members.get(node).is_some_and(|m| m.excluded) || self.rebuild_of(node).is_some()
+        let excluded = self.members.get(node).is_some_and(|m| m.excluded);
+        excluded || self.rebuild_of(node).is_some() || self.others_acknowledge(node)
     }
 }
 
@@ -133,6 +135,10 @@ pub(super) fn begin(state: &mut ClusterState, at: UnixMillis, begin: &BeginRebui
         return Err(Refusal::OtherEpoch { have: state.epoch(), given: begin.epoch });
     }
     not_the_writer(state, &begin.node)?;
+    // It would read a server whose data is being replaced.
+    if state.backups.task.as_ref().is_some_and(|task| task.node == begin.node) {
+        return Err(Refusal::BackupUnderWay(begin.node.clone()));
+    }
     if let Some(source) = &begin.from {
         fit(state, source)?;
         if *source == begin.node {

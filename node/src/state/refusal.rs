@@ -21,6 +21,12 @@ pub enum Refusal {
     UnderWay(OperationId),
     #[error("operation {0} is not the one under way")]
     NotUnderWay(OperationId),
+    #[error(
+        "a switchover is appointed already; see `batonctl status`, or end it with `batonctl switchover --cancel`"
+    )]
+    Appointed(OperationId),
+    #[error("no switchover is appointed")]
+    NotAppointed,
     #[error("{0} is not a member; see `batonctl status`")]
     NoSuchNode(NodeName),
     #[error("{0} is a member already")]
@@ -54,6 +60,10 @@ pub enum Refusal {
     NotForced(Epoch),
     #[error("{0} holds the grant; move the writer first")]
     HoldsGrant(NodeName),
+    #[error("no notice {0} is kept any more")]
+    NoSuchNotice(String),
+    #[error("nothing is muted; see `batonctl status`")]
+    NotMuted,
     #[error("no cluster is managed here; run `batonctl adopt` first")]
     Observing,
     #[error("the cluster is managed already")]
@@ -75,6 +85,10 @@ pub enum Refusal {
     OtherExtra(NodeName),
     #[error("the extra transactions of {0} are not archived; `batonctl quarantine list` says why")]
     NotArchived(NodeName),
+    #[error("{0} is in maintenance; `batonctl maintenance {0} --end` ends that")]
+    InMaintenance(NodeName),
+    #[error("{0} is not in maintenance; see `batonctl status`")]
+    NotInMaintenance(NodeName),
     #[error("no pause to end")]
     NotPaused,
     #[error("{0} is the writer, and a writer is never rebuilt; move the writer first")]
@@ -89,4 +103,28 @@ pub enum Refusal {
     NotOut(NodeName),
     #[error("what {0} has and the writer lacks is not known, so its data stays")]
     ExtraUnknown(NodeName),
+    #[error(
+        "{0} is at a backup; wait for it, see `batonctl backup list`, or end that with `batonctl backup cancel`"
+    )]
+    BackupUnderWay(NodeName),
+    #[error("{0} is the writer, which is not read for a backup unless that is asked for with --allow-writer")]
+    BackupOfWriter(NodeName),
+    #[error("there is a backup {0} already")]
+    BackupExists(String),
+    #[error("there is no backup {0}; see `batonctl backup list`")]
+    NoSuchBackup(String),
+    #[error("the task was begun before")]
+    BackupBegun,
+    #[error("the task is over")]
+    BackupMoved,
+    #[error("backup {0} is pinned; `batonctl backup unpin {0}` ends that")]
+    BackupPinned(String),
+    #[error("backup {0} stays in store {1}: no newer one that is good is kept there")]
+    LastBackup(String, String),
+    #[error("backup {0} is not to leave store {1}, or not yet")]
+    NotLeaving(String, String),
+    #[error("there is no schedule {0}; see `batonctl backup list`")]
+    NoSuchSchedule(String),
+    #[error("that slot of schedule {0} is taken")]
+    SlotTaken(String),
 }

@@ -20,6 +20,8 @@ pub enum StepName {
     Revoked,
     /// A switchover is taken back: the writer stays where it is.
     Undo,
+    /// An appointed switchover came to nothing.
+    Refused,
     /// Nobody can be promoted now.
     Held,
     /// The best candidate has fetched what it lacked, or has not.
@@ -67,6 +69,7 @@ impl StepName {
             Self::Freeze => "freeze",
             Self::Revoked => "revoked",
             Self::Undo => "undo",
+            Self::Refused => "refused",
             Self::Held => "held",
             Self::CatchUp => "catch up",
             Self::Received => "received",
@@ -93,37 +96,28 @@ impl fmt::Display for StepName {
     }
 }
 
+/// These steps, and those by which every move of the writer ends.
+macro_rules! moves {
+    ($($step:ident),*) => {
+        &[
+            $(StepName::$step,)*
+            StepName::Granted,
+            StepName::Grant,
+            StepName::Open,
+            StepName::Route,
+            StepName::Follow,
+            StepName::Ended,
+        ]
+    };
+}
+
 impl OperationKind {
     /// The steps that every operation of this kind takes, in their order. [`StepName::Held`] and [`StepName::CatchUp`]
     /// come only where a failover finds no candidate at first, [`StepName::Undo`] where a switchover is taken back.
     pub fn steps(self) -> &'static [StepName] {
         match self {
-            Self::Failover => &[
-                StepName::Begun,
-                StepName::Intent,
-                StepName::Proof,
-                StepName::Received,
-                StepName::Applied,
-                StepName::Granted,
-                StepName::Grant,
-                StepName::Open,
-                StepName::Route,
-                StepName::Follow,
-                StepName::Ended,
-            ],
-            Self::Switchover => &[
-                StepName::Begun,
-                StepName::Intent,
-                StepName::Freeze,
-                StepName::Revoked,
-                StepName::Applied,
-                StepName::Granted,
-                StepName::Grant,
-                StepName::Open,
-                StepName::Route,
-                StepName::Follow,
-                StepName::Ended,
-            ],
+            Self::Failover => moves![Begun, Intent, Proof, Received, Applied],
+            Self::Switchover => moves![Begun, Intent, Freeze, Revoked, Applied],
             Self::Rebuild => &[
                 StepName::Source,
                 StepName::Prepare,
@@ -143,7 +137,7 @@ impl Change {
     pub fn step(&self) -> Option<&str> {
         let step = match self {
             Self::Journal { step, .. } => return Some(&step.name),
-            Self::Begin(_) | Self::Plan(_) => StepName::Begun,
+            Self::Begin(_) | Self::Plan(_) | Self::PlanAppointed(_) => StepName::Begun,
             Self::Revoke { .. } => StepName::Revoked,
             Self::Grant(_) => StepName::Granted,
             Self::Opened { .. } => StepName::Open,

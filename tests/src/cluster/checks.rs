@@ -1,6 +1,6 @@
 //! What has to be true before a scenario and after it, asked of Baton and of the servers themselves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use baton_node::gtid::GtidSet;
@@ -14,6 +14,8 @@ use crate::sandbox::{Dialect, Ledger, Server, replication, until};
 const CAUGHT_UP: Duration = Duration::from_secs(60);
 /// How long Baton may take to judge a server that returned.
 const JUDGED: Duration = Duration::from_secs(45);
+/// How long a writer may take to commit what its ackers have applied already.
+const COMMITTED: Duration = Duration::from_secs(5);
 
 /// What became of a writer that lost its role and came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,17 +110,38 @@ impl Cluster {
             })
         });
         let status = judged.await?;
+        let is_out = status.nodes.iter().any(|node| node.name == old && node.role == "out");
         // The old one first: what the writer commits meanwhile is no fault of it.
         let of_old = executed(self.server(old)?).await?;
-        let of_writer = executed(self.server(&status.writer)?).await?;
-        let extra = of_old.subtract(&of_writer)?;
-        let is_out = status.nodes.iter().any(|node| node.name == old && node.role == "out");
+        let mut of_writer = executed(self.server(&status.writer)?).await?;
+        let mut extra = of_old.subtract(&of_writer)?;
+        // An acker applies what its writer has in the binlog, and the writer commits that once it is acknowledged.
+        let committed_by = Instant::now() + COMMITTED;
+        while !is_out && !extra.is_empty() && Instant::now() < committed_by {
+            of_writer = executed(self.server(&status.writer)?).await?;
+            extra = of_old.subtract(&of_writer)?;
+        }
         match (extra.is_empty(), is_out) {
             (true, false) => Ok(ReturnOfOldWriter::Follows),
             (false, true) => Ok(ReturnOfOldWriter::Quarantined(extra.to_string())),
             (true, true) => bail!("{old} has nothing of its own and is out: {of_old} in {of_writer}"),
             (false, false) => bail!("{old} was admitted with transactions of its own: {extra}"),
         }
+    }
+
+    /// The same for checks that follow: who may be out. A writer that was killed under load may have a commit that nobody
+    /// else received.
+    ///
+    /// # Errors
+    /// As [`Cluster::old_writer_returns`].
+    pub async fn out_after_return<'a>(&self, old: &'a str) -> Result<Vec<&'a str>> {
+        Ok(match self.old_writer_returns(old).await? {
+            ReturnOfOldWriter::Follows => Vec::new(),
+            ReturnOfOldWriter::Quarantined(extra) => {
+                eprintln!("{old} is out, it alone has {extra}");
+                vec![old]
+            }
+        })
     }
 }
 

@@ -179,10 +179,15 @@ impl Ctl {
     pub async fn switchover(&self, arguments: &[&str]) -> Result<SwitchoverReply> {
         let all: Vec<&str> = ["switchover", "--json"].iter().chain(arguments).copied().collect();
         let output = self.output(&all, CHANGE).await?;
-        serde_json::from_slice(&output.stdout).with_context(|| {
+        let answer: serde_json::Result<serde_json::Value> = serde_json::from_slice(&output.stdout);
+        let said = || {
             let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
             format!("batonctl {}: {}: {said}", all.join(" "), output.status)
-        })
+        };
+        let answer = answer.with_context(said)?;
+        // An error has none of the fields of an answer, and all of them have a default.
+        ensure!(answer.get("error").is_none(), said());
+        serde_json::from_value(answer).with_context(said)
     }
 
     /// `batonctl pause`.

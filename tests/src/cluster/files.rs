@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::{ClusterOptions, NAME, PEER_PORT, READER_PORT, WRITER_PORT};
+use super::proxies::port_of;
+use super::{ClusterOptions, HTTP_PORT, NAME, PEER_PORT, READER_PORT, WRITER_PORT};
+use crate::proxysql::ADMIN;
 use crate::sandbox::{Account, Host, SERVER_PORT, Sandbox};
 
 /// The files of one cluster, in the sandbox's folder.
@@ -32,6 +34,7 @@ impl Files {
         batonctl::certs::make_all(NAME, &nodes, "admin", &certificates, false, Timestamp::now())?;
         secret(&root.join("baton.password"), Account::BATON.password)?;
         secret(&root.join("repl.password"), Account::REPL.password)?;
+        secret(&root.join("proxysql.password"), ADMIN.1)?;
         for (host, name) in sandbox.hosts().iter().zip(names) {
             folders(sandbox, host, name)?;
         }
@@ -88,12 +91,18 @@ fn text(sandbox: &Sandbox, options: &ClusterOptions) -> String {
     for (index, (host, name)) in sandbox.hosts().iter().zip(options.layout.names()).enumerate() {
         text.push_str(&entry(host, name, index < options.layout.servers()));
     }
+    let spare = sandbox.hosts().get(options.layout.names().len());
+    if let Some((name, host)) = options.replica.zip(spare) {
+        let address = host.address();
+        let _ = write!(text, "\n[[replica]]\nname = \"{name}\"\nserver = \"{address}:{SERVER_PORT}\"\n");
+    }
     let _ = write!(
         text,
         "\n[server]\nuser = \"{user}\"\npassword_file = \"{root}/baton.password\"\n\
          replication_user = \"{repl}\"\nreplication_password_file = \"{root}/repl.password\"\n\
          socket = \"{root}/{{node}}/mysqld.sock\"\n\
          \n[router]\nwriter_listen = \"0.0.0.0:{WRITER_PORT}\"\nreader_listen = \"0.0.0.0:{READER_PORT}\"\n\
+         \n[http]\nlisten = \"0.0.0.0:{HTTP_PORT}\"\n\
          \n[tls]\nca = \"{root}/tls/ca.pem\"\ncert = \"{root}/tls/{{node}}.pem\"\nkey = \"{root}/tls/{{node}}.key\"\n\
          \n[rebuild]\nstart = [\"/bin/sh\", \"{root}/{{node}}/start-server\"]\n\
          stop = [\"/bin/sh\", \"{root}/{{node}}/stop-server\"]\n\
@@ -102,6 +111,15 @@ fn text(sandbox: &Sandbox, options: &ClusterOptions) -> String {
         user = Account::BATON.user,
         repl = Account::REPL.user,
     );
+    for index in 0..options.proxies {
+        let (address, port, user) = (sandbox.client().address(), port_of(index), ADMIN.0);
+        let _ = write!(
+            text,
+            "\n[[proxysql]]\nname = \"proxy{}\"\nadmin = \"{address}:{port}\"\nuser = \"{user}\"\n\
+             password_file = \"{root}/proxysql.password\"\n",
+            index + 1
+        );
+    }
     // One fault after the other is what tests are for.
     let any_number = "flap_limit = 0".to_owned();
     let limited = options.failover.iter().any(|line| line.starts_with("flap_limit"));
@@ -110,6 +128,11 @@ fn text(sandbox: &Sandbox, options: &ClusterOptions) -> String {
         .into_iter()
         .chain(options.failover.iter().map(ToString::to_string))
         .collect();
-    let _ = write!(text, "\n[failover]\n{}\n", lines.join("\n"));
+    let _ = write!(
+        text,
+        "\n[failover]\n{}\n{}",
+        lines.join("\n"),
+        options.sections.replace("{root}", &root.to_string())
+    );
     text
 }

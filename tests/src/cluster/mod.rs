@@ -21,9 +21,12 @@ mod ctl;
 mod direct;
 mod files;
 mod join;
+mod lagging;
 mod leading;
 mod node;
+mod page;
 mod programs;
+mod proxies;
 mod scenario;
 mod wait;
 mod watch;
@@ -44,6 +47,7 @@ pub use ctl::Ctl;
 pub use direct::DirectWriters;
 pub use files::Files;
 pub use node::Node;
+pub use programs::find as program;
 pub use scenario::Scenario;
 pub use watch::OpenWatch;
 
@@ -55,6 +59,8 @@ pub const PEER_PORT: u16 = 7400;
 pub const WRITER_PORT: u16 = 6446;
 /// The port of every embedded router for connections to readers.
 pub const READER_PORT: u16 = 6447;
+/// The port of every node's health, roles and metrics.
+pub const HTTP_PORT: u16 = 7480;
 
 /// Which hosts have a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +106,13 @@ pub struct ClusterOptions {
     pub spare_hosts: usize,
     /// Lines for the `[failover]` section of the configuration.
     pub failover: Vec<String>,
+    /// Name of a `[[replica]]` on the first of the spare hosts; its server is the test's to make.
+    pub replica: Option<&'static str>,
+    /// How many ProxySQL the configuration names, `proxy1` and so on, all on the client's host: see
+    /// [`Cluster::proxysql`].
+    pub proxies: u16,
+    /// More sections for the configuration, after all others; `{root}` in them is the sandbox's folder.
+    pub sections: String,
 }
 
 impl ClusterOptions {
@@ -113,7 +126,31 @@ impl ClusterOptions {
             semi_sync: true,
             spare_hosts: 0,
             failover: Vec::new(),
+            replica: None,
+            proxies: 0,
+            sections: String::new(),
         }
+    }
+
+    /// The same for what is not about speed: on a machine that is busy with other things no lease ends by itself, and no
+    /// leader is lost.
+    pub fn patient(dialect: Dialect) -> Self {
+        let lines = [
+            "lease_ttl = \"4s\"",
+            "unreachable_after = \"4s\"",
+            "[raft]",
+            "heartbeat = \"250ms\"",
+            "election_min = \"2s\"",
+            "election_max = \"3s\"",
+        ];
+        Self { failover: lines.map(str::to_owned).into(), ..Self::new(dialect) }
+    }
+
+    /// The same with so many ProxySQL in the configuration.
+    #[must_use]
+    pub fn proxies(mut self, proxies: u16) -> Self {
+        self.proxies = proxies;
+        self
     }
 
     /// The same with another layout.

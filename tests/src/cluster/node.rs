@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::programs;
 use super::wait::GONE;
-use super::{READER_PORT, WRITER_PORT};
+use super::{HTTP_PORT, READER_PORT, WRITER_PORT};
 use crate::sandbox::{Host, log_tail, until, within};
 
 /// Where a debug build reads after which step it is to stop (`node/src/cut.rs`).
@@ -45,7 +45,7 @@ impl Node {
             let address = host.address();
             settings.push(("BATON_ROUTER_WRITER_LISTEN".to_owned(), format!("{address}:{WRITER_PORT}")));
             settings.push(("BATON_ROUTER_READER_LISTEN".to_owned(), format!("{address}:{READER_PORT}")));
-            settings.push(("BATON_HTTP_LISTEN".to_owned(), format!("{address}:7480")));
+            settings.push(("BATON_HTTP_LISTEN".to_owned(), format!("{address}:{HTTP_PORT}")));
         }
         Ok(Self {
             name,

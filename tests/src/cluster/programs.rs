@@ -6,7 +6,10 @@ use anyhow::{Context, Result, ensure};
 
 /// `baton-node` or `batonctl`: named by `variable`, else beside this program, which cargo puts into the same folder, a
 /// test into `deps` below it.
-pub(super) fn find(name: &str, variable: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// It is not there; the message says what to do.
+pub fn find(name: &str, variable: &str) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
         return Ok(PathBuf::from(path));
     }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use baton_proto::control::{NodeStatus, Operation, StatusReply};
 
 use super::Cluster;
-use crate::sandbox::until;
+use crate::sandbox::{Ledger, until};
 
 /// How long a group may take to form on a busy machine.
 const FORMED: Duration = Duration::from_secs(30);
@@ -17,7 +17,20 @@ const MOVED: Duration = Duration::from_secs(20);
 /// How long a killed process may take to be gone.
 pub(super) const GONE: Duration = Duration::from_secs(10);
 
+/// So many more show that writes go on.
+const MORE_WRITES: usize = 50;
+
 impl Cluster {
+    /// Waits for more acknowledged writes, `within` at most.
+    ///
+    /// # Errors
+    /// When there are too few in time; the message has the ends of the nodes' logs.
+    pub async fn writes_go_on(&self, ledger: &Ledger, within: Duration) -> Result<()> {
+        let before = ledger.acknowledged();
+        let more = async || Ok((ledger.acknowledged() >= before + MORE_WRITES).then_some(()));
+        until("more acknowledged writes", within, more).await.map_err(|error| self.explained(error))
+    }
+
     /// Waits until the group has formed, sees every server, and nothing stands in the way of an adoption.
     ///
     /// # Errors
@@ -125,7 +138,8 @@ struct Explained {
 
 /// Whether nothing is left to do, nodes that are away not counted.
 fn is_settled(status: &StatusReply, away: &[&str]) -> bool {
-    let here = |node: &&NodeStatus| !away.contains(&node.name.as_str());
+    // A server without a node is none of the cluster's.
+    let here = |node: &&NodeStatus| node.role != "follower" && !away.contains(&node.name.as_str());
     let well = |node: &NodeStatus| match node.role.as_str() {
         "writer" => node.open && node.server_answers,
         "replica" => !node.open && node.replicating && node.acker && node.follows == status.writer,

@@ -46,7 +46,8 @@ pub use disk::Disk;
 pub use host::Host;
 pub use ledger::{Found, Ledger, LedgerOptions, Outcome, Write};
 pub use network::Hosts;
-pub use programs::server_program;
+pub use programs::{haproxy, server_program};
+pub(crate) use server::tcp_options;
 pub use server::{Server, log_tail};
 pub use stall::StallMeter;
 

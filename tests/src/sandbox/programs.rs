@@ -1,4 +1,4 @@
-//! Where the servers under test are: in the folders that `script/bootstrap` made.
+//! Where the servers under test, and HAProxy, are: in the folders that `script/bootstrap` made.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,6 +85,19 @@ impl Programs {
 pub async fn server_program(dialect: Dialect) -> Result<(PathBuf, String)> {
     let programs = Programs::locate(dialect).await?;
     Ok((programs.server(), programs.version))
+}
+
+/// Debian's HAProxy: the program on PATH's, or the one that `script/bootstrap` unpacked.
+///
+/// # Errors
+/// When it is not on this machine.
+pub fn haproxy() -> Result<PathBuf> {
+    let variable = "BATON_HAPROXY_DIR";
+    let folder = match std::env::var_os(variable) {
+        Some(folder) => PathBuf::from(folder),
+        None => from_cache(variable).context("no HAProxy here: run script/bootstrap --server haproxy")?,
+    };
+    Ok(folder.join("bin/haproxy"))
 }
 
 /// The cache folder, by the same rule as `script/bootstrap`.

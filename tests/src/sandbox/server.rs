@@ -336,7 +336,7 @@ fn root_options(socket: &Path) -> Opts {
 }
 
 /// Options for a connection over TCP.
-pub(super) fn tcp_options(address: SocketAddr, account: Account) -> Opts {
+pub(crate) fn tcp_options(address: SocketAddr, account: Account) -> Opts {
     base_options()
         .ip_or_hostname(address.ip().to_string())
         .tcp_port(address.port())

@@ -62,12 +62,6 @@ impl Bench {
         Ok(fs::write(self.files.config(), text.replace(from, to))?)
     }
 
-    /// Adds a section to the configuration file.
-    pub(crate) fn append(&self, section: &str) -> Result<()> {
-        let text = fs::read_to_string(self.files.config())?;
-        Ok(fs::write(self.files.config(), format!("{text}\n{section}\n"))?)
-    }
-
     /// Starts the node, waits until it waits for the others, and ends it and its keeper: its store exists now.
     pub(crate) async fn make_store(&mut self) -> Result<()> {
         self.node.start()?;

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
+use baton_tests::cluster::HTTP_PORT;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 
@@ -24,7 +25,7 @@ async fn the_peer_port_is_in_use() -> Result<()> {
 #[tokio::test]
 async fn the_http_port_is_in_use() -> Result<()> {
     let bench = Bench::new().await?;
-    bench.append("[http]\nlisten = \"127.0.0.1:7999\"")?;
+    bench.replace(&format!("listen = \"0.0.0.0:{HTTP_PORT}\""), "listen = \"127.0.0.1:7999\"")?;
     in_use(&bench, (Ipv4Addr::LOCALHOST, 7999).into(), "http.listen").await
 }
 

@@ -5,9 +5,11 @@
 mod check_boot;
 mod config;
 mod grants;
+mod maintenance;
 mod nodes;
 mod pause;
 mod quarantine;
+mod rehearse;
 mod reload;
 
 use std::process::Stdio;
@@ -21,17 +23,9 @@ const SOON: Duration = Duration::from_secs(20);
 /// Longer than any bound of `batonctl`.
 const COMMAND: Duration = Duration::from_secs(75);
 
-/// Speed is not what these tests are about: on a machine that is busy with other things no lease ends by itself.
+/// Speed is not what these tests are about.
 fn patient(dialect: Dialect) -> ClusterOptions {
-    let lines = [
-        "lease_ttl = \"4s\"",
-        "unreachable_after = \"4s\"",
-        "[raft]",
-        "heartbeat = \"250ms\"",
-        "election_min = \"2s\"",
-        "election_max = \"3s\"",
-    ];
-    ClusterOptions { failover: lines.map(str::to_owned).into(), ..ClusterOptions::new(dialect) }
+    ClusterOptions::patient(dialect)
 }
 
 /// Exit status of a refusal.

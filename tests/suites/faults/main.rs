@@ -5,6 +5,7 @@
 //! runs as well.
 #![allow(clippy::unwrap_used)]
 
+mod catching_up;
 mod disks;
 mod network;
 mod operators;

@@ -20,15 +20,7 @@ pub(super) const REFUSED: i32 = 5;
 
 /// Speed is not what these tests are about: on a machine that is busy with other things no lease ends by itself.
 pub(super) fn patient(dialect: Dialect) -> ClusterOptions {
-    let lines = [
-        "lease_ttl = \"4s\"",
-        "unreachable_after = \"4s\"",
-        "[raft]",
-        "heartbeat = \"250ms\"",
-        "election_min = \"2s\"",
-        "election_max = \"3s\"",
-    ];
-    ClusterOptions { failover: lines.map(str::to_owned).into(), ..ClusterOptions::new(dialect) }
+    ClusterOptions::patient(dialect)
 }
 
 /// Runs `batonctl`: its exit status and what it printed, errors included.

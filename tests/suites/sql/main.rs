@@ -3,6 +3,7 @@
 
 mod closing;
 mod cut;
+mod held_up;
 mod managed;
 mod moving;
 mod restarting;
@@ -11,6 +12,7 @@ use baton_tests::on_both;
 
 use closing::closes_and_opens;
 use cut::receiver_stops_without_its_source;
+use held_up::applier_is_freed;
 use moving::moves_the_writer;
 use restarting::{ends_with_a_waiting_commit, restarts_with_a_relay_log};
 
@@ -27,3 +29,5 @@ on_both!(
     mysql_receiver_stops_without_its_source,
     mariadb_receiver_stops_without_its_source
 );
+
+on_both!(applier_is_freed, mysql_applier_is_freed, mariadb_applier_is_freed);

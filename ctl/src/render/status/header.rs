@@ -19,6 +19,9 @@ pub(super) fn items(reply: &StatusReply, now: Timestamp) -> Vec<Cell> {
         items.push(durability(&reply.durability));
     }
     items.push(if observing { Cell::new(Tone::Strong, "observing") } else { automation(reply, now) });
+    if reply.muted_until_ms > 0 {
+        items.push(Cell::new(Tone::Warn, format!("alerts muted, {}", time::left(reply.muted_until_ms, now))));
+    }
     items
 }
 

@@ -19,6 +19,13 @@ pub fn status(reply: &StatusReply, now: Timestamp, style: &Style) -> String {
     if !reply.operation.is_empty() {
         text += &painted(Tone::Strong, &format!("under way: {}", reply.operation), "", "  ", style);
     }
+    if let Some(appointment) = &reply.appointment {
+        let to = if appointment.to.is_empty() { String::new() } else { format!(" to {}", appointment.to) };
+        let at = time::instant(appointment.at_ms);
+        let words =
+            format!("switchover{to} at {at}, by {}: batonctl switchover --cancel ends it", appointment.by);
+        text += &painted(Tone::Plain, &words, "", "  ", style);
+    }
     text += &footer(reply, now, style);
     for warning in warnings(reply) {
         text += &painted(Tone::Warn, &warning, "! ", "  ", style);

@@ -56,6 +56,13 @@ fn a_dry_run_shows_what_was_found_and_each_step_with_its_statement() {
 }
 
 #[test]
+fn an_appointment_says_when_and_how_it_is_ended() {
+    let text = switchover(&SwitchoverReply { appointed_ms: 1_795_165_200_000, ..plan() }, "shop", &PLAIN);
+    fits(&text);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
 fn a_refusal_names_what_stands_in_the_way_and_the_mend() {
     let stop = finding(
         "stop",

@@ -45,7 +45,12 @@ fn every_key_of_the_table_reaches_the_types() {
                 (Preset::Value(value), _) => format!("\"{value}\""),
                 (_, Kind::Listen) => "\"127.0.0.1:7411\"".to_owned(),
                 (_, Kind::Path) => "\"/usr/bin/shop\"".to_owned(),
+                (_, Kind::Choice(words)) => format!("\"{}\"", words.first().unwrap()),
+                (_, Kind::Integer { min, .. }) => min.to_string(),
+                (_, Kind::Recipients) => format!("\"{RECIPIENT}\""),
                 (_, Kind::Command) => "[\"/bin/true\"]".to_owned(),
+                (_, Kind::Users) => "[7]".to_owned(),
+                (_, Kind::Url) => "\"https://example.org/a\"".to_owned(),
                 _ => "\"shop\"".to_owned(),
             };
             text.push_str(&format!("{} = {value}\n", key.name()));
@@ -134,6 +139,7 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     replication_password_file = "/etc/baton/replication.password"                                                   # default
     socket                    = "/run/mysqld/mysqld.sock"                                                           # default
     events                    = false                                                                               # default
+    allow_rehearsal           = false                                                                               # default
     accepted_accounts         = "root@localhost, root@127.0.0.1, root@::1, mysql@localhost, mariadb.sys@localhost"  # default
     connect_timeout           = "500ms"                                                                             # default
 
@@ -161,17 +167,28 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     # stop is not set
     # mariadb_backup is not set
 
+    [backup]
+    # engine is not set
+    # escrow is not set
+    # readers is not set
+    # stage is not set
+    # dump_program is not set
+    # mib_per_second is not set
+    stale_after    = "25h"  # default
+    delete_after   = "72h"  # default
+
     [raft]
     heartbeat    = "100ms"  # default
     election_min = "400ms"  # default
     election_max = "700ms"  # default
 
     [router]
-    enabled       = false             # environment, BATON_ROUTER_ENABLED
-    writer_listen = "127.0.0.1:6446"  # default
-    reader_listen = "127.0.0.1:6447"  # default
-    hold_for      = "30s"             # default
-    held_max      = 1024              # default
+    enabled        = false             # environment, BATON_ROUTER_ENABLED
+    writer_listen  = "127.0.0.1:6446"  # default
+    reader_listen  = "127.0.0.1:6447"  # default
+    hold_for       = "30s"             # default
+    held_max       = 1024              # default
+    reader_max_lag = "10s"             # default
 
     [control]
     # listen is not set
@@ -187,6 +204,16 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     [paths]
     data = "/var/lib/baton"  # default
     run  = "/run/baton"      # default
+
+    [telegram]
+    # token_file is not set
+    api        = "https://api.telegram.org"  # default
+    time_zone  = "UTC"                       # default
+    # users is not set
+
+    [heartbeat]
+    # url is not set
+    every = "1m"  # default
     "#);
     assert_eq!(parse(&shown).unwrap().config, loaded.config);
 }
@@ -215,6 +242,44 @@ fn a_reload_is_all_or_none() {
     );
 }
 
+/// They are no part of what the group agreed on.
+#[test]
+fn hooks_and_replicas_may_come_and_go_at_a_reload() {
+    let (without, entries) = (
+        parse(GOOD).unwrap(),
+        "[[hook]]\nname = \"tell\"\nat = \"after_open\"\ncommand = [\"/bin/true\"]\n\
+         [[replica]]\nname = \"etl\"\nserver = \"10.0.0.7:3306\"\n",
+    );
+    let with = parse(&format!("{GOOD}{entries}")).unwrap();
+    let [hook] = with.config.hooks.as_slice() else { panic!("{:?}", with.config.hooks) };
+    assert_eq!(
+        (hook.when, hook.on, hook.timeout),
+        (HookWhen::Any, HookPlace::Leader, Duration::from_secs(10))
+    );
+    let reload = Config::reload_diff(&without.config, &with.config).unwrap();
+    let keys: Vec<_> = reload.live.iter().map(|change| change.key.as_str()).collect();
+    assert!(keys.contains(&"hook.tell.at") && keys.contains(&"replica.etl.server"), "{reload:?}");
+    assert!(reload.replicated.is_empty(), "{reload:?}");
+    let shown = render_effective(&with);
+    assert!(shown.contains("[[hook]]\nname    = \"tell\""), "{shown}");
+    assert!(shown.contains("[[replica]]\nname   = \"etl\""), "{shown}");
+}
+
+/// Another ProxySQL counts at once: it is no part of what the group agreed on.
+#[test]
+fn proxysql_may_come_and_go_at_a_reload() {
+    let (without, entry) =
+        (parse(GOOD).unwrap(), "[[proxysql]]\nname = \"app1\"\nadmin = \"10.0.0.9:6032\"\n");
+    let with = parse(&format!("{GOOD}{entry}")).unwrap();
+    let [proxy] = with.config.proxies.as_slice() else { panic!("{:?}", with.config.proxies) };
+    assert_eq!((proxy.writer_hostgroup, proxy.reader_hostgroup, proxy.user.as_str()), (10, 20, "baton"));
+    let reload = Config::reload_diff(&without.config, &with.config).unwrap();
+    let keys: Vec<_> = reload.live.iter().map(|change| change.key.as_str()).collect();
+    assert!(keys.contains(&"proxysql.app1.admin") && reload.replicated.is_empty(), "{reload:?}");
+    let shown = render_effective(&with);
+    assert!(shown.contains("[[proxysql]]\nname             = \"app1\""), "{shown}");
+}
+
 #[test]
 fn the_digest_marks_what_must_be_equal_and_nothing_else() {
     let of = |text: &str| digest(&parse(text).unwrap().config);
@@ -239,7 +304,7 @@ fn the_digest_marks_what_must_be_equal_and_nothing_else() {
 #[test]
 fn the_reference_has_every_key() {
     let text = render_reference();
-    for key in KEYS.iter().chain(NODE_KEYS) {
+    for key in KEYS.iter().chain(NODE_KEYS).chain(STORE_KEYS) {
         assert!(text.contains(&format!("**{}**", key.name())), "{} is missing", key.path);
     }
     insta::assert_snapshot!(text.split("\n\n").find(|part| part.contains("**lease_ttl**")).unwrap(), @r#"

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod alerting;
+mod backup;
 mod effect;
 mod files;
 mod rules;
@@ -31,6 +33,9 @@ priority = 50
 name = "app1"
 peer = "10.0.0.9:7400"
 "#;
+
+/// A public key that somebody made with `age-keygen`.
+const RECIPIENT: &str = "age1efjyj8u47y3fyulmuxxgn8kvxtz7f2jgfvjghf60fw9ufv8c03uqhadlhe";
 
 fn parse_with(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
     let env: BTreeMap<String, String> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

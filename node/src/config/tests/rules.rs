@@ -135,3 +135,88 @@ fn a_hard_fence_fits_into_a_line_of_the_keepers() {
     assert!(fence(2100).contains("failover.hard_fence: 2105 bytes are too many"), "{}", fence(2100));
     assert!(!fence(1000).contains("too many"));
 }
+
+#[test]
+fn hooks_have_names_of_their_own_and_hold_up_no_failover() {
+    insta::assert_snapshot!(said(r#"
+[[hook]]
+name = "tell"
+at = "after_open"
+command = ["/bin/true"]
+
+[[hook]]
+name = "tell"
+at = "before_close"
+when = "unplanned"
+command = ["/bin/true"]
+
+[[hook]]
+name = "tall"
+at = "after_close"
+on = "writer"
+timeout = "10m"
+"#), @r#"
+    error    baton.toml:26: hook.name: two hooks are named "tell"; give each its own name
+    error    baton.toml:28: hook.when: a failover waits for no hook, so that before_close is for switchovers alone; write when = "planned", or another point
+    error    baton.toml:31: hook.command: is missing from this [[hook]]; add it
+    error    baton.toml:33: hook.at: "after_close" is unknown; write "before_close" or "after_open" or "after_route" or "after_failure"
+    error    baton.toml:34: hook.on: "writer" is unknown; write "leader" or "old_writer" or "new_writer"
+    error    baton.toml:35: hook.timeout: 10m is out of range; write a duration from 100ms to 5m, in quotes
+    6 errors, 0 warnings: nothing was changed
+    "#);
+}
+
+#[test]
+fn a_replica_is_no_nodes_server() {
+    insta::assert_snapshot!(said(r#"
+[[replica]]
+name = "etl"
+server = "10.0.0.1:3306"
+
+[[replica]]
+name = "db1"
+server = "127.0.0.1:3306"
+
+[[replica]]
+name = "etl"
+server = "10.0.0.1:3306"
+"#), @r#"
+    error    baton.toml:22: replica.server: 10.0.0.1:3306 is the server of node db1, which looks after it; remove this
+    error    baton.toml:25: replica.name: "db1" is the name of another replica or of a node; give each its own name
+    error    baton.toml:26: replica.server: 127.0.0.1:3306 is another server on each node; write an address that all nodes reach
+    error    baton.toml:29: replica.name: "etl" is the name of another replica or of a node; give each its own name
+    error    baton.toml:30: replica.server: 10.0.0.1:3306 is another replica's too; remove one of the two
+    error    baton.toml:30: replica.server: 10.0.0.1:3306 is the server of node db1, which looks after it; remove this
+    6 errors, 0 warnings: nothing was changed
+    "#);
+}
+
+#[test]
+fn each_proxysql_is_reached_by_every_node_and_has_two_groups() {
+    insta::assert_snapshot!(said(r#"
+[[proxysql]]
+name = "app1"
+admin = "10.0.0.9:6032"
+
+[[proxysql]]
+name = "app1"
+admin = "10.0.0.9:6032"
+user = "admin"
+
+[[proxysql]]
+name = "app2"
+admin = "127.0.0.1:6032"
+writer_hostgroup = 20
+
+[[proxysql]]
+name = "app3"
+"#), @r#"
+    error    baton.toml:25: proxysql.name: two ProxySQL are named "app1"; give each its own name
+    error    baton.toml:26: proxysql.admin: "app1" and "app1" share 10.0.0.9:6032; give each its own address
+    error    baton.toml:27: proxysql.user: ProxySQL lets "admin" in from its own host only; add another user to its admin-admin_credentials and name that
+    error    baton.toml:29: proxysql.reader_hostgroup: 20 is the writer_hostgroup too: readers would be sent writes; choose another
+    error    baton.toml:31: proxysql.admin: 127.0.0.1:6032 is another ProxySQL on each node, and whichever leads speaks to it; write an address that all nodes reach
+    error    baton.toml:34: proxysql.admin: is missing from this [[proxysql]]; add it
+    6 errors, 0 warnings: nothing was changed
+    "#);
+}

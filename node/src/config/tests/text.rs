@@ -10,7 +10,7 @@ lease_tll = "2s"
 heartbeat = "50ms"
 colour = "red"
 
-[proxysql]
+[colours]
 admin = "x"
 
 [routers]
@@ -18,13 +18,13 @@ admin = "x"
     error    baton.toml:21: failover.lease_tll: unknown key; did you mean lease_ttl?
     error    baton.toml:22: failover.heartbeat: unknown key; heartbeat belongs into [raft]
     error    baton.toml:23: failover.colour: unknown key; remove it
-    error    baton.toml:25: proxysql: unknown section; remove it
+    error    baton.toml:25: colours: unknown section; remove it
     error    baton.toml:28: routers: unknown section; did you mean [router]?
     5 errors, 0 warnings: nothing was changed
     "#);
-    insta::assert_snapshot!(said("prio = 3\n[[proxysql]]\nadmin = \"10.0.0.9:6032\"\n"), @r#"
+    insta::assert_snapshot!(said("prio = 3\n[[colours]]\nadmin = \"10.0.0.9:6032\"\n"), @r#"
     error    baton.toml:19: node.prio: unknown key; remove it
-    error    baton.toml:20: proxysql: unknown section; remove it
+    error    baton.toml:20: colours: unknown section; remove it
     2 errors, 0 warnings: nothing was changed
     "#);
 }

@@ -68,7 +68,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(super) async fn load(thread: Thread, shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let position = thread.start("read its state", read).await?.done().await?;
+        let position = Self::read_from(&thread).await?;
         let machine = Self {
             position: Arc::new(Mutex::new(position.clone())),
             snapshot: Arc::default(),
@@ -79,6 +79,18 @@ impl Machine {
         Ok(machine)
     }
 
+    async fn read_from(thread: &Thread) -> Result<Position, StoreError> {
+        #[cfg(feature = "simulation")]
+        if let Some(kept) = thread.kept.clone() {
+            let work = move |transaction: &Transaction<'_>| match kept.read()? {
+                Some(position) => Ok(position),
+                None => read(transaction),
+            };
+            return thread.start("read its state", work).await?.done().await;
+        }
+        thread.start("read its state", read).await?.done().await
+    }
+
     fn position(&self) -> Position {
         self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -87,7 +99,16 @@ impl Machine {
     /// that is as if the entries had come a moment later.
     async fn persist_and_show(&self, position: Position) -> Result<(), io::Error> {
         let written = position.clone();
-        let work = move |transaction: &Transaction<'_>| written.write(transaction);
+        #[cfg(feature = "simulation")]
+        let kept = self.thread.kept.clone();
+        let work = move |transaction: &Transaction<'_>| {
+            #[cfg(feature = "simulation")]
+            if let Some(kept) = kept {
+                kept.write(written);
+                return Ok(());
+            }
+            written.write(transaction)
+        };
         let written = async { self.thread.start("write its state", work).await?.done().await };
         written.await.inspect_err(|_| self.shared.withhold())?;
         self.show(position);
@@ -145,6 +166,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         let mut batches = entries.ready_chunks(BATCH);
         while let Some(batch) = batches.next().await {
+            #[cfg(feature = "simulation")]
+            if let Some(kept) = &self.thread.kept {
+                kept.may_apply().await;
+            }
             let mut position = self.position();
             let mut state = ClusterState::clone(&position.state);
             let mut answers = Vec::with_capacity(batch.len());

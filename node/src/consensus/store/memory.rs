@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::error::StoreError;
+use super::machine::Position;
 use super::thread::Message;
-use super::{Store, schema};
+use super::{Store, from_json, schema, to_json};
 
 /// How often a disk that hangs is tried again.
 const HANGS: Duration = Duration::from_millis(50);
@@ -21,6 +22,7 @@ const HANGS: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct MemoryDisk {
     connection: Arc<Mutex<Connection>>,
+    kept: Kept,
     hangs: Arc<AtomicBool>,
     latency: Arc<dyn Fn() -> Duration + Send + Sync>,
 }
@@ -35,9 +37,19 @@ impl MemoryDisk {
             .map_err(|e| StoreError::from_sqlite(&PathBuf::from("memory"), "open", &e))?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
+            kept: Kept::default(),
             hangs: Arc::default(),
             latency: Arc::new(latency),
         })
+    }
+
+    /// From now on the node applies nothing of what it has in its log, or it does again.
+    pub fn hold_applying(&self, held: bool) {
+        self.kept.held.store(held, Ordering::SeqCst);
+    }
+
+    pub(super) fn kept(&self) -> Kept {
+        self.kept.clone()
     }
 
     /// From now on nothing reaches the disk, or it does again.
@@ -80,6 +92,40 @@ impl MemoryDisk {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The replicated state as it was written last. Made into text when it is read, and not each time that it is written:
+/// that was most of what a run took.
+#[derive(Clone, Default)]
+pub(super) struct Kept {
+    position: Arc<Mutex<Option<Position>>>,
+    held: Arc<AtomicBool>,
+}
+
+impl Kept {
+    /// Waits until the node may apply what it has in its log.
+    pub(super) async fn may_apply(&self) {
+        while self.held.load(Ordering::SeqCst) {
+            sleep(HANGS).await;
+        }
+    }
+
+    pub(super) fn write(&self, position: Position) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = Some(position);
+    }
+
+    /// As a disk gives it back.
+    pub(super) fn read(&self) -> rusqlite::Result<Option<Position>> {
+        let kept = self.position.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let again = |kept: Position| {
+            Ok(Position {
+                last_applied: from_json(0, &to_json(&kept.last_applied)?)?,
+                membership: from_json(1, &to_json(&kept.membership)?)?,
+                state: Arc::new(from_json(2, &to_json(&*kept.state)?)?),
+            })
+        };
+        kept.map(again).transpose()
     }
 }
 

@@ -48,6 +48,9 @@ pub(crate) struct Thread {
     jobs: mpsc::Sender<Message>,
     failure: Arc<OnceLock<StoreError>>,
     path: Arc<PathBuf>,
+    /// Where a disk of the simulation keeps the state.
+    #[cfg(feature = "simulation")]
+    pub(super) kept: Option<super::memory::Kept>,
 }
 
 impl Thread {
@@ -55,7 +58,13 @@ impl Thread {
     pub(crate) fn spawn(path: PathBuf, mut connection: Connection) -> Result<Self, StoreError> {
         let (jobs, mut inbox) = mpsc::channel(QUEUE);
         let builder = std::thread::Builder::new().name("group-store".into());
-        let handle = Self { jobs, failure: Arc::default(), path: Arc::new(path) };
+        let handle = Self {
+            jobs,
+            failure: Arc::default(),
+            path: Arc::new(path),
+            #[cfg(feature = "simulation")]
+            kept: None,
+        };
         builder
             .spawn(move || {
                 while let Some(message) = inbox.blocking_recv() {
@@ -78,8 +87,9 @@ impl Thread {
     #[cfg(feature = "simulation")]
     pub(super) fn on(path: PathBuf, disk: super::MemoryDisk) -> Self {
         let (jobs, inbox) = mpsc::channel(QUEUE);
+        let kept = Some(disk.kept());
         crate::task::spawn(disk.serve(inbox));
-        Self { jobs, failure: Arc::default(), path: Arc::new(path) }
+        Self { jobs, failure: Arc::default(), path: Arc::new(path), kept }
     }
 
     /// Hands a job in; it runs after all that were handed in before it.

@@ -23,7 +23,7 @@ use crate::consensus::{FormationStatus, Group, GroupOptions, Pace};
 use crate::peers::{Dialer, Peers};
 use crate::state::NodeName;
 
-pub(super) const WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 
 /// The peer service of one test node, which can be cut off.
 struct Service {
@@ -117,15 +117,15 @@ impl Peer for Silent {
 }
 
 /// Where a node listens and keeps its store; outlives its daemon.
-pub(super) struct Host {
-    pub(super) name: NodeName,
-    pub(super) address: String,
-    pub(super) scratch: Scratch,
+pub(crate) struct Host {
+    pub(crate) name: NodeName,
+    pub(crate) address: String,
+    pub(crate) scratch: Scratch,
     listener: std::net::TcpListener,
 }
 
 impl Host {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         // Kept open across restarts, so that nobody else takes the port.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -133,7 +133,7 @@ impl Host {
         Self { name: name.into(), address, scratch: Scratch::new(), listener }
     }
 
-    pub(super) fn options(&self, hosts: &[&Host]) -> GroupOptions {
+    pub(crate) fn options(&self, hosts: &[&Host]) -> GroupOptions {
         GroupOptions {
             cluster: "test".into(),
             node: self.name.clone(),
@@ -150,11 +150,11 @@ impl Host {
         }
     }
 
-    pub(super) async fn start(&self, hosts: &[&Host]) -> Node {
+    pub(crate) async fn start(&self, hosts: &[&Host]) -> Node {
         self.start_with(self.options(hosts)).await
     }
 
-    pub(super) async fn start_with(&self, options: GroupOptions) -> Node {
+    pub(crate) async fn start_with(&self, options: GroupOptions) -> Node {
         let group = Group::open(options).await.unwrap();
         let (cut, ending) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
         let listener = TcpListener::from_std(self.listener.try_clone().unwrap()).unwrap();
@@ -172,27 +172,27 @@ impl Host {
 }
 
 /// A running daemon, as far as the group is concerned.
-pub(super) struct Node {
-    pub(super) name: NodeName,
-    pub(super) group: Group,
+pub(crate) struct Node {
+    pub(crate) name: NodeName,
+    pub(crate) group: Group,
     cut: Arc<AtomicBool>,
     ending: CancellationToken,
 }
 
 impl Node {
     /// Ends it as a crash would, as far as others can see: it answers nothing from now on.
-    pub(super) async fn kill(&self) {
+    pub(crate) async fn kill(&self) {
         self.cut.store(true, Ordering::SeqCst);
         self.ending.cancel();
         self.group.shutdown().await;
     }
 
     /// Answers nothing while `on`, but may go on asking.
-    pub(super) fn deafen(&self, on: bool) {
+    pub(crate) fn deafen(&self, on: bool) {
         self.cut.store(on, Ordering::SeqCst);
     }
 
-    pub(super) fn index(&self) -> u64 {
+    pub(crate) fn index(&self) -> u64 {
         self.group.states().borrow().index
     }
 }
@@ -204,12 +204,12 @@ impl Drop for Node {
 }
 
 /// Starts them and waits until they have formed a group and applied its first command.
-pub(super) async fn start_all(hosts: &[Host]) -> Vec<Node> {
+pub(crate) async fn start_all(hosts: &[Host]) -> Vec<Node> {
     start_all_at(Pace::default(), hosts).await
 }
 
 /// The same at another pace.
-pub(super) async fn start_all_at(pace: Pace, hosts: &[Host]) -> Vec<Node> {
+pub(crate) async fn start_all_at(pace: Pace, hosts: &[Host]) -> Vec<Node> {
     let all: Vec<&Host> = hosts.iter().collect();
     let starting = hosts.iter().map(|host| host.start_with(GroupOptions { pace, ..host.options(&all) }));
     let nodes = futures::future::join_all(starting).await;
@@ -221,7 +221,7 @@ pub(super) async fn start_all_at(pace: Pace, hosts: &[Host]) -> Vec<Node> {
 }
 
 /// Proposes until it is certain that it was committed, as a caller does that may apply a command twice.
-pub(super) async fn propose_surely(node: &Node, number: u64) {
+pub(crate) async fn propose_surely(node: &Node, number: u64) {
     let deadline = std::time::Instant::now() + WITHIN;
     while let Err(error) = node.group.propose(sample(number), WITHIN).await {
         assert!(std::time::Instant::now() < deadline && !error.is_certain(), "{error}");
@@ -229,7 +229,7 @@ pub(super) async fn propose_surely(node: &Node, number: u64) {
 }
 
 /// Waits for a leader that all of `nodes` agree on.
-pub(super) async fn leader_of<'a>(nodes: &[&'a Node]) -> &'a Node {
+pub(crate) async fn leader_of<'a>(nodes: &[&'a Node]) -> &'a Node {
     let agreed = || {
         let leading = nodes.iter().find(|node| node.group.leadership().borrow().mine)?;
         let term = leading.group.leadership().borrow().term;
@@ -239,6 +239,6 @@ pub(super) async fn leader_of<'a>(nodes: &[&'a Node]) -> &'a Node {
     agreed().unwrap()
 }
 
-pub(super) fn three() -> Vec<Host> {
+pub(crate) fn three() -> Vec<Host> {
     ["db1", "db2", "db3"].map(Host::new).into()
 }

@@ -142,7 +142,7 @@ async fn received(loaded: &Loaded) -> Result<GtidSet, String> {
     if loaded.me.is_witness() {
         return Err("this node is a witness".into());
     }
-    let servers = Servers::new(&loaded.config, false)?;
+    let servers = Servers::new(&loaded.config, true)?;
     let socket = Address::Socket(loaded.config.server.socket.clone());
     let server = SqlServer::new(&servers.connector(socket));
     match timeout(SERVER_WITHIN, server.pulse()).await {

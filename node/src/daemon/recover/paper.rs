@@ -4,10 +4,9 @@ use jiff::Timestamp;
 
 use super::judge::{Prospect, list, writer};
 use super::{Facts, Wish};
+use crate::paper::{self, wrapped};
 use crate::state::{Durability, NodeName};
 
-/// Of the page.
-const WIDTH: usize = 80;
 /// Of the column with the labels.
 const LABEL: usize = 17;
 
@@ -78,26 +77,5 @@ fn known(facts: &Facts) -> Vec<(String, String)> {
 }
 
 fn row(label: &str, text: &str) -> String {
-    wrapped(&format!("  {label:<LABEL$}"), &" ".repeat(LABEL + 2), text)
-}
-
-/// Words in lines of the page's width. A word that is longer than a line stays whole.
-fn wrapped(first: &str, next: &str, text: &str) -> String {
-    let mut page = String::new();
-    let mut line = first.to_owned();
-    let mut is_empty = true;
-    for word in text.split_whitespace() {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            page += &line;
-            page += "\n";
-            line = next.to_owned();
-            is_empty = true;
-        }
-        if !is_empty {
-            line += " ";
-        }
-        line += word;
-        is_empty = false;
-    }
-    page + &line + "\n"
+    paper::row(LABEL, label, text)
 }

@@ -85,7 +85,10 @@ fn of_replica(node: &NodeName, words: &Words) -> [PlannedChange; 3] {
             format!("SET GLOBAL {}=4;", words.net_timeout),
         ),
         change("hears from its source every half second", format!("{stop} {heartbeat} {start}")),
-        change("acknowledges commits", format!("SET GLOBAL {}_enabled=ON; {stop} {start}", words.replica)),
+        change(
+            "acknowledges commits, once they are on its disk",
+            format!("SET GLOBAL sync_relay_log=1, GLOBAL {}_enabled=ON; {stop} {start}", words.replica),
+        ),
     ]
 }
 

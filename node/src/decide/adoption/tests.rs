@@ -78,8 +78,12 @@ fn what_stands_in_the_way() {
             seen.own("db1").guard.trouble = Some("no notes".into());
         }),
         ("db2: gtid_mode is OFF", |_, seen| {
-            seen.about("db2").findings =
-                vec![LintFinding { error: true, what: "gtid_mode is OFF".into(), mend: "set it".into() }];
+            seen.about("db2").findings = vec![LintFinding {
+                error: true,
+                what: "gtid_mode is OFF".into(),
+                mend: "set it".into(),
+                mend_here: None,
+            }];
         }),
         ("db2: its settings have not been read yet", |_, seen| seen.own("db2").about = None),
         ("under Baton's care already", |state, _| state.phase = Phase::Managed),

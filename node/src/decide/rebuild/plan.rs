@@ -74,6 +74,12 @@ fn stands_in_the_way(state: &ClusterState, seen: &Observations, node: &NodeName)
             "{other} is being rebuilt; wait for it, or end that with `batonctl rebuild {other} --cancel`"
         ));
     }
+    if let Some(task) = state.backups.task.as_ref().filter(|task| task.node == *node) {
+        let backup = task.work.backup();
+        found.push(format!(
+            "{node} is at backup {backup}; wait for it, see `batonctl backup list`, or end that with `batonctl backup cancel`"
+        ));
+    }
     if seen.of(node).is_none_or(|h| h.age > FRESH * 4) {
         found.push(format!("{node}'s node does not answer; start it"));
     }

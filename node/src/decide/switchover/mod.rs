@@ -1,13 +1,18 @@
 //! Whether a healthy writer can be moved on purpose, and to which server. Pure. The dry run shows what is found here, and
 //! the leader asks the same again right before it closes the writer.
 
+mod appointed;
+mod found;
 mod grant;
+mod inspected;
 mod steps;
 mod target;
 
 use std::time::Duration;
 
+pub use appointed::{Due, due};
 pub use grant::next_grant;
+pub use inspected::{EventScheduler, Inspected, Lock, Transaction};
 pub use steps::steps;
 pub use target::predicted;
 
@@ -47,23 +52,12 @@ pub struct Measured {
     pub asked: bool,
     /// What the successor has and the writer lacks, its own set read before the writer's.
     pub extra: Option<GtidSet>,
-    /// Transactions of clients on the writer, open for [`LONG`] or longer.
-    pub long: Vec<Transaction>,
+    /// The writer, looked at more closely; `None` where it did not answer.
+    pub writer: Option<Inspected>,
+    /// The successor, likewise.
+    pub target: Option<Inspected>,
     /// How long the writes would pause, by the round trips measured.
     pub pause: Option<Duration>,
-}
-
-/// A client's transaction that has been open for long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transaction {
-    /// The server's id of the session.
-    pub id: u64,
-    /// `user@host`.
-    pub account: String,
-    /// For how long it has been open.
-    pub age: Duration,
-    /// The beginning of its statement under way, if there is one.
-    pub statement: String,
 }
 
 /// What was found.
@@ -132,7 +126,10 @@ pub fn preflight(
                 "batonctl node add, or put one in again that is out; batonctl status shows them",
             )),
         }
-        findings.extend(measured.long.iter().map(|one| long(from, one, wish.kill_blockers)));
+        if measured.asked || measured.writer.is_some() {
+            inspected::findings(from, to.as_ref(), wish, measured, &mut findings);
+        }
+        found::writer(state, seen, from, &mut findings);
     }
     findings.sort_by_key(|finding| finding.level);
     Preflight { from, to, findings }
@@ -192,19 +189,6 @@ fn cluster(
             "wait until batonctl status says LOSSLESS, or see there what an acker lacks",
         );
     }
-}
-
-/// A transaction that the close would end.
-fn long(writer: &NodeName, one: &Transaction, kill: bool) -> Finding {
-    let Transaction { id, account, age, statement } = one;
-    let statement = if statement.is_empty() { "idle".to_owned() } else { statement.clone() };
-    let what = format!("transaction of session {id}, {account}, open for {} s: {statement}", age.as_secs());
-    let mend = if kill {
-        "it is killed and rolled back where it holds up the close"
-    } else {
-        "it is rolled back by the close, or holds it up until --max-pause: then nothing is moved, unless --kill-blockers"
-    };
-    Finding::of(Level::Warning, writer, what, mend)
 }
 
 /// The other servers in the order in which a failover would choose them: by priority, zone, version and disk.

@@ -1,9 +1,13 @@
 //! What a switchover does, step by step, each with its statement: the dry run shows it. Pure.
 
 use super::super::adoption::PlannedChange;
+use super::super::finding::proxies;
 use super::super::seen::Observations;
 use crate::gtid::Dialect;
 use crate::state::{ClusterState, NodeName};
+
+/// On an admin interface, where they are two statements.
+const DRAIN: &str = "UPDATE mysql_servers SET status='OFFLINE_SOFT' WHERE …; LOAD MYSQL SERVERS TO RUNTIME";
 
 /// The steps from `from` to `to`, in their order.
 pub fn steps(
@@ -21,15 +25,31 @@ pub fn steps(
         statement: statement.to_owned(),
     };
     let next = state.next_epoch();
-    let mut steps = vec![
-        step(from, "routers hold new connections, and end its sessions between two replies".into(), ""),
+    let mut steps =
+        vec![step(from, "routers hold new connections, and end its sessions between two replies".into(), "")];
+    let (of, silent) = (proxies(seen).count(), proxies(seen).filter(|proxy| proxy.trouble.is_some()).count());
+    if of > 0 {
+        let but = if silent == 0 { String::new() } else { format!(" ({silent} of them not right now)") };
+        let what = format!("is drained by {of} ProxySQL{but}: new writes wait there, those at it come back");
+        steps.push(step(from, what, DRAIN));
+    }
+    let everywhere = match of {
+        0 => "every router leads there".to_owned(),
+        of => format!("every router and {of} ProxySQL lead there"),
+    };
+    steps.extend([
         step(from, "is closed, read back, its clients' sessions are ended".into(), words.close),
         step(to, "applies what it still has to; both sets are compared".into(), words.wait),
         step(to, format!("is granted epoch {next}"), ""),
         step(from, format!("follows {to} and acknowledges its commits"), words.follow),
-        step(to, "forgets its source, waits for ackers and opens, under a lease".into(), words.open),
-        step(to, "every router leads there".into(), ""),
-    ];
+        step(
+            to,
+            "meanwhile forgets its source and opens, under a lease: no commit returns before an acker has it"
+                .into(),
+            words.open,
+        ),
+        step(to, everywhere, ""),
+    ]);
     let others = state.data_nodes().map(|(n, _)| n).filter(|n| *n != from && *n != to);
     steps.extend(
         others

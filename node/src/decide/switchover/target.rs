@@ -27,6 +27,12 @@ pub(super) fn findings(
     if member.server.is_none() {
         return stop("is a witness: it has no server", TO_ANOTHER);
     }
+    if state.in_maintenance(to) {
+        return stop(
+            "is in maintenance",
+            "batonctl maintenance NODE --end, or name another server with --to",
+        );
+    }
     if let Some(out) = state.out.get(to) {
         return stop(&format!("is out: {}", out_in_words(&out.reason)), TO_ANOTHER);
     }

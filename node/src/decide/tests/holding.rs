@@ -18,7 +18,7 @@ fn ended(state: &mut ClusterState, at_min: i64, change: impl FnOnce(&mut Finishe
     let operation = Operation { opened_ms: Some(at_min * MINUTE_MS), ..failover("WriterCrashed") };
     let mut finished = Finished { operation, ended_ms: at_min * MINUTE_MS, ending: Ending::Done };
     change(&mut finished);
-    state.history.push_back(finished);
+    state.history.push_back(finished.into());
 }
 
 /// The minutes for which a failover is held at `at_min`, rounded down; `None` when it is not.

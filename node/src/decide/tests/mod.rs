@@ -1,11 +1,18 @@
 //! Cases that read like sentences: a cluster, what its nodes see, what its servers answer.
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod choose;
 mod choose_properties;
 mod diagnose;
+mod events;
+mod followers;
 mod holding;
+mod hooks;
+mod maintenance;
 mod plan;
+mod primary;
+mod readers;
 mod rebuild;
 mod starved;
 mod switchover;
@@ -189,11 +196,11 @@ fn running(node: &str, pulse: Pulse) -> OwnServer {
 }
 
 fn answered(open: bool) -> Probe {
-    Probe { silent_for: ms(50), ever: true, error: None, open: Some(open), executed: None }
+    Probe { silent_for: ms(50), ever: true, open: Some(open), ..Probe::default() }
 }
 
 fn silent(for_ms: u64, error: ProbeError) -> Probe {
-    Probe { silent_for: ms(for_ms), ever: true, error: Some(error), open: Some(true), executed: None }
+    Probe { silent_for: ms(for_ms), ever: true, error: Some(error), open: Some(true), ..Probe::default() }
 }
 
 /// What the nodes report, to be changed by a case before it is looked at.

@@ -237,6 +237,6 @@ fn the_policy_decides_who_begins() {
     let operation =
         Operation { kind: OperationKind::Rebuild, wanted: Some(name("db3")), ..failover("by itself") };
     let finished = crate::state::Finished { operation, ended_ms: 1_500, ending: Ending::Failed };
-    state.history.push_back(finished);
+    state.history.push_back(finished.into());
     assert!(!begins(&state), "one that has failed is left to a person");
 }

@@ -1,14 +1,27 @@
 //! Whether a healthy writer can be moved, to whom, and what the next epoch says.
 
-use super::super::seen::LintFinding;
-use super::super::switchover::{Measured, Preflight, Transaction, Wish, next_grant, preflight, steps};
+use super::super::seen::{LintFinding, ProxySeen};
+use super::super::switchover::{
+    Due, EventScheduler, Inspected, Lock, Measured, Preflight, Transaction, Wish, due, next_grant, preflight,
+    steps,
+};
 use super::super::tried::{Disk, Tried};
 use super::*;
 use crate::decide::finding::Level;
-use crate::state::{DegradeReason, Member, Out, OutReason, Pause, Proof, ProofKind};
+use crate::state::{
+    Appointment, DegradeReason, Member, OperationId, Out, OutReason, Pause, Planned, Proof, ProofKind,
+};
 
 fn measured() -> Measured {
-    Measured { lag: Some(ms(3)), asked: true, extra: Some(my("")), ..Measured::default() }
+    let looked_at = Some(Inspected::default());
+    Measured {
+        lag: Some(ms(3)),
+        asked: true,
+        extra: Some(my("")),
+        writer: looked_at.clone(),
+        target: looked_at,
+        pause: None,
+    }
 }
 
 fn found(to: Option<&str>, asked: &Measured, change: impl FnOnce(&mut ClusterState, &mut Seen)) -> Preflight {
@@ -69,7 +82,12 @@ fn each_thing_that_stands_in_the_way_is_named() {
         (
             "db2",
             |_, seen| {
-                let finding = LintFinding { error: true, what: "no GTID".into(), mend: "gtid_mode".into() };
+                let finding = LintFinding {
+                    error: true,
+                    what: "no GTID".into(),
+                    mend: "gtid_mode".into(),
+                    mend_here: None,
+                };
                 seen.own("db2").about.as_mut().unwrap().findings = vec![finding];
             },
             "no GTID",
@@ -139,12 +157,76 @@ fn lag_waits_or_stops_and_a_set_of_its_own_stops() {
 
 #[test]
 fn long_transactions_are_named_and_stop_nothing() {
-    let one =
-        Transaction { id: 7, account: "app@10.0.0.9".into(), age: ms(34_000), statement: String::new() };
-    let found = found(None, &Measured { long: vec![one], ..measured() }, |_, _| {});
+    let account = || "app@10.0.0.9".to_owned();
+    let one = |id, statement: &str| Transaction {
+        id,
+        account: account(),
+        age: ms(34_000),
+        statement: statement.into(),
+        rows_locked: 3,
+    };
+    let lock = Lock { id: 8, account: account(), age: ms(5_000), tables: vec!["app.orders".into()] };
+    let writer =
+        Inspected { long: vec![one(7, ""), one(8, "SELECT 1")], locks: vec![lock], ..Inspected::default() };
+    let found = found(None, &Measured { writer: Some(writer), ..measured() }, |_, _| {});
     assert!(!found.is_refused());
-    let text = &found.findings[0].what;
-    assert!(text.contains("session 7, app@10.0.0.9, open for 34 s: idle"), "{text}");
+    let what: Vec<&str> = found.findings.iter().map(|f| f.what.as_str()).collect();
+    assert_eq!(
+        what[..2],
+        [
+            "session 8, app@10.0.0.9, has held a lock on app.orders for 5 s",
+            "transaction of session 7, app@10.0.0.9, open for 34 s, 3 rows locked: idle"
+        ],
+        "a session is named once"
+    );
+}
+
+#[test]
+fn what_replication_leaves_out_stops_it_and_events_are_named() {
+    let with = |writer: Inspected, target: Inspected| {
+        let asked = Measured { writer: Some(writer), target: Some(target), ..measured() };
+        found(Some("db2"), &asked, |_, _| {})
+    };
+    let filtered = || Inspected { binlog_filters: vec!["binlog_do_db=app".into()], ..Inspected::default() };
+    let of_writer = with(filtered(), Inspected::default());
+    assert!(stops(&of_writer).iter().any(|s| s.contains("does not pass on everything: binlog_do_db=app")));
+    let replica =
+        || Inspected { replica_filters: vec!["replicate_do_db=app".into()], ..Inspected::default() };
+    let of_target = with(Inspected::default(), replica());
+    assert!(stops(&of_target).iter().any(|s| s.contains("leaves out what it should have: replicate_do_db")));
+    assert!(!with(replica(), Inspected::default()).is_refused(), "the old writer's concern");
+    let events = |on, visible| {
+        let events = EventScheduler { on, enabled: 2, visible };
+        with(Inspected { events, ..Inspected::default() }, Inspected::default())
+    };
+    assert!(events(true, true).findings.iter().any(|f| f.what.starts_with("runs 2 events")));
+    assert!(events(true, false).findings.iter().any(|f| f.mend.contains("EVENT")));
+    let silent = found(Some("db2"), &Measured { writer: None, ..measured() }, |_, _| {});
+    assert!(!silent.is_refused() && silent.findings[0].what.contains("has not said who holds locks"));
+}
+
+#[test]
+fn an_appointment_is_begun_at_its_time_waits_a_little_and_is_refused_with_the_reason() {
+    let appointment = Appointment {
+        operation: OperationId("later".into()),
+        at_ms: 60_000,
+        to: None,
+        planned: Planned { max_pause_ms: 500, kill_blockers: false },
+        by: "ada".into(),
+    };
+    let well = found(None, &measured(), |_, _| {});
+    let ill = found(None, &measured(), |_, seen| seen.gone("db1", 50));
+    let long = ms(3_600_000);
+    let at = |found: &Preflight, now_ms, leading| due(&appointment, found, now_ms, leading);
+    assert_eq!(at(&well, 59_999, long), Due::NotYet);
+    assert_eq!(at(&well, 60_000, long), Due::Begin(name("db2")));
+    assert_eq!(at(&ill, 69_999, long), Due::Wait);
+    let Due::Refuse(why) = at(&ill, 70_000, long) else { panic!() };
+    assert!(why.contains("WriterCrashed"), "{why}");
+    assert_eq!(at(&ill, 90_000, ms(500)), Due::Wait, "a new leader has not heard everybody");
+    assert_eq!(at(&well, 300_000, ms(500)), Due::Begin(name("db2")));
+    let Due::Refuse(why) = at(&well, 400_000, ms(500)) else { panic!() };
+    assert!(why.contains("5 min ago"), "{why}");
 }
 
 #[test]
@@ -158,7 +240,12 @@ fn without_an_acker_for_the_next_writer_nothing_moves() {
     };
     assert!(!alone(|_| {}).is_refused(), "the old writer is one");
     let unsound = alone(|seen| {
-        let finding = LintFinding { error: true, what: "relay_log_recovery".into(), mend: "OFF".into() };
+        let finding = LintFinding {
+            error: true,
+            what: "relay_log_recovery".into(),
+            mend: "OFF".into(),
+            mend_here: None,
+        };
         seen.own("db1").about.as_mut().unwrap().findings = vec![finding];
     });
     assert!(stops(&unsound).iter().any(|s| s.contains("has 0 of the 1 ackers")), "{unsound:#?}");
@@ -197,4 +284,26 @@ fn the_steps_close_the_writer_first_and_move_the_others_last() {
     assert!(at("super_read_only=ON") < at("granted epoch 2"));
     assert!(at("granted epoch 2") < at("super_read_only=OFF"));
     assert_eq!(steps.last().map(|s| s.node.clone()), Some(name("db3")));
+    assert!(!steps.iter().any(|s| s.what.contains("ProxySQL")), "{steps:?}");
+}
+
+/// Where there are some: before the writer is closed, or writes that are at it would fail.
+#[test]
+fn the_steps_drain_every_proxysql_before_the_writer_is_closed() {
+    let state = cluster("db1 db2 db3");
+    let mut seen = Seen::healthy(&state, &my("1:1-9"));
+    let proxy = |trouble: Option<&str>| ProxySeen {
+        name: "app1".into(),
+        trouble: trouble.map(ToOwned::to_owned),
+        repairs: 0,
+        read_took: ms(2),
+    };
+    seen.reports.get_mut(&name("db1")).unwrap().0.routing = vec![proxy(None), proxy(Some("it is silent"))];
+    let steps = steps(&state, &seen.look(), &name("db1"), &name("db2"));
+    let at = |words: &str| {
+        steps.iter().position(|s| s.what.contains(words) || s.statement.contains(words)).unwrap()
+    };
+    assert!(steps[at("OFFLINE_SOFT")].what.contains("2 ProxySQL (1 of them not right now)"), "{steps:?}");
+    assert!(at("OFFLINE_SOFT") < at("super_read_only=ON"));
+    assert!(at("super_read_only=OFF") < at("every router and 2 ProxySQL"));
 }

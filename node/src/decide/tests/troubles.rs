@@ -3,7 +3,8 @@
 use super::*;
 use crate::decide::diagnose::{Lasting, diagnose};
 use crate::decide::diagnosis::Trouble;
-use crate::decide::seen::{LintFinding, NoAnswer};
+use crate::decide::finding::{Level, of_nodes};
+use crate::decide::seen::{LintFinding, NoAnswer, ProxySeen};
 
 /// The troubles of db1, db2, db3 and app1 after this change.
 fn after(change: impl FnOnce(&mut ClusterState, &mut Seen)) -> Vec<Trouble> {
@@ -55,7 +56,7 @@ fn each_change_has_its_name() {
     }
     let keeper = after(|_, seen| seen.own("db2").guard.trouble = Some("no keeper".into()));
     assert_eq!(keeper, [Trouble::GuardTrouble(db2(), "no keeper".into())]);
-    let finding = || LintFinding { error: true, what: "x".into(), mend: "y".into() };
+    let finding = || LintFinding { error: true, what: "x".into(), mend: "y".into(), mend_here: None };
     let lint = after(|_, seen| seen.own("db2").about.as_mut().unwrap().findings.push(finding()));
     assert_eq!(lint, [Trouble::UnsafeSettings(db2(), "x".into())]);
     let blocked = after(|_, seen| {
@@ -71,6 +72,24 @@ fn two_open_servers_are_seen_by_either_word() {
     assert_eq!(by_itself, [Trouble::TwoWritersSeen(list("db1 db2")), Trouble::ReplicaOpen(name("db2"))]);
     let by_probe = after(|_, seen| seen.probe("app1", "db2", answered(true)));
     assert_eq!(by_probe, by_itself);
+}
+
+/// An account that one server alone has cannot be changed on the writer: the statement would stop the other's applier.
+#[test]
+fn what_one_server_alone_has_is_mended_there() {
+    let mend = |servers: &[&str]| {
+        let state = cluster("db1 db2 app1");
+        let mut seen = Seen::healthy(&state, &my("1:1-9"));
+        for server in servers {
+            let (mend, mend_here) = ("there".into(), Some("here".into()));
+            let finding = LintFinding { error: true, what: "'x'@'y'".into(), mend, mend_here };
+            seen.own(server).about.as_mut().unwrap().findings.push(finding);
+        }
+        let found = of_nodes(&state, &seen.look(), None).into_iter().filter(|f| f.level == Level::Error);
+        found.map(|f| format!("{} {}", f.node.unwrap(), f.mend)).collect::<Vec<_>>()
+    };
+    assert_eq!(mend(&["db2"]), ["db2 here"]);
+    assert_eq!(mend(&["db1", "db2"]), ["db1 there", "db2 there"]);
 }
 
 /// The old writer answered half a second ago and is dead; the new one is open already.
@@ -98,4 +117,20 @@ fn a_replicas_own_transaction_is_errant_and_the_writers_is_not() {
     assert_eq!(ahead, []);
     let own = after(|_, seen| seen.pulse("db2").executed = my("1:1-10 2:1"));
     assert_eq!(own, [Trouble::ErrantTransactions(name("db2"), my("2:1").to_string())]);
+}
+
+/// The leader alone speaks to ProxySQL, so its report has them.
+#[test]
+fn a_proxysql_that_leads_elsewhere_is_a_trouble() {
+    let of = |trouble: Option<&str>| ProxySeen {
+        name: "app1".into(),
+        trouble: trouble.map(ToOwned::to_owned),
+        repairs: 3,
+        read_took: ms(2),
+    };
+    assert_eq!(after(|_, seen| seen.reports.get_mut(&name("db2")).unwrap().0.routing = vec![of(None)]), []);
+    let diverged = after(|_, seen| {
+        seen.reports.get_mut(&name("db2")).unwrap().0.routing = vec![of(Some("nothing listens"))]
+    });
+    assert_eq!(diverged, [Trouble::RoutingDiverged("app1".into(), "nothing listens".into())]);
 }

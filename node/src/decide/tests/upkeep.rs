@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decide::upkeep::{Upkeep, upkeep};
-use crate::state::WithoutAckers;
+use crate::state::{Forced, Maintenance, WithoutAckers};
 
 /// What is due in a cluster of db1 (the writer), db2, db3 and app1, which leads, after this change.
 fn after(change: impl FnOnce(&mut ClusterState, &mut Seen)) -> Option<Upkeep> {
@@ -282,4 +282,52 @@ fn leadership_leaves_the_writers_node_for_a_witness_first() {
     assert_eq!(due(&state, &seen), Some(Upkeep::MoveLeadership(name("db2"))));
     state.operation = Some(failover("x"));
     assert_eq!(due(&state, &seen), None, "not in the middle of an operation");
+}
+
+fn maintained(state: &mut ClusterState, nodes: &str) {
+    for node in names(nodes) {
+        let word = Forced { by: "ada".into(), reason: "new disks".into() };
+        state.maintenance.insert(node, Maintenance { until_ms: 10, since_ms: 0, word });
+    }
+}
+
+#[test]
+fn a_server_in_maintenance_leaves_the_ackers_first_and_then_stands_aside() {
+    let leaving = after(|state, _| maintained(state, "db2"));
+    assert_eq!(leaving, None, "its node stops its receiver first");
+    let stopped = after(|state, seen| {
+        maintained(state, "db2");
+        seen.pulse("db2").acks = false;
+        seen.channel("db2").io_running = false;
+    });
+    assert_ackers(stopped, "db3");
+    let not_yet = after(|state, seen| {
+        maintained(state, "db2");
+        state.ackers.remove(&name("db2"));
+        seen.pulse("db2").acks = false;
+        seen.channel("db2").io_running = false;
+    });
+    assert_eq!(not_yet, None, "it receives again first");
+    let off = after(|state, seen| {
+        maintained(state, "db2");
+        state.ackers.remove(&name("db2"));
+        seen.pulse("db2").acks = false;
+    });
+    assert_eq!(off, Some(Upkeep::StandAside(name("db2"))));
+}
+
+#[test]
+fn the_last_acker_stands_aside_once_the_group_has_given_it_up_on_purpose() {
+    let both = |state: &mut ClusterState| maintained(state, "db2 db3");
+    assert_eq!(after(|state, _| both(state)), Some(Upkeep::Degrade(DegradeReason::Planned)));
+    let block = after(|state, _| {
+        both(state);
+        state.safety.without_ackers = WithoutAckers::Block;
+    });
+    assert_eq!(block, None, "by that policy it stays one");
+    let given_up = after(|state, _| {
+        both(state);
+        state.durability = degraded(None);
+    });
+    assert_eq!(given_up, Some(Upkeep::StandAside(name("db2"))));
 }

@@ -455,6 +455,9 @@ impl ManagedServer for Ports {
     fn set_acker<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {
         never()
     }
+    fn sync_relay_log<'a>(&'a self, _: bool, _: &'a Permit) -> SqlFuture<'a, ()> {
+        never()
+    }
     fn stop_receiver<'a>(&'a self, _: &'a Permit) -> SqlFuture<'a, ()> {
         never()
     }

@@ -20,17 +20,28 @@ pub(super) fn own(dialect: Dialect, privileges: &Privileges, found: &mut Finding
 
 /// Accounts that write while the server is closed, or may take their writes out of the binlog. Who is on the host anyway
 /// could do worse, so an account for local use is only worth a warning.
-pub(super) fn others(accounts: &[Account], found: &mut Findings) {
+pub(super) fn others(dialect: Dialect, accounts: &[Account], found: &mut Findings) {
     for account in accounts {
         let name = quoted(&account.user, &account.host);
         let held = account.privileges.join(", ");
         let what = format!("{name} can write while the server is closed or past the binlog: it holds {held}");
-        let mend = format!("on the writer: REVOKE {held} ON *.* FROM {name}");
-        if is_local(&account.host) {
-            found.warning(what, format!("nobody should work with it while Baton is in charge; or {mend}"));
-        } else {
-            found.error(what, mend);
-        }
+        let revoke = format!("REVOKE {held} ON *.* FROM {name}");
+        let local = is_local(&account.host);
+        let or = if local { "nobody should work with it while Baton is in charge; or " } else { "" };
+        let mend = format!("{or}on the writer: {revoke}");
+        let mend_here =
+            format!("{or}here alone, other servers do not have it: {}", unlogged(dialect, &revoke));
+        found.push(!local, what, mend, Some(mend_here));
+    }
+}
+
+/// `statement` in a session of its own that leaves nothing in the binlog: replayed where the account does not exist, it
+/// would stop that replica (error 1141). `super_read_only` refuses it even so.
+fn unlogged(dialect: Dialect, statement: &str) -> String {
+    let alone = format!("SET sql_log_bin=0; {statement};");
+    match dialect {
+        Dialect::Mariadb => alone,
+        Dialect::Mysql => format!("{alone}\nbetween SET GLOBAL super_read_only=OFF; and =ON; on a replica"),
     }
 }
 

@@ -28,7 +28,7 @@ pub fn lint(
     settings::check(inventory, pulse, &mut found);
     semi_sync::check(inventory, pulse, &mut found);
     accounts::own(inventory.dialect, privileges, &mut found);
-    accounts::others(accounts, &mut found);
+    accounts::others(inventory.dialect, accounts, &mut found);
     found.0.sort_by_key(|finding| !finding.error);
     found.0
 }
@@ -38,11 +38,21 @@ struct Findings(Vec<LintFinding>);
 
 impl Findings {
     fn error(&mut self, what: impl Into<String>, mend: impl Into<String>) {
-        self.0.push(LintFinding { error: true, what: what.into(), mend: mend.into() });
+        self.push(true, what, mend, None);
     }
 
     fn warning(&mut self, what: impl Into<String>, mend: impl Into<String>) {
-        self.0.push(LintFinding { error: false, what: what.into(), mend: mend.into() });
+        self.push(false, what, mend, None);
+    }
+
+    fn push(
+        &mut self,
+        error: bool,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+        mend_here: Option<String>,
+    ) {
+        self.0.push(LintFinding { error, what: what.into(), mend: mend.into(), mend_here });
     }
 }
 

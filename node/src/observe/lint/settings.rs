@@ -7,7 +7,7 @@ use crate::sql::{Inventory, Pulse, Settings};
 pub(super) fn check(inventory: &Inventory, pulse: &Pulse, found: &mut Findings) {
     binlog(inventory, found);
     gtid(inventory, found);
-    on_disk(&inventory.settings, found);
+    on_disk(&inventory.settings, pulse, found);
     at_boot(inventory, pulse, found);
     channel(inventory.dialect, pulse, found);
 }
@@ -70,7 +70,7 @@ fn gtid(inventory: &Inventory, found: &mut Findings) {
     }
 }
 
-fn on_disk(settings: &Settings, found: &mut Findings) {
+fn on_disk(settings: &Settings, pulse: &Pulse, found: &mut Findings) {
     if settings.sync_binlog != 1 {
         found.error(
             format!(
@@ -87,9 +87,14 @@ fn on_disk(settings: &Settings, found: &mut Findings) {
             set_global("innodb_flush_log_at_trx_commit", "1"),
         );
     }
-    if settings.sync_relay_log != 1 {
+    // Baton sets it before it lets a server acknowledge, and one that catches up syncs seldom.
+    let semi_sync = &pulse.semi_sync;
+    if (semi_sync.replica_enabled || semi_sync.replica_acking) && semi_sync.sync_relay_log != 1 {
         found.error(
-            format!("sync_relay_log is {}: it acknowledges what is not on its disk", settings.sync_relay_log),
+            format!(
+                "sync_relay_log is {}: it acknowledges what is not on its disk",
+                semi_sync.sync_relay_log
+            ),
             set_global("sync_relay_log", "1"),
         );
     }

@@ -73,7 +73,15 @@ fn settings_of_both_dialects() {
             "innodb_flush_log_at_trx_commit is 2",
             "SET GLOBAL innodb_flush_log_at_trx_commit=1;",
         ),
-        (true, |s| s.inventory.settings.sync_relay_log = 10_000, "10000", "SET GLOBAL sync_relay_log=1;"),
+        (
+            true,
+            |s| {
+                s.pulse.semi_sync.sync_relay_log = 10_000;
+                s.pulse.semi_sync.replica_enabled = true;
+            },
+            "10000",
+            "SET GLOBAL sync_relay_log=1;",
+        ),
         (
             true,
             |s| s.inventory.settings.relay_log_recovery = true,
@@ -305,6 +313,22 @@ fn accounts_that_write_while_closed_are_named() {
             (true, |s| s.accounts = account("dba", ""), "'dba' can", "FROM 'dba'"),
         ],
     );
+}
+
+#[test]
+fn an_account_of_one_server_is_mended_past_the_binlog() {
+    let here = |dialect, version| {
+        let found = Subject::spoiled(dialect, version, |s| {
+            let (user, host) = ("app".into(), "%".into());
+            s.accounts = vec![Account { user, host, privileges: vec!["SUPER".into()] }];
+        });
+        found[0].mend_here.clone().unwrap()
+    };
+    let revoke =
+        "here alone, other servers do not have it: SET sql_log_bin=0; REVOKE SUPER ON *.* FROM 'app'@'%';";
+    assert_eq!(here(Dialect::Mariadb, "10.11.19-MariaDB"), revoke);
+    let on_mysql = format!("{revoke}\nbetween SET GLOBAL super_read_only=OFF; and =ON; on a replica");
+    assert_eq!(here(Dialect::Mysql, "9.7.4"), on_mysql);
 }
 
 #[test]

@@ -118,7 +118,7 @@ async fn the_inventory_is_read_seldom_and_after_the_process_changed() {
     sleep(ABOUT_EVERY * 2 / 3).await;
     assert_eq!(bench.server.inventories(), 1);
     assert_eq!(bench.handle.now().about.unwrap().findings, Vec::new());
-    bench.server.settings(Some(Settings { sync_relay_log: 0, ..fake::safe_settings() }));
+    bench.server.settings(Some(Settings { sync_binlog: 0, ..fake::safe_settings() }));
     bench.process.send(Process::Running { pid: 8 }).unwrap();
     sleep(PULSE_EVERY).await;
     assert_eq!(bench.server.inventories(), 2);

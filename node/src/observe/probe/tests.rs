@@ -114,6 +114,32 @@ async fn a_long_silent_server_is_asked_seldom_a_refusing_one_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_shows_its_source_its_lag_and_for_how_long_it_stands_still() {
+    let mut pulse = fake::replica_of("db9", 3306);
+    pulse.replication.as_mut().unwrap().seconds_behind = Some(3);
+    let bench = Bench::start(ok(pulse.clone()));
+    sleep(MOMENT).await;
+    let runs = Replica { source: "db9:3306".into(), stopped_for: None, behind: Some(Duration::from_secs(3)) };
+    assert_eq!(bench.db1().replica, Some(runs.clone()));
+    for stands in [(true, false), (false, true)] {
+        let channel = pulse.replication.as_mut().unwrap();
+        (channel.io_running, channel.sql_running) = stands;
+        bench.server.answer(ok(pulse.clone()));
+        sleep(EVERY * 3).await;
+        let seen = bench.db1().replica.unwrap().stopped_for;
+        assert_eq!(seen, Some(EVERY * 2 + MOMENT), "{stands:?}");
+        let channel = pulse.replication.as_mut().unwrap();
+        (channel.io_running, channel.sql_running) = (true, true);
+        bench.server.answer(ok(pulse.clone()));
+        sleep(EVERY).await;
+        assert_eq!(bench.db1().replica, Some(runs.clone()), "{stands:?}");
+    }
+    bench.server.answer(ok(fake::writer()));
+    sleep(EVERY).await;
+    assert_eq!(bench.db1().replica, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn servers_come_go_and_move() {
     let bench = Bench::start(ok(fake::writer()));
     sleep(MOMENT).await;

@@ -16,7 +16,9 @@ use tonic::Status;
 use tracing::info;
 
 use super::RebuildParts;
-use super::backup::{AccountFile, LocalAccount, Tools, command, remove_account, said};
+use super::backup::Tools;
+use crate::backup::account::{AccountFile, LocalAccount, remove as remove_account};
+use crate::backup::program::{command, said};
 use crate::decide::giving::{Asked, may_give};
 use crate::sql::ManagedServer;
 use crate::state::{ClusterState, NodeName};

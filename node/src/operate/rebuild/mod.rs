@@ -23,13 +23,14 @@ use tracing::{info, warn};
 
 use super::attend::{Remote, SourceAt};
 use super::propose::Proposer;
+use crate::backup::account::LocalAccount;
 use crate::decide::copying::{Copying, Samples};
 use crate::decide::seen::Process;
 use crate::gtid::Dialect;
 use crate::sql::{CloseOptions, ManagedServer, Permit};
 use crate::state::{Change, ClusterState, NodeName, OperationId, Rebuild, RebuildStep, UnixMillis};
 
-pub use backup::{LocalAccount, Tools};
+pub use backup::Tools;
 pub use copies::Copies;
 pub use donor::{Donor, Pieces};
 pub use unit::Unit;
@@ -56,6 +57,8 @@ pub struct RebuildParts {
     pub donor_at: SourceAt,
     /// Starts and stops the server beside this node.
     pub unit: Unit,
+    /// Whether the server may be ended and started for a rehearsal.
+    pub rehearsal: bool,
     /// mariadb-backup.
     pub tools: Tools,
     /// The account with which that reads the server beside this node.

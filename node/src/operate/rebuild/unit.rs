@@ -24,7 +24,7 @@ pub struct Unit {
 
 impl Unit {
     /// With systemd's commands for MariaDB where the configuration has none.
-    pub(super) fn for_mariadb(&self) -> Self {
+    pub(in super::super) fn for_mariadb(&self) -> Self {
         let systemd = |verb: &str| Some(["systemctl", verb, MARIADB].map(str::to_owned).to_vec());
         Self {
             start: self.start.clone().or_else(|| systemd("start")),
@@ -32,11 +32,32 @@ impl Unit {
         }
     }
 
+    /// Whether both commands are there: a server that could not be started again is not stopped.
+    ///
+    /// # Errors
+    /// In words, with the mend.
+    pub(in super::super) fn check(&self) -> Result<(), String> {
+        let given = [("rebuild.start", &self.start), ("rebuild.stop", &self.stop)];
+        match given.into_iter().find(|(_, command)| command.as_ref().is_none_or(Vec::is_empty)) {
+            Some((key, _)) => Err(format!("{key} is not set in the configuration")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the server can be started.
+    ///
+    /// # Errors
+    /// In words, with the mend.
+    pub(in super::super) fn check_start(&self) -> Result<(), String> {
+        let given = self.start.as_ref().is_some_and(|command| !command.is_empty());
+        if given { Ok(()) } else { Err("rebuild.start is not set in the configuration".into()) }
+    }
+
     /// Asks for the server's start.
     ///
     /// # Errors
     /// In words, with the mend.
-    pub(super) async fn start(&self) -> Result<(), String> {
+    pub(in super::super) async fn start(&self) -> Result<(), String> {
         run("rebuild.start", self.start.as_deref(), STARTS_WITHIN).await
     }
 
@@ -44,7 +65,7 @@ impl Unit {
     ///
     /// # Errors
     /// In words, with the mend.
-    pub(super) async fn stop(&self) -> Result<(), String> {
+    pub(in super::super) async fn stop(&self) -> Result<(), String> {
         run("rebuild.stop", self.stop.as_deref(), STOPS_WITHIN).await
     }
 }

@@ -2,7 +2,9 @@
 //! alone; from [`Change::Revoke`] on, which comes once the writer is closed, it ends with a next epoch. Until that is
 //! granted it can be taken back, by this leader or the next; from then on it is a failover like any other.
 
+pub(super) mod appointed;
 mod ask;
+mod measure;
 mod ready;
 mod sets;
 mod undo;
@@ -12,10 +14,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
+pub use self::measure::measure;
 use self::ready::becomes_right;
 use self::sets::{catches_up, close, grant, shortened};
 use self::undo::{Undone, undo};
 use super::failover::{self, end};
+use super::hooks::before_close;
 use super::journal::Journal;
 use super::lead::Term;
 use crate::gtid::GtidSet;
@@ -23,6 +27,9 @@ use crate::state::{Change, Ending, NodeName, Operation, Planned, Proof, Step, St
 
 /// A plan that no leader has begun within this is taken back: whoever asked for it has gone.
 const BEGINS_WITHIN_MS: UnixMillis = 5_000;
+/// How long every ProxySQL that answers may take to let new writes wait, and old ones finish: they would fail at a closed
+/// server. It takes some 20 ms; one that was found not to answer is not waited for.
+const DRAINED_WITHIN: Duration = Duration::from_millis(150);
 /// Kept back of the longest pause for opening the old writer again.
 const FOR_THE_UNDO: Duration = Duration::from_millis(60);
 
@@ -76,9 +83,11 @@ async fn steps(term: &Term<'_>, operation: &Operation, journal: &Journal) -> Res
     failover::opened(term, epoch).await?;
     let paused =
         began.map(|began: Instant| format!("; writes paused for {} ms", began.elapsed().as_millis()));
-    let routed = format!("routed by every embedded router{}", paused.unwrap_or_default());
-    journal.line(&writer, StepName::Route, routed);
-    failover::followed(term, epoch, &writer, journal).await;
+    let paused = paused.unwrap_or_default();
+    tokio::join!(
+        failover::routed(term, epoch, &writer, &paused, journal),
+        failover::followed(term, epoch, &writer, journal)
+    );
     Ok(if writer == *to { Ending::Done } else { Ending::Failed })
 }
 
@@ -98,6 +107,7 @@ async fn forward(
 ) -> Result<(), Stopped> {
     // Committed, and not only written: a leader that finds it knows that this was begun.
     step(term, operation, StepName::Intent, format!("{from} to {to}: {}", operation.diagnosis)).await?;
+    before_close(term, operation).await?;
     becomes_right(term, operation, (from, to)).await?;
     // From before the close: a server that was just closed does not look as an acker should.
     let seen = term.lead.table.snapshot(&term.state());
@@ -106,6 +116,10 @@ async fn forward(
     *began = Some(start);
     let planned = operation.planned.unwrap_or(Planned { max_pause_ms: 500, kill_blockers: false });
     let deadline = start + Duration::from_millis(planned.max_pause_ms).saturating_sub(FOR_THE_UNDO);
+    let drained = term.lead.routing.drained(from, DRAINED_WITHIN).await;
+    if drained.of > 0 {
+        journal.line(from, StepName::Freeze, format!("new writes wait at {drained} ProxySQL"));
+    }
     let closed = close(term, operation, from, planned, deadline).await?;
     match catches_up(term, operation, (from, to), &closed, deadline).await {
         Ok(()) => {}

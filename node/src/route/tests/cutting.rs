@@ -16,7 +16,7 @@ use super::{
 };
 use crate::route::{
     handshake::tests::{PLAIN, WITH_SSL, greeting},
-    session::{self, Ending},
+    session::{self, Ending, Talk},
     wire::ServerError,
 };
 
@@ -131,6 +131,83 @@ async fn stopping_tells_clients_and_ends() {
     assert!(TcpStream::connect(router.writer).await.is_err());
 }
 
+#[tokio::test]
+async fn a_server_left_by_plan_keeps_a_session_until_its_statement_is_answered() {
+    let (old, new) = (FakeServer::start(1).await, FakeServer::start(2).await);
+    let router = Running::leading_to(&old).await;
+    let (mut busy, mut idle) = (Peer::log_in(router.writer).await, Peer::log_in(router.writer).await);
+    let half = half_a_reply(&mut busy).await;
+    router.drain(1, None, &[], &old);
+    let message = error_of(&idle.expect().await, 0, 1053);
+    assert_eq!(
+        message,
+        "#08S01Baton: this server is no longer a writer (epoch 1); reconnect. No statement was under way."
+    );
+    idle.expect_end().await;
+    router.until(|s| s.cut_total == 1 && s.writer_sessions_now == 1).await;
+    old.finish();
+    let mut rest = [0; 5];
+    timeout(PATIENCE, busy.stream.read_exact(&mut rest)).await.unwrap().unwrap();
+    assert_eq!([&half[4..], &rest[..]].concat(), ok(1), "its reply, whole");
+    assert!(error_of(&busy.expect().await, 0, 1053).contains("No statement was under way"));
+    busy.expect_end().await;
+    router.route(2, Some(new.address), &[]);
+    assert_eq!(Peer::log_in(router.writer).await.query("anything").await, (1, ok(2)));
+}
+
+#[tokio::test]
+async fn a_session_that_waits_keeps_its_server_when_that_stays_after_all() {
+    let server = FakeServer::start(1).await;
+    let router = Running::leading_to(&server).await;
+    let mut client = Peer::log_in(router.writer).await;
+    half_a_reply(&mut client).await;
+    router.drain(1, None, &[], &server);
+    let mut idle = Peer::connect(router.writer).await;
+    router.until(|s| s.held_now == 1).await;
+    router.route(1, Some(server.address), &[]);
+    idle.authenticate(PLAIN).await;
+    server.finish();
+    let mut rest = [0; 5];
+    timeout(PATIENCE, client.stream.read_exact(&mut rest)).await.unwrap().unwrap();
+    assert_eq!(client.query("anything").await, (1, ok(1)));
+}
+
+#[tokio::test]
+async fn a_session_that_never_comes_to_the_end_of_its_statement_ends_with_the_epoch() {
+    let (old, new) = (FakeServer::start(1).await, FakeServer::start(2).await);
+    let router = Running::leading_to(&old).await;
+    let mut client = Peer::log_in(router.writer).await;
+    client.send_query("hang").await;
+    old.until(|seen| seen.commands == 1).await;
+    router.drain(1, None, &[], &old);
+    router.drain(2, Some(new.address), &[], &old);
+    assert!(error_of(&client.expect().await, 1, 1053).contains("may or may not have taken effect"));
+    client.expect_end().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_is_left_waits_for_no_statement_beyond_the_bound() {
+    let (slow, other) = (FakeServer::start(1).await, FakeServer::start(2).await);
+    let router = Running::start(|options| options.leave_within = Duration::from_millis(300)).await;
+    router.route(1, None, &[slow.address]);
+    let mut client = Peer::log_in(router.reader).await;
+    client.send_query("hang").await;
+    slow.until(|seen| seen.commands == 1).await;
+    let left = Instant::now();
+    router.drain(1, None, &[other.address], &slow);
+    error_of(&client.expect().await, 1, 1053);
+    assert!(left.elapsed() >= Duration::from_millis(300), "{:?}", left.elapsed());
+}
+
+#[tokio::test]
+async fn a_writers_session_with_tls_does_not_wait_for_what_cannot_be_seen() {
+    let server = FakeServer::start(1).await;
+    let router = Running::leading_to(&server).await;
+    let mut client = Peer::log_in_with(router.writer, WITH_SSL).await;
+    router.drain(1, None, &[], &server);
+    client.expect_end().await;
+}
+
 /// Both ends of a connection.
 async fn connection() -> (TcpStream, Peer) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -150,7 +227,7 @@ async fn a_reply_that_has_arrived_is_delivered_before_the_cut() {
             server.write_all(&encode(1, &ok(9))).unwrap();
             ServerError::not_here("cut".into())
         };
-        session::run(&mut to_client, to_server, cut).await
+        session::run(&mut to_client, to_server, &Talk::default(), cut).await
     });
     server.write(0, &greeting(PLAIN)).await;
     let authenticating = client.authenticate(PLAIN);

@@ -55,7 +55,13 @@ impl Running {
     }
 
     fn route(&self, epoch: u64, writer: Option<SocketAddr>, readers: &[SocketAddr]) {
-        self.routes.send_replace(Routes { epoch, writer, readers: readers.to_vec() });
+        self.routes.send_replace(Routes { epoch, writer, readers: readers.to_vec(), draining: Vec::new() });
+    }
+
+    /// The same, while `server` is left by plan.
+    fn drain(&self, epoch: u64, writer: Option<SocketAddr>, readers: &[SocketAddr], server: &FakeServer) {
+        let draining = vec![server.address];
+        self.routes.send_replace(Routes { epoch, writer, readers: readers.to_vec(), draining });
     }
 
     /// Waits, bounded, until the counters are as told.

@@ -6,10 +6,12 @@ use baton_proto::control::NodeStatus;
 
 use crate::decide::diagnose::{FRESH, lagging, out_in_words};
 use crate::decide::diagnosis::Diagnosis;
+use crate::decide::followers::Follower;
 use crate::decide::seen::{About, OwnServer, Process, Pulse};
 use crate::decide::vouched::is_vouched_for;
 use crate::gtid::Dialect;
 use crate::serve::View;
+use crate::serve::orders::instant;
 use crate::serve::words::concerns;
 use crate::state::{Member, NodeName};
 
@@ -71,6 +73,35 @@ pub(super) fn left_behind(view: &View<'_>, name: &NodeName, member: &Member) -> 
         lag_seconds: -1.0,
         zone: member.zone.clone().unwrap_or_default(),
         address: member.server.clone().unwrap_or_else(|| member.peer.clone()),
+        ..NodeStatus::default()
+    }
+}
+
+/// A server without a node, which the file declares.
+pub(super) fn follower(view: &View<'_>, follower: &Follower) -> NodeStatus {
+    let said = follower.said.as_ref();
+    let health = match (said, &follower.trouble) {
+        (None, _) => "down",
+        (Some(_), Some(_)) => "warning",
+        (Some(_), None) => "ok",
+    };
+    let answers = said.is_some();
+    NodeStatus {
+        name: follower.declared.name.clone(),
+        role: "follower".into(),
+        health: health.into(),
+        open: said.is_some_and(|said| said.open),
+        // It has none; what is silent is its server.
+        node_answers: answers,
+        server_answers: answers,
+        lag_seconds: said.and_then(|said| said.behind).map_or(-1.0, |behind| behind.as_secs_f64()),
+        follows: said
+            .and_then(|said| said.source.as_deref())
+            .map(|source| server_of(view, source))
+            .unwrap_or_default(),
+        replicating: said.is_some_and(|said| said.runs),
+        note: follower.trouble.clone().unwrap_or_default(),
+        address: follower.declared.server.clone(),
         ..NodeStatus::default()
     }
 }
@@ -182,6 +213,10 @@ fn replicating(view: &View<'_>, name: &NodeName) -> bool {
 }
 
 fn note(view: &View<'_>, name: &NodeName, own: Option<&OwnServer>, server_answers: bool) -> String {
+    if let Some(maintenance) = view.state.maintenance.get(name) {
+        let (until, word) = (instant(maintenance.until_ms), &maintenance.word);
+        return format!("maintenance until {until}, {}: {}", word.by, word.reason);
+    }
     if let Some(out) = view.state.out.get(name) {
         return out_in_words(&out.reason);
     }
@@ -194,7 +229,8 @@ fn note(view: &View<'_>, name: &NodeName, own: Option<&OwnServer>, server_answer
 /// Whether a failover would choose among it: fit, applies what it gets, is not far behind.
 fn candidate(view: &View<'_>, writer: Option<&NodeName>, name: &NodeName, member: &Member) -> bool {
     let state = view.state;
-    if !view.is_managed() || writer == Some(name) || member.excluded || state.out.contains_key(name) {
+    let apart = member.excluded || state.in_maintenance(name) || state.out.contains_key(name);
+    if !view.is_managed() || writer == Some(name) || apart {
         return false;
     }
     let Some(pulse) = pulse(view, name).filter(|p| !p.open) else { return false };

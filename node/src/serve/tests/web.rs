@@ -1,13 +1,20 @@
+use std::future::ready;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::route::Stats;
-use crate::serve::http::serve;
-use crate::serve::metrics::{Metrics, Sample};
+use crate::serve::http::{Asked, Pages, serve};
+use crate::serve::metrics::{Metrics, Probed, Sample};
+use crate::serve::page::{Picture, Viewing};
+use crate::serve::roles::Role;
+use crate::state::{ClusterState, Ending, Epoch, Finished, Operation, OperationKind, Step, StepName};
 
 fn sample() -> Sample {
     Sample {
@@ -17,8 +24,21 @@ fn sample() -> Sample {
         applied_index: 42,
         managed: true,
         epoch: 7,
+        role: "writer",
         writer: true,
         lossless: true,
+        durability: "lossless",
+        open: Some(true),
+        acks: Some((1, 0)),
+        disk: Some(crate::decide::tried::Disk { free: 3 << 30, size: 10 << 30, read_only: false }),
+        certificate_left: Some(Duration::from_secs(86_400)),
+        probes: vec![Probed {
+            node: "db2".into(),
+            silent_for: Duration::from_millis(120),
+            took: Some(Duration::from_millis(2)),
+        }],
+        troubles: vec![("ReplicaDown".into(), "db3".into())],
+        notices: 1,
         server_answers: Some(true),
         lease_left: Some(Duration::from_millis(840)),
         behind: Some(Duration::from_secs(2)),
@@ -33,6 +53,36 @@ fn metrics_by_the_conventions() {
     insta::assert_snapshot!(metrics.encode().unwrap());
 }
 
+/// What an alert rule or the dashboard asks for is there, once a failover has been counted.
+#[tokio::test]
+async fn rules_and_dashboard_name_metrics_that_there_are() {
+    let metrics = Metrics::new("shop", "db1", Arc::new(|| Sample { to_apply: Some(3), ..sample() }));
+    let states = watch::Sender::new(Arc::new(ClusterState::default()));
+    let mut counting = Box::pin(metrics.count(states.subscribe()));
+    assert!((&mut counting).now_or_never().is_none());
+    let mut state = ClusterState::default();
+    let steps = vec![Step {
+        at_ms: 7,
+        node: "db2".into(),
+        name: StepName::Proof.as_str().into(),
+        detail: String::new(),
+    }];
+    let failover = Operation::of(OperationKind::Failover, Epoch(1), "db1".into());
+    let operation = Operation { opened_ms: Some(312), steps, ..failover };
+    state.history.push_back(Arc::new(Finished { operation, ended_ms: 400, ending: Ending::Done }));
+    states.send_replace(Arc::new(state));
+    drop(states);
+    counting.await;
+    let text = metrics.encode().unwrap();
+    for file in ["../docs/prometheus/baton.rules.yml", "../docs/grafana/baton.json"] {
+        let asked = std::fs::read_to_string(file).unwrap();
+        let words = asked.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in words.filter(|word| word.starts_with("baton_")) {
+            assert!(text.contains(&format!("\n{name}{{")), "{file} asks for {name}, which is not in {text}");
+        }
+    }
+}
+
 #[test]
 fn what_is_unknown_is_left_out() {
     let read = || Sample { behind: None, router: None, server_answers: None, ..sample() };
@@ -42,9 +92,16 @@ fn what_is_unknown_is_left_out() {
     }
 }
 
-async fn get(address: std::net::SocketAddr, path: &str) -> String {
+fn nothing_to_see() -> Viewing {
+    Viewing::new(Arc::new(|| ready(Picture::default()).boxed()), CancellationToken::new())
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await
+}
+
+async fn ask(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -59,7 +116,8 @@ async fn health_follows_the_group_and_readiness_the_server_too() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, metrics, stop.clone()));
+    let pages = Pages { metrics, role: Arc::new(|_| Role::default()), viewing: nothing_to_see() };
+    let serving = tokio::spawn(serve(listener, pages, stop.clone()));
     type Spoil = fn(&mut Sample);
     let cases: [(Spoil, &str, &str); 4] = [
         (|_| {}, "200", "200"),
@@ -79,4 +137,53 @@ async fn health_follows_the_group_and_readiness_the_server_too() {
     assert!(get(address, "/health").await.contains(r#""cluster":"shop","node":"db1""#));
     stop.cancel();
     serving.await.unwrap().unwrap();
+}
+
+/// A node that is a fit replica up to 5 s of lag and no primary.
+async fn with_roles(test: impl AsyncFnOnce(SocketAddr)) {
+    let metrics = Arc::new(Metrics::new("shop", "db1", Arc::new(sample)));
+    let role = Arc::new(|asked| match asked {
+        Asked::Primary => Role { role: "primary", why: Some("db2 is the writer".into()), ..Role::default() },
+        Asked::Replica(lag) => {
+            let fit = lag.is_none_or(|lag| lag >= Duration::from_secs(5));
+            Role { role: "replica", fit, ..Role::default() }
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let serving =
+        tokio::spawn(serve(listener, Pages { metrics, role, viewing: nothing_to_see() }, stop.clone()));
+    test(address).await;
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn roles_are_answered_whatever_method_a_health_check_uses() {
+    with_roles(async |address| {
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            // As HAProxy sends it where nothing else is configured: HTTP/1.0 without a host.
+            for (path, code) in
+                [("/primary", 503), ("/replica", 200), ("/replica?lag=4s", 503), ("/ready", 200)]
+            {
+                let answer = ask(address, &format!("{method} {path} HTTP/1.0\r\n\r\n")).await;
+                assert!(answer.starts_with(&format!("HTTP/1.0 {code} ")), "{method} {path}: {answer}");
+            }
+        }
+        let why = get(address, "/primary").await;
+        assert!(why.ends_with(r#""fit":false,"epoch":0,"why":"db2 is the writer"}"#), "{why}");
+        let posted = ask(address, "POST /primary HTTP/1.0\r\n\r\n").await;
+        assert!(posted.starts_with("HTTP/1.0 405 "), "{posted}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lag_that_is_none_is_refused_with_the_mend() {
+    with_roles(async |address| {
+        let answer = get(address, "/replica?lag=5").await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("like"), "{answer}");
+    })
+    .await;
 }

@@ -1,9 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
+mod backup;
+mod maintenance;
 mod promises;
 mod quarantine;
 mod rebuild;
 mod recovery;
+mod retention;
+mod schedule;
 mod settings;
 mod switchover;
 

@@ -31,6 +31,8 @@ fn a_plan_leaves_the_writer_alone_and_can_be_given_up() {
     let mut log = ready();
     log.does(plan("db2")).unwrap();
     assert!(log.state.is_writer(&name("db1")), "the epoch goes on");
+    let evidence = log.state.operation.as_ref().map(|o| o.evidence.clone());
+    assert_eq!(evidence, Some(vec!["asked for by ada".to_owned()]));
     assert_eq!(log.does(grant("s", 1, "db2")), Err(Refusal::NotRevoked(Epoch(1))));
     log.does(end(Ending::Failed)).unwrap();
     assert!(log.state.operation.is_none() && log.state.is_writer(&name("db1")));
@@ -117,4 +119,56 @@ fn another_operation_is_not_revoked_by_a_late_word() {
     log.does(end(Ending::Failed)).unwrap();
     assert_eq!(log.does(revoke(1)), Err(Refusal::NotUnderWay(id("s"))));
     assert!(log.state.is_writer(&name("db1")));
+}
+
+fn appoint(operation: &str) -> Change {
+    Change::Appoint(Appointment {
+        operation: id(operation),
+        at_ms: 60_000,
+        to: Some(name("db2")),
+        planned: Planned { max_pause_ms: 500, kill_blockers: false },
+        by: "ada".into(),
+    })
+}
+
+fn appointed(change: Change) -> Change {
+    let Change::Plan(plan) = change else { panic!() };
+    Change::PlanAppointed(plan)
+}
+
+#[test]
+fn an_appointment_is_begun_once_and_not_after_it_was_cancelled() {
+    let mut log = ready();
+    log.does(appoint("s")).unwrap();
+    assert_eq!(log.does(appoint("other")), Err(Refusal::Appointed(id("s"))));
+    log.does(appointed(plan("db2"))).unwrap();
+    assert!(log.state.appointment.is_none() && log.state.operation.is_some());
+    log.does(end(Ending::Failed)).unwrap();
+    assert_eq!(log.does(appointed(plan("db2"))), Err(Refusal::NotAppointed), "a second leader comes late");
+
+    log.does(appoint("s")).unwrap();
+    let cancel = |operation: &str| Change::EndAppointment {
+        operation: id(operation),
+        ending: Ending::Cancelled,
+        why: "ended by ada".into(),
+    };
+    assert_eq!(log.does(cancel("other")), Err(Refusal::NotAppointed));
+    log.does(cancel("s")).unwrap();
+    assert_eq!(log.does(appointed(plan("db2"))), Err(Refusal::NotAppointed));
+    let kept = log.state.history.back().unwrap();
+    assert_eq!((kept.ending, kept.operation.steps[0].detail.as_str()), (Ending::Cancelled, "ended by ada"));
+    assert!(log.state.is_writer(&name("db1")));
+}
+
+#[test]
+fn an_appointment_stays_through_a_failover_and_ends_with_a_release() {
+    let mut log = ready();
+    log.does(appoint("s")).unwrap();
+    log.does(begin("f", 1)).unwrap();
+    assert!(log.state.appointment.is_some());
+    let mut log = ready();
+    log.does(appoint("s")).unwrap();
+    let word = Forced { by: "ada".into(), reason: String::new() };
+    log.does(Change::Release { operation: id("r"), word }).unwrap();
+    assert!(log.state.appointment.is_none());
 }

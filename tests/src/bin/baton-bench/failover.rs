@@ -58,6 +58,9 @@ pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, fault: Fault, how
     result
 }
 
+/// `RestartSec` of docs/systemd/baton-node@.service.
+const RESTART_AFTER: Duration = Duration::from_millis(200);
+
 async fn all_runs(
     measured: &mut Measured,
     name: &str,
@@ -101,6 +104,9 @@ async fn one_run(measured: &mut Measured, cluster: &mut Cluster, fault: Fault, h
     let before = if how.unpaced { lags.read().await? } else { Vec::new() };
     let struck = Instant::now();
     fault.strike(cluster, victim, &status.leader).await?;
+    if fault == Fault::LeaderMid {
+        started_again(cluster, &status.leader).await?;
+    }
     let after = if fault.moves_the_writer() {
         cluster.moved_from(victim).await?
     } else {
@@ -125,6 +131,18 @@ async fn one_run(measured: &mut Measured, cluster: &mut Cluster, fault: Fault, h
         measured.caught_up_ms.push(back.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(usable)
+}
+
+/// As systemd does with a daemon that was killed. Without it nobody could ask what that host's server has received, which
+/// may alone have an acknowledged write, and the failover rightly waits.
+async fn started_again(cluster: &mut Cluster, node: &str) -> Result<()> {
+    let end = Instant::now() + SOON;
+    while cluster.node_mut(node)?.runs()? {
+        ensure!(Instant::now() < end, "{node}'s daemon lives on");
+        sleep(Duration::from_millis(1)).await;
+    }
+    sleep(RESTART_AFTER).await;
+    cluster.node_mut(node)?.start()
 }
 
 /// All is well, every replica has what the writer has, and the leader does not sit on the writer's host, as in normal

@@ -5,6 +5,7 @@ mod fault;
 mod load;
 mod reopen;
 mod rest;
+mod routing;
 mod rows;
 mod switchover;
 mod unrest;
@@ -55,6 +56,15 @@ enum What {
         /// Sessions write as fast as answers come, instead of a row every 20 ms
         #[arg(long)]
         unpaced: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// 20 ProxySQL (doubles): how soon they lead to a new writer, how soon a wiped one is right again, and what clients
+    /// notice of a switchover
+    Routing {
+        /// How often
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        runs: u32,
         #[command(flatten)]
         common: Common,
     },
@@ -120,6 +130,13 @@ async fn main() -> ExitCode {
             let mut result = Ok(());
             for dialect in common.dialects() {
                 result = result.and(switchover::measure(&mut rows, *dialect, *runs, *unpaced).await);
+            }
+            (result, common.json)
+        }
+        What::Routing { runs, common } => {
+            let mut result = Ok(());
+            for dialect in common.dialects() {
+                result = result.and(routing::measure(&mut rows, *dialect, *runs).await);
             }
             (result, common.json)
         }

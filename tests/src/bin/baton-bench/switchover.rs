@@ -13,7 +13,7 @@ use crate::rows::Rows;
 const SOON: Duration = Duration::from_secs(10);
 /// How long writes may pause. A build for use keeps the command's own bound, which is what is to be measured; a debug
 /// build's part of a pause is many times that of it.
-const MAX_PAUSE: &[&str] = if cfg!(debug_assertions) { &["--max-pause", "2s"] } else { &[] };
+pub(crate) const MAX_PAUSE: &[&str] = if cfg!(debug_assertions) { &["--max-pause", "2s"] } else { &[] };
 
 /// What the runs gave.
 #[derive(Debug, Default)]
@@ -80,7 +80,11 @@ async fn one_run(measured: &mut Measured, cluster: &Cluster, unpaced: bool) -> R
 
     let before = if unpaced { lags.read().await? } else { Vec::new() };
     let began = Instant::now();
-    let reply = cluster.ctl().switchover(&[&["--to", to], MAX_PAUSE].concat()).await?;
+    // Without an answer nobody knows what was done: the run says so, and counts as one in which nothing moved.
+    let (reply, unanswered) = match cluster.ctl().switchover(&[&["--to", to], MAX_PAUSE].concat()).await {
+        Ok(reply) => (reply, None),
+        Err(error) => (SwitchoverReply::default(), Some(format!("no answer: {error:#}"))),
+    };
     load::goes_on(&ledger).await?;
     ledger.stop().await;
 
@@ -92,7 +96,7 @@ async fn one_run(measured: &mut Measured, cluster: &Cluster, unpaced: bool) -> R
     }
     let after = cluster.reaches("an open writer", SOON, |status| status.writer_open).await?;
     load::compare(&ledger, cluster.server(&after.writer)?, &mut measured.lost).await?;
-    Ok(Ran { gap_ms, unmoved: (!reply.moved).then(|| why(&reply)) })
+    Ok(Ran { gap_ms, unmoved: unanswered.or_else(|| (!reply.moved).then(|| why(&reply))) })
 }
 
 /// How it was taken back, or what stood in its way.

@@ -103,7 +103,7 @@ impl Session {
 }
 
 /// Errors that a server may give after a commit has reached its binlog: shutting down, killed, interrupted, and the
-/// connection's own.
+/// connection's own, also behind a proxy.
 fn leaves_unknown(code: u16) -> bool {
-    matches!(code, 1053 | 1152 | 1158..=1161 | 1180 | 1196 | 1317 | 1927 | 3100 | 3101)
+    matches!(code, 1053 | 1152 | 1158..=1161 | 1180 | 1196 | 1317 | 1927 | 2013 | 3100 | 3101)
 }

@@ -40,8 +40,7 @@ impl Machine {
             return;
         }
         if let Some(channel) = &mut server.store.channel {
-            channel.relay.pop_front();
-            channel.relay_synced = channel.relay_synced.saturating_sub(1);
+            channel.pop();
         }
         if transaction.gtid.is_in(&server.store.executed) {
             p.applier.busy = false;

@@ -100,7 +100,7 @@ impl Connection {
     /// Runs a statement that ends at once.
     pub(super) async fn ask<T>(&self, f: impl FnOnce(&mut Machine, usize, u64) -> T) -> Result<T, SqlError> {
         self.reads(|machine, at, session| {
-            machine.generation += 1;
+            machine.touches(at);
             f(machine, at, session)
         })
         .await
@@ -126,7 +126,7 @@ impl Connection {
         self.crosses(true).await;
         let begun = self
             .runs(|machine, at, session| {
-                machine.generation += 1;
+                machine.touches(at);
                 f(machine, at, session, reply);
             })
             .await;

@@ -114,7 +114,7 @@ impl Fleet {
     pub(super) fn at(&self, host: &str, f: impl FnOnce(&mut super::machine::Machine, usize)) {
         let mut machine = self.lock();
         if let Some(at) = machine.by_host.get(host).copied() {
-            machine.generation += 1;
+            machine.touches(at);
             f(&mut machine, at);
         }
     }

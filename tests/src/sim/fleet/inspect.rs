@@ -1,12 +1,14 @@
 //! What only those who check invariants may know: everything, at once, of servers that nobody reaches too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use baton_node::gtid::GtidSet;
 use baton_node::sql::Switch;
 
-use super::process::Phase;
+use super::machine::Server;
+use super::process::{Phase, Process};
 use super::{Fleet, Gtid, Host, Row};
 
 /// A client was told that its row is committed.
@@ -66,35 +68,22 @@ pub struct ServerSeen {
     pub acks: bool,
 }
 
-impl Fleet {
-    /// Every server's host.
-    pub fn hosts(&self) -> Vec<Host> {
-        self.lock().by_host.keys().cloned().collect()
+impl ProcessSeen {
+    fn of(process: &Process) -> Self {
+        Self {
+            pid: process.pid,
+            start_ticks: process.start_ticks,
+            runs_no_more: process.phase == Phase::Dying,
+        }
     }
+}
 
-    /// Rises with whatever may have changed a server: as long as it stays, there is nothing new to look at. Pulses and
-    /// heartbeats do not move it.
-    pub fn generation(&self) -> u64 {
-        self.lock().generation
-    }
-
-    /// The server's process.
-    pub fn process(&self, host: &str) -> Option<ProcessSeen> {
-        self.seen(host).and_then(|s| s.process)
-    }
-
-    /// A server.
-    pub fn seen(&self, host: &str) -> Option<ServerSeen> {
-        let machine = self.lock();
-        let server = machine.by_host.get(host).map(|at| &machine.servers[*at])?;
+impl ServerSeen {
+    fn of(server: &Server) -> Self {
         let p = server.process.as_ref();
         let pulse = p.map(super::pulse::semi_sync);
-        Some(ServerSeen {
-            process: p.map(|p| ProcessSeen {
-                pid: p.pid,
-                start_ticks: p.start_ticks,
-                runs_no_more: p.phase == Phase::Dying,
-            }),
+        Self {
+            process: p.map(ProcessSeen::of),
             frozen: p.is_some_and(|p| p.frozen),
             up: p.is_some_and(|p| p.serves()),
             epoch: p.map_or(0, |p| p.epoch),
@@ -106,13 +95,47 @@ impl Fleet {
             waiting: pulse.as_ref().map_or(0, |s| s.waiting_sessions),
             waits: pulse.as_ref().is_some_and(|s| s.source_active),
             acks: pulse.as_ref().is_some_and(|s| s.replica_acking),
-        })
+        }
+    }
+}
+
+impl Fleet {
+    /// Every server's host.
+    pub fn hosts(&self) -> Vec<Host> {
+        self.lock().by_host.keys().cloned().collect()
     }
 
+    /// Rises with whatever may have changed a server: as long as it stays, there is nothing new to look at. Pulses and
+    /// heartbeats do not move it.
+    pub fn generation(&self) -> u64 {
+        self.lock().generation()
+    }
+
+    /// Looks again at every server that may have changed since `generation`; the present one.
+    pub fn see_again(&self, servers: &mut BTreeMap<Host, Arc<ServerSeen>>, generation: u64) -> u64 {
+        let machine = self.lock();
+        for server in machine.servers.iter().filter(|s| generation == 0 || s.generation > generation) {
+            servers.insert(server.settings.host.clone(), Arc::new(ServerSeen::of(server)));
+        }
+        machine.generation()
+    }
+
+    /// The server's process.
+    pub fn process(&self, host: &str) -> Option<ProcessSeen> {
+        let machine = self.lock();
+        let at = machine.by_host.get(host)?;
+        machine.servers[*at].process.as_ref().map(ProcessSeen::of)
+    }
+
+    /// A server.
+    pub fn seen(&self, host: &str) -> Option<ServerSeen> {
+        let machine = self.lock();
+        machine.by_host.get(host).map(|at| ServerSeen::of(&machine.servers[*at]))
+    }
     /// Servers that run, are not stopped, and let ordinary accounts write.
     pub fn accepting_writes(&self) -> Vec<Host> {
         let machine = self.lock();
-        let open = |p: &super::process::Process| p.serves() && p.switch == Switch::Open && !p.offline;
+        let open = |p: &Process| p.serves() && p.switch == Switch::Open && !p.offline;
         let servers = machine.servers.iter().filter(|s| s.process.as_ref().is_some_and(open));
         servers.map(|s| s.settings.host.clone()).collect()
     }

@@ -29,7 +29,7 @@ pub(super) struct Machine {
     pub(super) acknowledged: Vec<Acknowledged>,
     pub(super) now: Instant,
     /// Rises with whatever may have changed a server.
-    pub(super) generation: u64,
+    generation: u64,
     begun: Instant,
     queue: BTreeMap<(Instant, u64), Entry>,
     count: u64,
@@ -46,6 +46,8 @@ pub(super) struct Server {
     pub(super) locks_out_replicas: bool,
     /// Added to the time that a transaction takes to apply.
     pub(super) applies_slower_by: Duration,
+    /// The fleet's generation when something may have changed it last.
+    pub(super) generation: u64,
     /// Changes when the process starts, ends, freezes or thaws.
     pub(super) changed: watch::Sender<u64>,
 }
@@ -87,6 +89,17 @@ impl Machine {
             self.happen(entry);
         }
         self.now = now;
+    }
+
+    /// Something may change this server, and no other one.
+    pub(super) fn touches(&mut self, server: usize) {
+        self.generation += 1;
+        self.servers[server].generation = self.generation;
+    }
+
+    /// Rises with whatever may have changed a server.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Virtual time since the fleet was made.
@@ -150,7 +163,9 @@ impl Machine {
             Some(p) if p.phase != Phase::Up && entry.life.is_none() => return self.nobody_there(entry),
             Some(_) => {}
         }
-        self.generation += u64::from(!entry.event.is_idle());
+        if !entry.event.is_idle() {
+            self.touches(entry.server);
+        }
         self.occurs(entry.server, entry.event);
     }
 
@@ -215,6 +230,7 @@ impl Server {
             disk: Disk::Fine,
             locks_out_replicas: false,
             applies_slower_by: Duration::ZERO,
+            generation: 0,
             changed: watch::Sender::new(0),
         }
     }

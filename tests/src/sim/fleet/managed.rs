@@ -157,6 +157,10 @@ impl ManagedServer for Remote {
         Box::pin(self.acks(on, permit))
     }
 
+    fn sync_relay_log<'a>(&'a self, every_event: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(self.syncs_relay_log(every_event, permit))
+    }
+
     fn stop_receiver<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(
             async move { self.receives_no_more(&mut self.command("stop receiver").await?, permit).await },

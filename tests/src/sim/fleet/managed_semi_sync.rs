@@ -19,6 +19,9 @@ impl Remote {
     pub(super) async fn acks(&self, on: bool, permit: &Permit) -> Result<(), SqlError> {
         let held = &mut self.command("set acker").await?;
         let before = look(held).await?.semi_sync;
+        if on && before.sync_relay_log != 1 {
+            return Err(SqlError::Unsafe("sync_relay_log is not 1".into()));
+        }
         step(held, permit, "SET GLOBAL semi-sync replica", |m, at| {
             if let Some(p) = m.process(at) {
                 p.acker = on;
@@ -29,6 +32,20 @@ impl Remote {
             self.connects_anew(held, permit).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn syncs_relay_log(&self, every_event: bool, permit: &Permit) -> Result<(), SqlError> {
+        let held = &mut self.command("sync relay log").await?;
+        let before = look(held).await?.semi_sync;
+        if !every_event && (before.replica_enabled || before.replica_acking) {
+            return Err(SqlError::Unsafe("it acknowledges".into()));
+        }
+        step(held, permit, "SET GLOBAL sync_relay_log", |m, at| {
+            if let Some(p) = m.process(at) {
+                p.syncs_relay_log = every_event;
+            }
+        })
+        .await
     }
 
     pub(super) async fn lets_go(&self, permit: &Permit) -> Result<(), SqlError> {

@@ -33,6 +33,8 @@ pub(super) struct Process {
     pub(super) source: SourceSide,
     /// The replica side is switched on.
     pub(super) acker: bool,
+    /// `sync_relay_log` is 1.
+    pub(super) syncs_relay_log: bool,
     pub(super) dumps: BTreeMap<u64, Dump>,
     pub(super) receiver: Receiver,
     pub(super) applier: Applier,
@@ -195,6 +197,7 @@ impl Process {
             sessions: BTreeMap::new(),
             source: SourceSide::off(),
             acker: false,
+            syncs_relay_log: settings.sync_relay_log,
             dumps: BTreeMap::new(),
             receiver: Receiver::default(),
             applier: Applier::default(),

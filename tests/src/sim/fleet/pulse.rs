@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_node::gtid::Dialect;
-use baton_node::sql::{Identity, Inventory, Pulse, Replication, SemiSync};
+use baton_node::sql::{Identity, Inventory, Pulse, Replication, SemiSync, Settings};
 
 use super::machine::{Machine, Server};
 use super::process::Process;
@@ -55,6 +55,7 @@ impl Machine {
         let server = &self.servers[at];
         let settings = &server.settings;
         let mysql = settings.dialect == Dialect::Mysql;
+        let semi_sync = server.process.as_ref().map(semi_sync);
         let events = server.process.as_ref().is_some_and(|p| p.event_scheduler);
         Inventory {
             dialect: settings.dialect,
@@ -63,7 +64,10 @@ impl Machine {
                 server_uuid: mysql.then(|| settings.uuid().to_string()),
                 server_id: settings.server_id,
             },
-            settings: settings.variables(events, server.store.net_timeout_s),
+            settings: Settings {
+                sync_relay_log: semi_sync.map_or(1, |s| s.sync_relay_log),
+                ..settings.variables(events, server.store.net_timeout_s)
+            },
         }
     }
 }
@@ -75,6 +79,7 @@ pub(super) fn semi_sync(p: &Process) -> SemiSync {
         replica_available: true,
         source_enabled: p.source.enabled,
         replica_enabled: p.acker,
+        sync_relay_log: if p.syncs_relay_log { 1 } else { 10_000 },
         replica_acking: p.receiver.on && p.receiver.connected && p.receiver.acking,
         timeout_ms: p.source.timeout_ms,
         after_sync: true,

@@ -154,10 +154,8 @@ impl Machine {
             Dialect::Mysql => transaction.gtid.add_to(&mut channel.retrieved),
             Dialect::Mariadb => channel.retrieved = transaction.gtid.alone(),
         }
-        channel.relay.push_back(transaction);
-        if server.settings.sync_relay_log {
-            channel.relay_synced = channel.relay.len();
-        }
+        let syncs = server.process.as_ref().is_some_and(|p| p.syncs_relay_log);
+        channel.store(transaction, syncs);
         self.applies(at);
         let Some(p) = self.process(at).filter(|p| p.receiver.acking) else { return };
         if p.receiver.owes.replace(end).is_none() {

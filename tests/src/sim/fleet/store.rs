@@ -39,8 +39,10 @@ pub(super) struct Channel {
     pub(super) source: Option<usize>,
     /// Received and not applied yet.
     pub(super) relay: VecDeque<Shared>,
-    /// So many of the relay log survive a loss of power.
-    pub(super) relay_synced: usize,
+    /// Where in it the first transaction is that may not be on disk, and the end of the last such one.
+    pub(super) relay_unsynced: Option<(usize, usize)>,
+    /// The same of what an earlier run of the server received: nobody closes its files any more.
+    pub(super) relay_unclosed: Option<(usize, usize)>,
     /// What was received: MySQL's retrieved set, MariaDB's `Gtid_IO_Pos`.
     pub(super) retrieved: GtidSet,
     pub(super) events: u64,
@@ -54,7 +56,8 @@ impl Channel {
             source_port: port,
             source,
             relay: VecDeque::new(),
-            relay_synced: 0,
+            relay_unsynced: None,
+            relay_unclosed: None,
             retrieved: GtidSet::empty(dialect),
             events: 0,
             files: 1,
@@ -63,8 +66,34 @@ impl Channel {
 
     pub(super) fn drop_relay_log(&mut self) {
         self.relay.clear();
-        self.relay_synced = 0;
+        (self.relay_unsynced, self.relay_unclosed) = (None, None);
         self.retrieved = GtidSet::empty(self.retrieved.dialect());
+    }
+
+    /// Into the relay log. A sync reaches nothing that came before it: that may lie in an older file.
+    pub(super) fn store(&mut self, transaction: Shared, synced: bool) {
+        self.relay.push_back(transaction);
+        if !synced {
+            let end = self.relay.len();
+            let first = self.relay_unsynced.map_or(end - 1, |(first, _)| first);
+            self.relay_unsynced = Some((first, end));
+        }
+    }
+
+    /// The oldest goes, as it is applied.
+    pub(super) fn pop(&mut self) {
+        self.relay.pop_front();
+        for range in [&mut self.relay_unsynced, &mut self.relay_unclosed] {
+            let left = range.map(|(first, end)| (first.saturating_sub(1), end - 1));
+            *range = left.filter(|(_, end)| *end > 0);
+        }
+    }
+
+    /// Another run of the server begins.
+    fn goes_on(&mut self) {
+        let both = [self.relay_unclosed.take(), self.relay_unsynced.take()];
+        let both = both.into_iter().flatten();
+        self.relay_unclosed = both.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     }
 }
 
@@ -147,7 +176,7 @@ impl Store {
             if settings.dialect == Dialect::Mariadb || settings.relay_log_recovery {
                 channel.drop_relay_log();
             }
-            channel.relay_synced = channel.relay.len();
+            channel.goes_on();
         }
     }
 
@@ -156,7 +185,10 @@ impl Store {
         let end = self.binlog_synced.max(if settings.sync_binlog { self.committed } else { 0 });
         self.cut_binlog(end, settings);
         if let Some(channel) = &mut self.channel {
-            channel.relay.truncate(channel.relay_synced);
+            let ranges = [channel.relay_unsynced.take(), channel.relay_unclosed.take()];
+            if let Some(first) = ranges.into_iter().flatten().map(|(first, _)| first).min() {
+                channel.relay.truncate(first);
+            }
             let mut retrieved = GtidSet::empty(settings.dialect);
             for transaction in &channel.relay {
                 transaction.gtid.add_to(&mut retrieved);

@@ -82,6 +82,8 @@ impl Machine {
         }
         let connects = which.receives() && !std::mem::replace(&mut p.receiver.on, true);
         if connects {
+            // Another relay log begins, and one that is closed is on disk.
+            channel.relay_unsynced = None;
             p.receiver.error = None;
             self.connect_after(at, Duration::ZERO);
         }

@@ -19,6 +19,9 @@ impl Invariant for Epochs {
     }
 
     fn look(&mut self, moment: &Moment<'_>) -> Result<(), String> {
+        if !moment.news {
+            return Ok(());
+        }
         for Applied { node, store, state, index } in moment.states {
             let Some(grant) = &state.grant else { continue };
             let named = self.named.entry(grant.epoch).or_insert_with(|| grant.node.clone());

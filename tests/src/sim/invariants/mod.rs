@@ -25,15 +25,17 @@ pub struct Moment<'a> {
     /// For what is asked seldom.
     pub fleet: &'a Fleet,
     /// Every server.
-    pub servers: &'a BTreeMap<Host, ServerSeen>,
+    pub servers: &'a BTreeMap<Host, Arc<ServerSeen>>,
     /// Every server at the look before.
-    pub before: &'a BTreeMap<Host, ServerSeen>,
+    pub before: &'a BTreeMap<Host, Arc<ServerSeen>>,
     /// Servers that accept ordinary clients' writes.
     pub accepting: &'a [Host],
     /// Those of them that did not at the look before.
     pub opened: &'a BTreeSet<Host>,
     /// What each running node has applied.
     pub states: &'a [Applied],
+    /// Whether any of those is another one than at the look before.
+    pub news: bool,
     /// The newest of those.
     pub newest: &'a Newest,
     /// What servers have acknowledged to clients since the look before.

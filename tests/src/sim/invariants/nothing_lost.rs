@@ -32,7 +32,8 @@ impl Invariant for NothingLost {
 
     fn look(&mut self, moment: &Moment<'_>) -> Result<(), String> {
         let state = &moment.newest.0;
-        let lossless = state.live_grant().filter(|_| state.durability.is_lossless()).map(|g| g.epoch.0);
+        // A writer that has not heard of its revocation goes on, and so does the promise.
+        let lossless = state.grant.as_ref().filter(|_| state.durability.is_lossless()).map(|g| g.epoch.0);
         // Only what was acknowledged between two looks that both found it lossless: the entry that degrades is committed
         // before the writer goes on.
         let still = self.lossless.is_some() && self.lossless == lossless;

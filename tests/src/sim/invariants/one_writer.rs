@@ -51,7 +51,9 @@ impl Invariant for OneWriter {
     }
 
     fn look(&mut self, moment: &Moment<'_>) -> Result<(), String> {
-        self.note_proofs(moment);
+        if moment.news {
+            self.note_proofs(moment);
+        }
         let open = self.too_many(moment);
         if open.len() > 1 {
             return Err(format!("{open:?} accept writes"));

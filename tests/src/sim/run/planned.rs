@@ -16,11 +16,11 @@ use crate::sim::world::draw::Draw;
 use crate::sim::world::node::{Node, Running};
 
 /// Pause before a command that was refused, or whose leader was lost, is given again.
-const AGAIN: Duration = Duration::from_secs(2);
+pub(super) const AGAIN: Duration = Duration::from_secs(2);
 /// No command takes longer.
-const WITHIN: Duration = Duration::from_secs(60);
+pub(super) const WITHIN: Duration = Duration::from_secs(60);
 /// How often a command is given before the change counts as impossible: longer than all faults together.
-const TRIES: u32 = 100;
+pub(super) const TRIES: u32 = 100;
 
 /// A planned change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,6 @@ async fn configure(world: &World, draw: &Draw) -> Result<(), String> {
 
 /// A node that the rules let go: the holder of the grant stays, and so does an acker that is needed.
 async fn rejoin(world: &World, draw: &Draw) -> Result<(), String> {
-    let by = || "the simulation".to_owned();
     let left = order(world, "node remove", has_left, async |leader, left| {
         // The leader too: it hands the leadership over first.
         let mut nodes = world.nodes.clone();
@@ -139,8 +138,7 @@ async fn rejoin(world: &World, draw: &Draw) -> Result<(), String> {
             .take()
             .or_else(|| draw.one(&nodes))
             .ok_or_else(|| Status::unavailable("nobody can leave"))?;
-        let request = RemoveNodeRequest { name: node.name.to_string(), by: by() };
-        let removed = running(leader)?.control.remove_node(Request::new(request)).await.map(drop);
+        let removed = remove(leader, &node).await;
         // One that was begun goes on; what is refused leaves another choice.
         let refused = matches!(&removed, Err(status) if status.code() == Code::FailedPrecondition);
         *left = (!refused).then_some(node);
@@ -152,26 +150,34 @@ async fn rejoin(world: &World, draw: &Draw) -> Result<(), String> {
     node.begin_anew().map_err(|e| e.to_string())?;
     sleep(draw.millis(0..3000)).await;
     let votes = |world: &World, _: &Option<Arc<Node>>| world.votes(&node.name);
-    order(world, "node add", votes, async |leader, _| {
-        let server = if node.has_server { format!("{}:3306", node.name) } else { String::new() };
-        let request = AddNodeRequest {
-            name: node.name.to_string(),
-            peer: format!("{}:7000", node.name),
-            server,
-            zone: String::new(),
-            by: by(),
-        };
-        running(leader)?.control.add_node(Request::new(request)).await.map(drop)
-    })
-    .await
-    .map(drop)
+    order(world, "node add", votes, async |leader, _| add(leader, &node).await).await.map(drop)
+}
+
+/// `batonctl node remove`.
+pub(super) async fn remove(leader: &Node, node: &Node) -> Result<(), Status> {
+    let request = RemoveNodeRequest { name: node.name.to_string(), by: "the simulation".into() };
+    running(leader)?.control.remove_node(Request::new(request)).await.map(drop)
+}
+
+/// `batonctl node add`.
+pub(super) async fn add(leader: &Node, node: &Node) -> Result<(), Status> {
+    let request = AddNodeRequest {
+        name: node.name.to_string(),
+        peer: format!("{}:7000", node.name),
+        server: if node.has_server { format!("{}:3306", node.name) } else { String::new() },
+        zone: String::new(),
+        by: "the simulation".into(),
+    };
+    running(leader)?.control.add_node(Request::new(request)).await.map(drop)
 }
 
 fn has_left(world: &World, left: &Option<Arc<Node>>) -> bool {
-    left.as_ref().is_some_and(|node| {
-        let known = world.newest().0.members.contains_key(&node.name);
-        !known && !world.votes(&node.name)
-    })
+    left.as_ref().is_some_and(|node| is_gone(world, node))
+}
+
+pub(super) fn is_gone(world: &World, node: &Node) -> bool {
+    let known = world.newest().0.members.contains_key(&node.name);
+    !known && world.leader().is_some() && !world.votes(&node.name)
 }
 
 /// Gives a command to whoever leads until it is done; `done` tells of one whose answer was lost. `of` is kept from one

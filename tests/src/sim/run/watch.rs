@@ -9,25 +9,25 @@ use tokio::time::{Instant, sleep};
 
 use crate::sim::fleet::{Host, ServerSeen};
 use crate::sim::invariants::{Applied, Invariant, Moment, all};
-use crate::sim::world::World;
+use crate::sim::world::{AppliedUpTo, Newest, World};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// How far the servers and each node are.
-type Looked = (u64, Vec<(u32, Option<u64>)>);
 
 /// The looks of one run.
 pub(super) struct Watch {
     world: Arc<World>,
     begun: Instant,
     invariants: Vec<Box<dyn Invariant>>,
-    before: BTreeMap<Host, ServerSeen>,
+    servers: BTreeMap<Host, Arc<ServerSeen>>,
+    states: Vec<Applied>,
+    newest: Newest,
     accepted: BTreeSet<Host>,
     read: usize,
     said: String,
-    /// What there was at the latest look: as long as it stays there is nothing new.
-    looked: Option<Looked>,
+    /// The servers' generation and how far each node was at the latest look: as long as they stay there is nothing new.
+    generation: u64,
+    applied: Vec<AppliedUpTo>,
 }
 
 impl Watch {
@@ -37,11 +37,14 @@ impl Watch {
             world,
             begun: Instant::now(),
             invariants: all(),
-            before: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            states: Vec::new(),
+            newest: Newest::default(),
             accepted: BTreeSet::new(),
             read: 0,
             said: String::new(),
-            looked: None,
+            generation: 0,
+            applied: Vec::new(),
         }
     }
 
@@ -60,56 +63,49 @@ impl Watch {
 
     fn look(&mut self) -> Result<(), String> {
         let world = &self.world;
-        let there_is = (world.fleet.generation(), world.applied());
-        if self.looked.as_ref() == Some(&there_is) {
+        let (generation, applied) = (world.fleet.generation(), world.applied());
+        let news = self.applied != applied;
+        if self.generation == generation && !news {
             return Ok(());
         }
-        self.looked = Some(there_is);
-        let servers: BTreeMap<Host, ServerSeen> = world
-            .fleet
-            .hosts()
-            .into_iter()
-            .filter_map(|h| Some((h.clone(), world.fleet.seen(&h)?)))
-            .collect();
+        let before = self.servers.clone();
+        self.generation = world.fleet.see_again(&mut self.servers, self.generation);
+        if news {
+            self.applied = applied;
+            self.states = world.states();
+            self.newest = world.newest();
+        }
         let accepting = world.fleet.accepting_writes();
         let now: BTreeSet<Host> = accepting.iter().cloned().collect();
         let opened: BTreeSet<Host> = now.difference(&self.accepted).cloned().collect();
-        let states: Vec<_> = world
-            .nodes
-            .iter()
-            .filter_map(|n| {
-                let applied = n.running()?.states.borrow().clone();
-                let (state, index) = (Arc::clone(&applied.state), applied.index);
-                Some(Applied { node: n.name.clone(), store: n.store(), state, index })
-            })
-            .collect();
-        let newest = world.newest();
         let acknowledged = world.fleet.acknowledged(self.read);
         self.read += acknowledged.len();
         let moment = Moment {
             at: self.begun.elapsed(),
             fleet: &world.fleet,
-            servers: &servers,
-            before: &self.before,
+            servers: &self.servers,
+            before: &before,
             accepting: &accepting,
             opened: &opened,
-            states: &states,
-            newest: &newest,
+            states: &self.states,
+            news,
+            newest: &self.newest,
             acknowledged: &acknowledged,
         };
         let broken = self.invariants.iter_mut().find_map(|i| {
             let wrong = i.look(&moment).err()?;
             Some(format!("invariant {}: {wrong}", i.name()))
         });
-        let said = summary(&newest.0, &accepting);
-        if said != self.said && newest.1 > 0 {
-            world.trace.line(|| said.clone());
-            self.said = said;
+        if (news || now != self.accepted) && self.newest.1 > 0 {
+            let said = summary(&self.newest.0, &accepting);
+            if said != self.said {
+                world.trace.line(|| said.clone());
+                self.said = said;
+            }
         }
         // A server that stands still has not been closed: going on, it is not opened.
-        let frozen = servers.iter().filter(|(_, s)| s.frozen).map(|(h, _)| h);
+        let frozen = self.servers.iter().filter(|(_, s)| s.frozen).map(|(h, _)| h);
         self.accepted = now.iter().chain(frozen.filter(|h| self.accepted.contains(*h))).cloned().collect();
-        self.before = servers;
         broken.map_or(Ok(()), Err)
     }
 }

@@ -23,6 +23,7 @@ use self::net::Net;
 use self::node::{Around, Node, Plan};
 use self::trace::Trace;
 use super::fleet::{Fleet, ServerSettings};
+use super::invariants::Applied;
 
 /// What goes wrong in a world itself: a mistake of the simulation, not of Baton.
 pub type WorldError = Box<dyn std::error::Error>;
@@ -105,6 +106,16 @@ impl World {
         states.max_by_key(|(_, index)| *index).unwrap_or_default()
     }
 
+    /// What each running node has applied.
+    pub fn states(&self) -> Vec<Applied> {
+        let applied = |node: &Arc<Node>| {
+            let applied = node.running()?.states.borrow().clone();
+            let (state, index) = (Arc::clone(&applied.state), applied.index);
+            Some(Applied { node: node.name.clone(), store: node.store(), state, index })
+        };
+        self.nodes.iter().filter_map(applied).collect()
+    }
+
     /// The node that leads, if one knows that it does.
     pub fn leader(&self) -> Option<&Arc<Node>> {
         self.nodes.iter().find(|n| n.running().is_some_and(|r| r.group.leadership().borrow().mine))
@@ -146,6 +157,13 @@ impl World {
             sleep(LOOK).await;
         }
         true
+    }
+}
+
+impl Drop for World {
+    /// The services that listen on the network hold it themselves.
+    fn drop(&mut self) {
+        self.net.end();
     }
 }
 

@@ -95,7 +95,15 @@ impl Net {
 
     /// It does no longer.
     pub fn hang_up(&self, host: &str) {
-        self.lock().nodes.remove(host);
+        let listened = self.lock().nodes.remove(host);
+        drop(listened);
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn end(&self) {
+        // What a service holds may call the network as it is dropped.
+        let nodes = std::mem::take(&mut self.lock().nodes);
+        drop(nodes);
     }
 
     /// The connections of the node on `from`.

@@ -42,9 +42,15 @@ impl Node {
             clock: Arc::clone(&self.clock) as _,
             now: Arc::new(move || wall.wall_ms()),
             live: self.around.plan.safety.live,
+            backups: None,
             remote: self.remote(),
             config_differs: Arc::new(|_| Vec::new()),
             callers: Callers::Anybody,
+            hooks: Arc::new(Vec::new),
+            declared: Arc::new(Vec::new),
+            source_at: source_at(),
+            certificate_left: Arc::new(|| None),
+            listeners: tokio::sync::watch::Sender::default().subscribe(),
             beside: self.has_server.then(|| self.beside()),
         }
     }
@@ -59,6 +65,7 @@ impl Node {
             accepts: Arc::new(|_| true),
             events: false,
             rebuild: None,
+            backup: None,
             archiver: Arc::clone(&self.archives) as _,
         }
     }

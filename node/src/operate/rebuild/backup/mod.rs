@@ -2,7 +2,6 @@
 //! place in one step while the server is stopped. Until then nothing is lost, so on MariaDB all the copying belongs to
 //! [`RebuildStep::Prepare`](crate::state::RebuildStep::Prepare), and the commit that discards comes right before the stop.
 
-mod account;
 mod exchange;
 mod place;
 mod receive;
@@ -19,11 +18,7 @@ use crate::decide::seen::Process;
 use crate::sql::backup::CopyPosition;
 use place::{Note, Stage, mark_of, remove};
 
-pub use account::LocalAccount;
 pub use tools::Tools;
-
-pub(super) use account::{AccountFile, remove as remove_account};
-pub(super) use tools::{command, said};
 
 /// In the node's data directory.
 const NOTE: &str = "rebuild.json";

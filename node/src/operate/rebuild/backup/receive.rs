@@ -13,8 +13,9 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::place::{Mark, Note, Stage};
-use super::tools::{Found, command, said};
+use super::tools::Found;
 use super::{clear, exchange, on_disk};
+use crate::backup::program::{command, said};
 use crate::gtid::{GtidSet, MariadbSet};
 use crate::operate::rebuild::{Far, Rebuilder, Work};
 use crate::peers::reason;

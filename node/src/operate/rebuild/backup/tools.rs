@@ -1,12 +1,9 @@
 //! The programs of mariadb-backup: where they are, and their command lines.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use rustix::fs::{Access, access};
-use tokio::process::Command;
+use crate::backup::program::{is_program, on_path};
 
 /// Its name on PATH, where the configuration does not say.
 const PROGRAM: &str = "mariadb-backup";
@@ -16,10 +13,6 @@ const UNPACKER: &str = "mbstream";
 const PACKAGE: &str = "mariadb-backup";
 /// Whatever the server and Baton do comes first.
 const LOWEST: [&str; 3] = ["nice", "-n", "19"];
-/// How much of a program's output is looked at for its error.
-const SAID_MAX: usize = 16 << 10;
-/// Characters of its error that are passed on.
-const LINE_MAX: usize = 300;
 
 /// Where to look for the programs.
 #[derive(Clone, Debug)]
@@ -48,7 +41,6 @@ impl Tools {
     /// # Errors
     /// Which one is missing, with the mend.
     pub(in crate::operate::rebuild) fn find(&self) -> Result<Found, String> {
-        let is_program = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
         let backup = match &self.configured {
             Some(path) if is_program(path) => path.clone(),
             Some(path) => {
@@ -57,14 +49,9 @@ impl Tools {
                     path.display()
                 ));
             }
-            None => std::env::split_paths(&self.path)
-                .map(|folder| folder.join(PROGRAM))
-                .find(|path| is_program(path))
-                .ok_or_else(|| {
-                    format!(
-                        "has no {PROGRAM}: apt-get install {PACKAGE} there, or set [rebuild] mariadb_backup"
-                    )
-                })?,
+            None => on_path(&self.path, PROGRAM).ok_or_else(|| {
+                format!("has no {PROGRAM}: apt-get install {PACKAGE} there, or set [rebuild] mariadb_backup")
+            })?,
         };
         let unpack = backup.with_file_name(UNPACKER);
         if !is_program(&unpack) {
@@ -107,37 +94,6 @@ fn words(program: &Path, arguments: impl IntoIterator<Item = OsString>) -> Vec<O
     LOWEST.map(OsString::from).into_iter().chain([program.into()]).chain(arguments).collect()
 }
 
-/// A command of these words. It ends with whoever waits for it; what it says goes to `log`.
-pub(in crate::operate::rebuild) fn command(words: &[OsString], log: File) -> Command {
-    let mut words = words.iter();
-    let mut command = Command::new(words.next().cloned().unwrap_or_default());
-    command
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::from(log))
-        .kill_on_drop(true);
-    command
-}
-
-/// What a program said last, or of an error: one line.
-pub(in crate::operate::rebuild) fn said(log: &Path) -> String {
-    let Ok(bytes) = std::fs::read(log) else { return "it said nothing".to_owned() };
-    let text = String::from_utf8_lossy(bytes.get(bytes.len().saturating_sub(SAID_MAX)..).unwrap_or_default());
-    line_of(&text)
-}
-
-/// The first error of the last words, which the others follow from; else the last line.
-fn line_of(text: &str) -> String {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let is_error = |line: &&str| {
-        let line = line.to_ascii_lowercase();
-        line.contains("error") || line.contains("fatal")
-    };
-    let line = lines.clone().find(is_error).or_else(|| lines.next_back()).unwrap_or("it said nothing");
-    line.chars().filter(|c| !c.is_control()).take(LINE_MAX).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -177,14 +133,5 @@ mod tests {
         assert!(wrong.lacks().unwrap().contains("which is no program"));
         let alone = Tools { configured: Some("/bin/sh".into()), ..wrong };
         assert!(alone.lacks().unwrap().contains("has no mbstream beside /bin/sh"));
-    }
-
-    #[test]
-    fn the_first_error_is_what_it_said() {
-        let log =
-            "[00] Connecting\n[00] FATAL ERROR: 2026 Failed to connect: Access denied\n[00] mysql_close\n";
-        assert_eq!(line_of(log), "[00] FATAL ERROR: 2026 Failed to connect: Access denied");
-        assert_eq!(line_of("one\ntwo\n\n"), "two");
-        assert_eq!(line_of(""), "it said nothing");
     }
 }

@@ -58,9 +58,11 @@ pub(super) fn begin(world: &World, draw: &Draw, fault: Fault, node: &Arc<Node>) 
         Fault::ServerDiskFull => fleet.set_disk(&host, Disk::Full),
         Fault::ServerDiskStalls => fleet.set_disk(&host, Disk::Stalled),
         Fault::NodeDiskHangs => node.disk().hang(true),
+        Fault::NodeAppliesNothing => node.disk().hold_applying(true),
         Fault::SlowApplier => fleet.set_apply_delay(&host, draw.millis(5..400)),
         Fault::ClosedByHand => fleet.set_switch(&host, Switch::Closed),
         Fault::Moved => node.propose(moved(world, draw, node)),
+        Fault::Switchover => node.propose(planned(world, draw, node)),
     }
 }
 
@@ -110,6 +112,7 @@ pub(super) fn mend(world: &World, node: &Arc<Node>) {
     world.net.calm();
     node.go_on();
     node.disk().hang(false);
+    node.disk().hold_applying(false);
     if let Some(keeper) = node.keeper() {
         keeper.go_on();
     }

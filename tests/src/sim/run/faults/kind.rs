@@ -45,17 +45,21 @@ pub(super) enum Fault {
     ServerDiskStalls,
     /// The node's own disk does not answer.
     NodeDiskHangs,
+    /// The node writes its log, and applies nothing of it.
+    NodeAppliesNothing,
     /// A replica applies slowly.
     SlowApplier,
     /// Somebody closes the writer by hand.
     ClosedByHand,
     /// An operator moves the writer.
     Moved,
+    /// An operator plans a switchover.
+    Switchover,
 }
 
 impl Fault {
     /// All of them; what matters most more than once.
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::KillServer,
         Self::KillServer,
         Self::FreezeServer,
@@ -78,9 +82,12 @@ impl Fault {
         Self::ServerDiskFull,
         Self::ServerDiskStalls,
         Self::NodeDiskHangs,
+        Self::NodeAppliesNothing,
         Self::SlowApplier,
         Self::ClosedByHand,
         Self::Moved,
+        Self::Switchover,
+        Self::Switchover,
     ];
 
     /// Whom it strikes: the writer's host more often than another.
@@ -90,7 +97,7 @@ impl Fault {
         match self {
             Self::KillLeader | Self::KillLeaderAndWriter => world.leader().cloned(),
             Self::ClosedByHand => writer.cloned(),
-            Self::SlowApplier | Self::Moved => draw.one(&world.replicas()),
+            Self::SlowApplier | Self::Moved | Self::Switchover => draw.one(&world.replicas()),
             Self::KillServer
             | Self::FreezeServer
             | Self::KillKeeper

@@ -4,6 +4,7 @@
 
 mod act;
 mod kind;
+mod outvoted;
 mod plot;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::sim::world::node::Node;
 /// Between two looks at what has been granted.
 const LOOK: Duration = Duration::from_millis(1);
 /// What a schedule waits for comes within this, or the faults before it have made it impossible.
-const COMES_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const COMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// One such order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,22 +33,28 @@ pub(super) enum Plot {
     VotersStartAnew,
     /// The writer is moved while one of its replicas is cut off from it.
     MovedWithReplicaCutOff,
+    /// What the next writer's rival receives after everybody could have been asked.
+    RivalReceivesMore,
     /// No majority for longer than a lease.
     MajorityStandsStill,
+    /// The writer and its voters have not applied that most of them vote no longer.
+    Outvoted,
     /// The leader dies right after a step of a failover.
     LeaderDiesAtAStep,
 }
 
 impl Plot {
     /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::SlowCandidates,
         Self::MoreAppliedLessReceived,
         Self::LeftToItsKeeper,
         Self::OpensLate,
         Self::VotersStartAnew,
         Self::MovedWithReplicaCutOff,
+        Self::RivalReceivesMore,
         Self::MajorityStandsStill,
+        Self::Outvoted,
         Self::LeaderDiesAtAStep,
     ];
 }
@@ -65,7 +71,9 @@ impl Faults {
             Plot::OpensLate => self.opens_late(&writer).await,
             Plot::VotersStartAnew => self.voters_start_anew(&writer).await,
             Plot::MovedWithReplicaCutOff => self.moved_with_replica_cut_off(&writer).await,
+            Plot::RivalReceivesMore => self.rival_receives_more(&writer).await,
             Plot::MajorityStandsStill => self.majority_stands_still(&writer).await,
+            Plot::Outvoted => self.outvoted(&writer).await,
             Plot::LeaderDiesAtAStep => self.leader_dies_at_a_step(&writer).await,
         };
         if played.is_none() {
@@ -184,6 +192,28 @@ impl Faults {
         Some(())
     }
 
+    /// The writer has not heard of its end, and goes on with one acker, which the leader no longer reaches. What was read
+    /// before the writer's lease has run out is not all.
+    async fn rival_receives_more(&self, writer: &Arc<Node>) -> Option<()> {
+        let world = &self.world;
+        let leader = world.leader().filter(|l| l.name != writer.name)?;
+        let replicas = world.replicas();
+        let rival = replicas.iter().find(|r| r.name != leader.name)?;
+        let next = replicas.iter().find(|r| r.name != rival.name)?;
+        self.until(COMES_WITHIN, || world.newest().0.durability.is_lossless()).await?;
+        let epoch = world.newest().0.epoch();
+        self.begin(Fault::SlowApplier, next);
+        sleep(self.draw.millis(500..2000)).await;
+        self.cut(writer, leader);
+        leader.propose(moved(world, &self.draw, next));
+        self.until(COMES_WITHIN, || world.newest().0.is_revoked(epoch)).await?;
+        sleep(self.draw.millis(3..60)).await;
+        self.cut(writer, next);
+        self.cut(leader, rival);
+        sleep(self.draw.millis(3000..8000)).await;
+        Some(())
+    }
+
     async fn majority_stands_still(&self, writer: &Arc<Node>) -> Option<()> {
         for node in self.world.nodes.iter().filter(|n| n.name != writer.name) {
             self.begin(Fault::StopDaemon, node);
@@ -203,12 +233,12 @@ impl Faults {
         Some(())
     }
 
-    fn cut(&self, one: &Node, other: &Node) {
+    pub(super) fn cut(&self, one: &Node, other: &Node) {
         self.count(|| format!("Cut {} {}", one.name, other.name));
         self.world.net.cut_both(one.name.as_str(), other.name.as_str());
     }
 
-    async fn until(&self, bound: Duration, holds: impl Fn() -> bool) -> Option<()> {
+    pub(super) async fn until(&self, bound: Duration, holds: impl Fn() -> bool) -> Option<()> {
         let end = Instant::now() + bound;
         while !holds() {
             if Instant::now() >= end {

@@ -1,0 +1,28 @@
+//! Tells people what happens: by Telegram, webhook or command; and tells a dead man's switch that all is well.
+//!
+//! `event` turns what was agreed and what is seen into things worth saying, `decide` folds them into notices, which are
+//! replicated, and `due` says which sink is to be told what. All three are pure. `leader` carries it out on the leader,
+//! beside everything else: no decision waits for it. Each sink has a file of its own.
+
+mod command;
+pub mod decide;
+pub mod due;
+pub mod event;
+mod heartbeat;
+mod http;
+mod leader;
+mod retry;
+mod sink;
+pub mod telegram;
+mod test;
+mod webhook;
+pub mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use heartbeat::Heart;
+pub use leader::{Alerting, Listeners};
+pub use sink::{Sinks, SinksError};
+pub use telegram::Answers;
+pub use test::{Tested, try_all};

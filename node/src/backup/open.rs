@@ -1,0 +1,82 @@
+//! Backups in a store, for those who read them: which there are, whether their objects are as they were written, and their
+//! streams.
+
+use tokio::runtime::Handle;
+
+use super::manifest::{MANIFEST_BYTES_MAX, Manifest, backup_of_manifest, cluster_prefix, manifest_key};
+use super::pipeline::{Identity, ObjectSource, StreamReader, check_object};
+use super::store::{Store, StoreError, StoredObjects};
+
+/// What a look through a store found.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// Every backup that is whole by its manifest, by name.
+    pub backups: Vec<Manifest>,
+    /// Manifests that cannot be read, with the reason.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// Reads the manifest of one backup.
+///
+/// # Errors
+/// In words.
+pub async fn manifest(store: &Store, cluster: &str, backup: &str) -> Result<Manifest, String> {
+    let key = manifest_key(cluster, backup);
+    let json = store.read(&key, MANIFEST_BYTES_MAX).await.map_err(|e| e.to_string())?;
+    let manifest = Manifest::read(&json).map_err(|e| format!("store {}: {key}: {e}", store.name()))?;
+    if manifest.backup == backup && manifest.cluster == cluster {
+        return Ok(manifest);
+    }
+    Err(format!(
+        "store {}: {key} is the manifest of {} of {}",
+        store.name(),
+        manifest.backup,
+        manifest.cluster
+    ))
+}
+
+/// Every backup of a cluster that a store has.
+///
+/// # Errors
+/// The store's last word.
+pub async fn scan(store: &Store, cluster: &str) -> Result<Scan, StoreError> {
+    let mut found = Scan::default();
+    for item in store.list(&cluster_prefix(cluster)).await? {
+        let Some(backup) = backup_of_manifest(cluster, &item.key) else { continue };
+        match manifest(store, cluster, backup).await {
+            Ok(manifest) => found.backups.push(manifest),
+            Err(why) => found.unreadable.push((backup.to_owned(), why)),
+        }
+    }
+    Ok(found)
+}
+
+/// The stream of a backup, decrypted and unpacked. To be read on a thread that may block.
+#[must_use]
+pub fn stream(
+    store: &Store,
+    manifest: &Manifest,
+    keys: Vec<Identity>,
+    runtime: Handle,
+) -> StreamReader<StoredObjects> {
+    let objects = StoredObjects::new(store.clone(), manifest.object_keys(), runtime);
+    StreamReader::new(objects, &manifest.backup, manifest.stream.clone(), keys, &manifest.made_for())
+}
+
+/// Reads every object of a backup again and compares checksums. `told` hears the bytes that were read so far. It needs no
+/// key. It has to be called on a thread that may block.
+///
+/// # Errors
+/// The first object that is not as it was written.
+pub fn verify(store: &Store, manifest: &Manifest, runtime: Handle, told: impl Fn(u64)) -> Result<(), String> {
+    let mut objects = StoredObjects::new(store.clone(), manifest.object_keys(), runtime);
+    let mut bytes = 0;
+    for (number, written) in (0..).zip(&manifest.stream.objects) {
+        let input = objects.open(number).map_err(|e| e.to_string())?;
+        check_object(input, number, written)
+            .map_err(|e| format!("store {}: {}: {e}", store.name(), manifest.backup))?;
+        bytes += written.bytes;
+        told(bytes);
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Which backups leave which store, and which of those that are to leave is removed next.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::retention::{Held, Policy, Stays, judge};
+use crate::decide::diagnose::FRESH;
+use crate::decide::seen::Observations;
+use crate::state::{Backup, Backups, ClusterState, Keep, NodeName, UnixMillis};
+
+/// After a removal that failed: a store that is away for a while is asked again, and not all the time.
+const AGAIN_MS: i64 = 3_600_000;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pruning {
+    /// A backup has to be marked: it has outlived what this store keeps.
+    Mark {
+        /// Which.
+        backup: String,
+        /// Where.
+        store: String,
+    },
+    /// A backup that was marked long enough is to be removed.
+    Remove {
+        /// Which.
+        backup: String,
+        /// Where.
+        store: String,
+        /// By whom.
+        node: NodeName,
+    },
+}
+
+/// Why each backup of a store that is not to leave it stays by the store's rules; `None` of one that goes.
+pub fn kept(
+    backups: &Backups,
+    store: &str,
+    keep: &Keep,
+    now_ms: UnixMillis,
+) -> BTreeMap<String, Option<Stays>> {
+    let there = backups.catalogue.iter().filter(|(_, backup)| backup.stores.iter().any(|name| name == store));
+    let held = |(id, backup): (&String, &Backup)| Held {
+        backup: id.clone(),
+        base: None,
+        began_ms: backup.began_ms,
+        is_pinned: backup.is_pinned,
+        is_leaving: !backup.stays_in(store),
+    };
+    let policy = |at_least: u32| Policy {
+        all: Duration::from_millis(keep.all_ms),
+        weekly: Duration::from_millis(keep.weekly_ms),
+        fulls_min: usize::try_from(at_least).unwrap_or(usize::MAX),
+    };
+    let (good, damaged): (Vec<_>, Vec<_>) = there.partition(|(_, backup)| backup.is_good());
+    // One that is damaged counts for none of those that are kept at least, and takes no other's place.
+    let mut judged = judge(&good.into_iter().map(held).collect::<Vec<_>>(), &policy(keep.at_least), now_ms);
+    for one in damaged {
+        judged.extend(
+            judge(&[held(one)], &policy(keep.at_least), now_ms)
+                .into_iter()
+                .map(|(id, stays)| (id, stays.filter(|stays| *stays != Stays::Last))),
+        );
+    }
+    judged.retain(|id, _| backups.catalogue.get(id).is_some_and(|backup| backup.stays_in(store)));
+    for (id, stays) in &mut judged {
+        if stays.is_none() && !backups.may_leave(id, store) {
+            *stays = Some(Stays::Newest);
+        }
+    }
+    judged
+}
+
+/// One thing, if there is one to do: in stores that Baton may remove from.
+pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Pruning> {
+    let backups = &state.backups;
+    let plan = backups.plan.as_ref().filter(|_| backups.task.is_none())?;
+    let mut pruned = plan.stores.iter().filter(|(_, keep)| keep.prunes);
+    pruned.find_map(|(store, keep)| {
+        let goes = kept(backups, store, keep, now_ms).into_iter().find(|(_, stays)| stays.is_none());
+        if let Some((backup, _)) = goes {
+            return Some(Pruning::Mark { backup, store: store.clone() });
+        }
+        let due = |(id, backup): &(&String, &Backup)| {
+            let leaving = backup.leaving.get(store)?;
+            let waits = leaving.failed.as_ref().is_some_and(|(at, _)| now_ms.saturating_sub(*at) < AGAIN_MS);
+            let is_due = leaving.due_ms(plan) <= now_ms && !waits && backups.may_leave(id, store);
+            is_due.then_some(())
+        };
+        // One whose node is away or busy holds up no other.
+        let mut due = backups.catalogue.iter().filter(|one| due(one).is_some());
+        due.find_map(|(backup, listed)| {
+            let node = remover(state, seen, listed)?;
+            Some(Pruning::Remove { backup: backup.clone(), store: store.clone(), node })
+        })
+    })
+}
+
+/// The node that made it, where it is still there: a folder may be on its host alone. No other one while it is away for a
+/// while, or takes part in a rebuild, beside which no task of backups begins.
+fn remover(state: &ClusterState, seen: &Observations, backup: &Backup) -> Option<NodeName> {
+    let is_rebuilt = |node: &NodeName| {
+        state
+            .rebuild
+            .as_ref()
+            .is_some_and(|rebuild| rebuild.node == *node || rebuild.source.as_ref() == Some(node))
+    };
+    let answers =
+        |node: &NodeName| seen.of(node).is_some_and(|heard| heard.age <= FRESH * 4) && !is_rebuilt(node);
+    if state.members.get(&backup.node).is_some_and(|member| member.server.is_some()) {
+        return Some(backup.node.clone()).filter(|node| answers(node));
+    }
+    state.data_nodes().map(|(node, _)| node).find(|node| answers(node)).cloned()
+}

@@ -1,0 +1,202 @@
+//! Backups: how the choice looks at the servers, and a task whose node is gone.
+
+use std::time::Duration;
+
+use crate::decide::backup::alarm::alarms;
+use crate::decide::backup::choose::{Wanted, choose};
+use crate::decide::backup::field::servers;
+use crate::decide::backup::left;
+use crate::decide::backup::prune::{Pruning, next};
+use crate::decide::backup::schedule::Due;
+use crate::decide::diagnosis::Trouble;
+use crate::decide::sample::{Seen, managed, name};
+use crate::state::{
+    Backup, BackupPlan, BackupTask, BackupWork, ClusterState, Keep, Leaving, OperationId, Schedule, Slot,
+    SlotFailed, SlotTry, TRIES_MAX, Verified,
+};
+
+fn chosen(state: &ClusterState, seen: &Seen) -> Result<String, String> {
+    let wanted = Wanted { node: None, allow_writer: false, lag_max: Duration::from_secs(60), chain: None };
+    let servers = servers(state, &seen.observations());
+    choose(&servers, &wanted).map(|s| s.node.to_string()).map_err(|nobody| nobody.to_string())
+}
+
+fn task() -> BackupTask {
+    let work = BackupWork::Verify { backup: "b".into() };
+    let (id, node, by) = (OperationId("t".into()), name("db2"), "ada".into());
+    BackupTask { id, node, work, by, started_ms: 0, begun: true, slot: None }
+}
+
+#[test]
+fn a_replica_that_replicates_is_read() {
+    let (state, seen) = managed();
+    assert_eq!(chosen(&state, &seen), Ok("db2".into()));
+}
+
+#[test]
+fn whatever_keeps_a_replica_from_it_is_said() {
+    let writer = "db1 is the writer, which is read only where that is allowed";
+    let why = |spoil: &dyn Fn(&mut ClusterState, &mut Seen)| {
+        let (mut state, mut seen) = managed();
+        spoil(&mut state, &mut seen);
+        let said = chosen(&state, &seen).unwrap_err();
+        said.strip_prefix(&format!("{writer}; ")).unwrap().to_owned()
+    };
+    assert_eq!(why(&|_, seen| seen.silent("db2")), "db2 has a node that does not answer");
+    assert_eq!(why(&|_, seen| seen.own("db2").pulse = None), "db2 does not answer");
+    assert_eq!(why(&|_, seen| seen.channel("db2").sql_running = false), "db2 does not replicate");
+    let lags = |_: &mut ClusterState, seen: &mut Seen| {
+        seen.channel("db2").behind = Some(Duration::from_secs(61));
+    };
+    assert_eq!(why(&lags), "db2 is 61 s behind, more than 60 s");
+    let lacks = |_: &mut ClusterState, seen: &mut Seen| {
+        seen.report("db2").lacks_for_backup = Some("has no [[store]] in its file".into());
+    };
+    assert_eq!(why(&lacks), "db2 has no [[store]] in its file");
+    assert_eq!(why(&|state, _| state.backups.task = Some(task())), "db2 is busy: it is to verify b");
+}
+
+#[test]
+fn a_task_ends_when_its_node_says_nothing_for_long() {
+    let (mut state, mut seen) = managed();
+    let long = Duration::from_secs(3600);
+    assert_eq!(left(&state, &seen.observations(), long), None, "there is none");
+    state.backups.task = Some(task());
+    assert_eq!(left(&state, &seen.observations(), long), None, "it was heard just now");
+    seen.silent("db2");
+    assert_eq!(left(&state, &seen.observations(), Duration::from_secs(59)), None, "the leader is new");
+    let (id, why) = left(&state, &seen.observations(), Duration::from_secs(60)).unwrap();
+    assert_eq!((id.0.as_str(), why.as_str()), ("t", "db2 has not answered for 60 s"));
+}
+
+const HOUR: i64 = 3_600_000;
+
+/// A daily schedule since hour 0, and its slot of hour 2; a backup is stale after 25 hours.
+fn scheduled(state: &mut ClusterState, slot: Slot) {
+    let plan = BackupPlan {
+        schedules: [("daily".into(), Schedule::default())].into(),
+        stale_after_ms: 25 * HOUR as u64,
+        ..BackupPlan::default()
+    };
+    let backups = &mut state.backups;
+    (backups.plan, backups.planned_ms) = (Some(plan), 1);
+    backups.slots = [("daily".into(), slot)].into();
+}
+
+fn said(state: &ClusterState, seen: &Seen, now_ms: i64, due_since_ms: Option<i64>) -> Vec<String> {
+    let slot = SlotTry { schedule: "daily".into(), at_ms: 2 * HOUR, number: 1 };
+    let mut seen = seen.observations();
+    seen.wall_ms = now_ms;
+    seen.due_backup = due_since_ms.map(|since_ms| Due { slot, since_ms, at_writer: false });
+    alarms(state, &seen).iter().map(|trouble| format!("{}: {trouble}", trouble.name())).collect()
+}
+
+#[test]
+fn backups_that_are_old_or_none_are_told_where_they_are_scheduled() {
+    let (mut state, seen) = managed();
+    assert_eq!(said(&state, &seen, 1000 * HOUR, None), [""; 0], "nothing is scheduled");
+    scheduled(&mut state, Slot::default());
+    assert_eq!(said(&state, &seen, 25 * HOUR, None), [""; 0]);
+    let none = ["BackupStale: backups are scheduled, and there is none yet"];
+    assert_eq!(said(&state, &seen, 25 * HOUR + 2, None), none);
+    assert_eq!(said(&state, &seen, 0, None), [""; 0], "nobody knows the time");
+    let backup = Backup { ended_ms: 10 * HOUR, ..Backup::default() };
+    state.backups.catalogue.insert("b".into(), backup.clone());
+    assert_eq!(said(&state, &seen, 35 * HOUR, None), [""; 0]);
+    assert_eq!(said(&state, &seen, 36 * HOUR, None), ["BackupStale: the newest backup is 26 h old"]);
+    let damaged = Verified { at_ms: 1, fault: Some("object 0".into()) };
+    state.backups.catalogue.insert("b".into(), Backup { verified: Some(damaged), ..backup });
+    assert_eq!(said(&state, &seen, 30 * HOUR, None), none, "one that is damaged is none");
+    state.backups.plan.as_mut().unwrap().schedules.clear();
+    assert_eq!(said(&state, &seen, 1000 * HOUR, None), [""; 0], "switched off");
+}
+
+#[test]
+fn a_backup_that_failed_for_good_or_waits_is_told() {
+    let (mut state, mut seen) = managed();
+    let failed = |by_hand| Some(SlotFailed { at_ms: 0, why: "the disk is full".into(), by_hand });
+    let told =
+        "BackupFailed: the backup of schedule daily failed and waits for its next slot: the disk is full";
+    for (tries, by_hand, is) in
+        [(1, false, None), (TRIES_MAX, false, Some(told)), (TRIES_MAX, true, None), (1, true, None)]
+    {
+        scheduled(&mut state, Slot { at_ms: 2 * HOUR, tries, failed: failed(by_hand) });
+        assert_eq!(
+            said(&state, &seen, 3 * HOUR, None),
+            is.into_iter().collect::<Vec<_>>(),
+            "{tries} {by_hand}"
+        );
+    }
+    scheduled(&mut state, Slot::default());
+    let since = Some(2 * HOUR);
+    assert_eq!(said(&state, &seen, 3 * HOUR, since), [""; 0], "db2 can be read");
+    seen.silent("db2");
+    assert_eq!(said(&state, &seen, 2 * HOUR + 299_000, since), [""; 0]);
+    let told = said(&state, &seen, 2 * HOUR + 300_000, since).concat();
+    let due = "BackupWaits: the backup of schedule daily is due and no server can be read: db1 is the writer";
+    assert!(told.starts_with(due) && told.ends_with("db2 has a node that does not answer"), "{told}");
+    state.backups.task = Some(task());
+    assert_eq!(said(&state, &seen, 3 * HOUR, since), [""; 0], "it waits for another one");
+    let trouble = Trouble::BackupFailed("daily".into(), "why".into());
+    assert_eq!(trouble.whose(), Some("daily"));
+}
+
+/// Daily backups of 40 days, the newest of day 40, in a store that keeps ten days, the first of each week for 20, and two.
+fn stored(state: &mut ClusterState, prunes: bool) {
+    let day = 24 * 3_600_000_u64;
+    let keep = Keep { all_ms: 10 * day, weekly_ms: 20 * day, at_least: 2, prunes };
+    let stores = [("disk".into(), keep)].into();
+    state.backups.plan = Some(BackupPlan { stores, grace_ms: day, ..BackupPlan::default() });
+    for number in 1..=40 {
+        let stores = vec!["disk".into()];
+        let backup = Backup { node: name("db2"), began_ms: number * 24 * HOUR, stores, ..Backup::default() };
+        state.backups.catalogue.insert(format!("d{number:02}"), backup);
+    }
+}
+
+#[test]
+fn what_a_store_does_not_keep_leaves_it_and_the_rest_stays() {
+    let (mut state, mut seen) = managed();
+    stored(&mut state, false);
+    let now_ms = 40 * 24 * HOUR + 1;
+    assert_eq!(next(&state, &seen.observations(), now_ms), None, "Baton may not remove there");
+    stored(&mut state, true);
+    state.backups.catalogue.get_mut("d03").unwrap().is_pinned = true;
+    let damaged = Some(Verified { at_ms: 1, fault: Some("object 0".into()) });
+    state.backups.catalogue.get_mut("d05").unwrap().verified = damaged;
+    let mut marked = Vec::new();
+    while let Some(Pruning::Mark { backup, store }) = next(&state, &seen.observations(), now_ms) {
+        let leaving = Leaving { since_ms: now_ms, ..Leaving::default() };
+        state.backups.catalogue.get_mut(&backup).unwrap().leaving.insert(store, leaving);
+        marked.push(backup);
+    }
+    let stays: Vec<_> = state.backups.catalogue.iter().filter(|(_, b)| b.leaving.is_empty()).collect();
+    let stays: Vec<_> = stays.into_iter().map(|(id, _)| id.as_str()).collect();
+    // Day 4 was a Monday, and so day 25.
+    let recent: Vec<_> = (31..=40).map(|day| format!("d{day}")).collect();
+    let weekly = ["d03", "d25"].into_iter();
+    assert_eq!(stays, weekly.chain(recent.iter().map(String::as_str)).collect::<Vec<_>>());
+    assert!(marked.contains(&"d05".to_owned()), "damaged, and old");
+
+    let day = 24 * HOUR;
+    assert_eq!(next(&state, &seen.observations(), now_ms + day - 2), None, "they can be taken back yet");
+    let first = |state: &ClusterState, seen: &Seen, at| match next(state, &seen.observations(), at) {
+        Some(Pruning::Remove { backup, store, node }) => format!("{backup} of {store} by {node}"),
+        other => format!("{other:?}"),
+    };
+    // Some more leave by then.
+    let late = now_ms + day;
+    while let Some(Pruning::Mark { backup, store }) = next(&state, &seen.observations(), late) {
+        let leaving = Leaving { since_ms: late, ..Leaving::default() };
+        state.backups.catalogue.get_mut(&backup).unwrap().leaving.insert(store, leaving);
+    }
+    assert_eq!(first(&state, &seen, late), "d01 of disk by db2");
+    let failed = Some((late, "the folder is not there".into()));
+    state.backups.catalogue.get_mut("d01").unwrap().leaving.get_mut("disk").unwrap().failed = failed;
+    assert_eq!(first(&state, &seen, late), "d02 of disk by db2", "another one first");
+    assert_eq!(first(&state, &seen, late + HOUR), "d01 of disk by db2", "again after an hour");
+    seen.silent("db2");
+    assert_eq!(first(&state, &seen, late + HOUR), "None", "who made it is away");
+    state.backups.task = Some(task());
+    assert_eq!(first(&state, &seen, late + HOUR), "None", "one thing at a time");
+}

@@ -1,0 +1,27 @@
+//! What people work on is counted on by nobody.
+
+use super::*;
+use crate::decide::maintenance::may_begin;
+
+fn may(node: &str, change: impl FnOnce(&mut ClusterState, &mut Seen)) -> bool {
+    let mut state = cluster("db1 db2 db3");
+    let mut seen = Seen::healthy(&state, &my("1:1-9"));
+    seen.pulse("db1").ackers = 2;
+    change(&mut state, &mut seen);
+    may_begin(&state, &seen.look(), &name(node))
+}
+
+#[test]
+fn it_waits_for_another_acker_that_is_about_to_acknowledge() {
+    assert!(may("db2", |_, _| ()));
+    assert!(!may("db2", |_, seen| seen.pulse("db3").acks = false));
+    assert!(!may("db2", |_, seen| seen.pulse("db1").ackers = 1), "its source does not count it yet");
+    let alone = |state: &mut ClusterState, _: &mut Seen| {
+        state.ackers.remove(&name("db3"));
+    };
+    assert!(may("db2", alone), "given up on purpose");
+    assert!(may("db3", |state, seen| {
+        state.ackers.remove(&name("db3"));
+        seen.pulse("db2").acks = false;
+    }));
+}

@@ -1,0 +1,333 @@
+//! Does this node's tasks about backups: each in a process of its own, one at a time, begun once. It gives up when the group
+//! wants it no more, and when the write role is about to come here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::propose::Proposer;
+use crate::backup::engine::{Engine, Extent};
+use crate::backup::lineage::Lineage;
+use crate::backup::lineage_file;
+use crate::backup::manifest::{About, Server};
+use crate::backup::process::{Event, Job, Working};
+use crate::backup::remove::RemoveSpec;
+use crate::backup::run::{Made, RunSpec};
+use crate::backup::settings::Settings;
+use crate::backup::verify::{Checked, VerifySpec};
+use crate::decide::backup::Backing;
+use crate::decide::copying::Samples;
+use crate::gtid::Dialect;
+use crate::sql::Connector;
+use crate::sql::backup_facts::{BackupFacts, backup_facts};
+use crate::state::{
+    Backup, BackupTask, BackupWork, Change, ClusterState, NodeName, Operation, OperationKind,
+};
+
+/// Without news, the state is looked at again this often.
+const TICK: Duration = Duration::from_secs(1);
+/// What the server may take to say what it is.
+const FACTS_WITHIN: Duration = Duration::from_secs(10);
+/// A full backup of files that has less than this share of the data is none.
+const SHARE_MIN_PERCENT: u8 = 50;
+/// Parts of 16 MiB that are sent at once to each store.
+const PARTS_AT_ONCE: usize = 2;
+
+/// What only the caller knows.
+#[derive(Clone)]
+pub struct BackupParts {
+    /// This program.
+    pub program: PathBuf,
+    /// The server beside this node.
+    pub connector: Connector,
+    /// What backups are made with; `None` where the configuration names no store.
+    pub settings: Option<Arc<Settings>>,
+}
+
+impl BackupParts {
+    /// What is missing here to read a server of this family, in words that follow the node's name.
+    pub fn lacks(&self, dialect: Dialect) -> Option<String> {
+        match &self.settings {
+            Some(settings) => settings.engine(dialect).err(),
+            None => Some("has no [[store]] in its file".into()),
+        }
+    }
+}
+
+/// Does the tasks of one node.
+pub struct BackupRunner {
+    /// This node.
+    pub me: NodeName,
+    /// The cluster's name.
+    pub cluster: String,
+    /// What only the caller knows.
+    pub parts: BackupParts,
+    /// The replicated state, as applied here.
+    pub states: watch::Receiver<Arc<ClusterState>>,
+    /// Proposals in this node's name.
+    pub proposer: Proposer,
+    /// Told how far it is.
+    pub progress: watch::Sender<Option<Backing>>,
+}
+
+/// What a task came to.
+enum Done {
+    Made(Box<Made>),
+    Checked(Checked),
+    Removed,
+}
+
+impl BackupRunner {
+    /// Does tasks for ever.
+    pub async fn run(mut self) {
+        loop {
+            let task = self.states.borrow_and_update().backups.task.clone();
+            if let Some(task) = task.filter(|task| task.node == self.me) {
+                self.attend(&task).await;
+            }
+            if let Ok(Err(_)) = timeout(TICK, self.states.changed()).await {
+                return;
+            }
+        }
+    }
+
+    async fn attend(&self, task: &BackupTask) {
+        if task.begun {
+            // Its process has ended with the daemon that began it.
+            let why = format!("{} was restarted meanwhile", self.me);
+            self.say(task, Change::EndBackup { task: task.id.clone(), why, by_hand: false }).await;
+            return;
+        }
+        if let Err(why) = self.proposer.must(Change::BackupBegun { task: task.id.clone() }).await {
+            warn!(why, "a task about backups is not begun");
+            return;
+        }
+        info!(task = %task.id, backup = task.work.backup(), "{} a backup", task.work.verb());
+        let ended = self.work(task).await;
+        self.progress.send_replace(None);
+        let id = task.id.clone();
+        let change = match ended {
+            Ok(Done::Made(made)) => {
+                for (store, why) in &made.failed {
+                    warn!(task = %task.id, store, why, "the backup is not in this store");
+                }
+                Change::BackupMade { task: id, backup: Box::new(listed(&self.me, *made)) }
+            }
+            Ok(Done::Checked(checked)) => {
+                let fault = (!checked.faults.is_empty()).then(|| checked.faults.join("; "));
+                Change::BackupVerified { task: id, fault }
+            }
+            Ok(Done::Removed) => Change::BackupRemoved { task: id },
+            Err(why) => {
+                warn!(task = %task.id, why, "could not {} {}", task.work.verb(), task.work.backup());
+                Change::EndBackup { task: id, why, by_hand: false }
+            }
+        };
+        self.say(task, change).await;
+    }
+
+    /// Tells the group, as often as it takes, while it still waits for this task.
+    async fn say(&self, task: &BackupTask, change: Change) {
+        let waits = || self.states.borrow().backups.task.as_ref().is_some_and(|now| now.id == task.id);
+        while waits() {
+            let Err(why) = self.proposer.must(change.clone()).await else { return };
+            warn!(why, task = %task.id, "the group was not told how a task about backups ended");
+            sleep(TICK).await;
+        }
+    }
+
+    async fn work(&self, task: &BackupTask) -> Result<Done, String> {
+        let settings = self.parts.settings.as_ref().ok_or("no [[store]] is in this node's file")?;
+        let (job, is_polite) = match &task.work {
+            BackupWork::Make { backup, full_speed, .. } => {
+                (Job::Make(Box::new(self.spec(settings, backup, task).await?)), !full_speed)
+            }
+            BackupWork::Verify { backup } => {
+                (Job::Verify(Box::new(self.verify_spec(settings, backup)?)), true)
+            }
+            BackupWork::Remove { backup, store } => {
+                (Job::Remove(Box::new(self.remove_spec(settings, backup, store)?)), true)
+            }
+        };
+        let working = Working::start(&self.parts.program, &job, is_polite).await?;
+        self.follow(task, working).await
+    }
+
+    /// Hears the process to its end, or has it give up.
+    async fn follow(&self, task: &BackupTask, mut working: Working) -> Result<Done, String> {
+        let (begun, mut samples, mut states) = (Instant::now(), Samples::default(), self.states.clone());
+        loop {
+            let unwanted = async {
+                let changed = states.wait_for(|state| unwanted(state, &self.me, task).is_some()).await;
+                changed.ok().and_then(|state| unwanted(&state, &self.me, task)).unwrap_or_default()
+            };
+            let event = tokio::select! {
+                event = working.next() => event,
+                why = unwanted => {
+                    working.give_up().await;
+                    return Err(why);
+                }
+            };
+            match event {
+                Event::Progress(now) => {
+                    let rate = samples.rate(begun.elapsed(), now.read_bytes);
+                    self.progress.send_replace(Some(Backing {
+                        task: task.id.to_string(),
+                        bytes: now.read_bytes,
+                        stored_bytes: now.stored_bytes,
+                        total: now.expected_bytes,
+                        rate,
+                    }));
+                }
+                Event::Made(made) => return Ok(Done::Made(made)),
+                Event::Checked(checked) => return Ok(Done::Checked(checked)),
+                Event::Removed => return Ok(Done::Removed),
+                Event::Failed(why) => return Err(why),
+            }
+        }
+    }
+
+    async fn spec(&self, settings: &Settings, backup: &str, task: &BackupTask) -> Result<RunSpec, String> {
+        let facts = backup_facts(&self.parts.connector, FACTS_WITHIN).await;
+        let facts = facts.map_err(|e| format!("the server does not say what it is: {e}"))?;
+        let engine = settings.engine(facts.dialect).map_err(|why| format!("{} {why}", self.me))?;
+        if matches!(engine, Engine::Dump { .. }) && !facts.lacks_for_dump.is_empty() {
+            let (user, lacks) = (&settings.account.user, facts.lacks_for_dump.join(", "));
+            return Err(format!(
+                "a dump would leave out what {user} may not see: GRANT {lacks} ON *.* to it"
+            ));
+        }
+        let about = About {
+            backup: backup.to_owned(),
+            cluster: self.cluster.clone(),
+            epoch: self.states.borrow().epoch().0,
+            job: task.slot.as_ref().map(|slot| slot.schedule.clone()),
+            server: self.server(facts),
+            began_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default(),
+        };
+        Ok(RunSpec {
+            about,
+            engine,
+            extent: Extent::Full,
+            account: Some(settings.account.clone()),
+            recipients: settings.recipients.clone(),
+            stores: settings.stores.clone(),
+            run: settings.run.clone(),
+            level: 1,
+            threads: 1,
+            parts_at_once: PARTS_AT_ONCE,
+            bytes_per_s: settings.bytes_per_s,
+            share_min_percent: SHARE_MIN_PERCENT,
+            object_bytes: None,
+        })
+    }
+
+    fn server(&self, facts: BackupFacts) -> Server {
+        let lineage = lineage_of(&facts, || self.proposer.draw_id());
+        let BackupFacts { dialect, version, uuid, bytes, .. } = facts;
+        Server { node: self.me.to_string(), dialect, version, uuid, lineage, data_bytes: bytes }
+    }
+
+    fn verify_spec(&self, settings: &Settings, backup: &str) -> Result<VerifySpec, String> {
+        let state = self.states.borrow();
+        let listed = state.backups.catalogue.get(backup).ok_or("it is not listed any more")?;
+        let missing = listed.stores.iter().find(|name| !settings.stores.iter().any(|s| s.name == **name));
+        if let Some(name) = missing {
+            return Err(format!("store {name} has it, and this node's file has no such [[store]]"));
+        }
+        let stores = settings.stores.iter().filter(|store| listed.stores.contains(&store.name));
+        Ok(VerifySpec {
+            cluster: self.cluster.clone(),
+            backup: backup.to_owned(),
+            manifest_blake3: listed.manifest_blake3.clone(),
+            stores: stores.cloned().collect(),
+        })
+    }
+}
+
+impl BackupRunner {
+    fn remove_spec(&self, settings: &Settings, backup: &str, store: &str) -> Result<RemoveSpec, String> {
+        let state = self.states.borrow();
+        let listed = state.backups.catalogue.get(backup).ok_or("it is not listed any more")?;
+        let found = settings.stores.iter().find(|spec| spec.name == store);
+        let found = found.ok_or_else(|| format!("this node's file has no [[store]] {store}"))?;
+        if !settings.prunes.iter().any(|name| name == store) {
+            return Err(format!("this node's file does not say prune = true of store {store}"));
+        }
+        Ok(RemoveSpec {
+            cluster: self.cluster.clone(),
+            backup: backup.to_owned(),
+            store: found.clone(),
+            is_makers: listed.node == self.me,
+        })
+    }
+}
+
+/// Why a task is not to go on. A server that is about to be the writer has other work to do.
+fn unwanted(state: &ClusterState, me: &NodeName, task: &BackupTask) -> Option<String> {
+    if state.backups.task.as_ref().is_none_or(|now| now.id != task.id) {
+        return Some("it is not wanted any more".into());
+    }
+    // What was received may have to be applied past the locks of whoever reads here, and a failover ends no session of Baton's
+    // own account.
+    let is_lost = |o: &Operation| o.kind == OperationKind::Failover && o.to.is_none();
+    if state.operation.as_ref().is_some_and(is_lost) && matches!(task.work, BackupWork::Make { .. }) {
+        return Some("the writer was lost, and what this server received has to be applied".into());
+    }
+    let writes = state.grant.as_ref().is_some_and(|grant| grant.node == *me);
+    let at_replica = matches!(task.work, BackupWork::Make { at_writer: false, .. });
+    (writes && at_replica).then(|| format!("{me} has become the writer"))
+}
+
+/// The data directory's, which gets one if it has none. Where it cannot be read, one that no other backup has. So on MySQL:
+/// a rebuild there leaves the file in place and not the data.
+fn lineage_of(facts: &BackupFacts, draw: impl Fn() -> String) -> Lineage {
+    let fresh = Lineage { id: draw(), parent: None };
+    if facts.dialect == Dialect::Mysql {
+        return fresh;
+    }
+    let found = lineage_file::read(&facts.data).and_then(|found| match found {
+        Some(lineage) => Ok(lineage),
+        None => lineage_file::write(&facts.data, &fresh).map(|()| fresh.clone()),
+    });
+    found.unwrap_or_else(|why| {
+        warn!(why, "the data directory has no lineage: increments cannot be made from this backup");
+        fresh
+    })
+}
+
+/// A longer set is in the manifest alone: the whole state is written at each change.
+const GTIDS_MAX: usize = 16 << 10;
+
+/// What the group keeps of it; the rest is in its manifest.
+fn listed(me: &NodeName, made: Made) -> Backup {
+    let Made { manifest, manifest_blake3, stores, .. } = made;
+    let ms = |ms: u64| i64::try_from(ms).unwrap_or_default();
+    Backup {
+        node: me.clone(),
+        epoch: crate::state::Epoch(manifest.epoch),
+        stored_bytes: manifest.stream.stored_bytes(),
+        objects: u32::try_from(manifest.stream.objects.len()).unwrap_or(u32::MAX),
+        bytes: manifest.stream.bytes,
+        engine: manifest.engine,
+        server_version: manifest.server.version,
+        began_ms: ms(manifest.began_ms),
+        ended_ms: ms(manifest.ended_ms),
+        gtids: manifest
+            .position
+            .map(|position| position.gtids)
+            .filter(|gtids| gtids.len() <= GTIDS_MAX)
+            .unwrap_or_default(),
+        stores,
+        manifest_blake3,
+        verified: None,
+        is_pinned: false,
+        leaving: BTreeMap::new(),
+    }
+}

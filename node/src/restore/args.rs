@@ -1,0 +1,89 @@
+//! What is asked for on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+
+use super::judge::Wish;
+use super::place::StoreArgs;
+use super::plan::Target;
+
+/// `baton-node restore`.
+#[derive(Args, Debug, Clone)]
+#[command(group = ArgGroup::new("target").required(true).args(["into", "output", "socket"]))]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// A file with the private key, as age-keygen writes it
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// Which backup [default: the newest one that is complete]
+    #[arg(long, value_name = "ID")]
+    pub(super) backup: Option<String>,
+    /// The newest backup that is complete
+    #[arg(long, conflicts_with = "backup")]
+    pub(super) latest: bool,
+    /// The data directory that it becomes
+    #[arg(long, value_name = "DIR")]
+    pub(super) into: Option<PathBuf>,
+    /// A file that gets the stream as it is: SQL, of a dump
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// The socket of a running server that gets the SQL of a dump
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) socket: Option<PathBuf>,
+    /// The account on that server
+    #[arg(long, default_value = "root", requires = "socket")]
+    pub(super) user: String,
+    /// A file with that account's password
+    #[arg(long, value_name = "FILE", requires = "socket")]
+    pub(super) password_file: Option<PathBuf>,
+    /// Load into a server that has schemas: tables of the backup's names are replaced, all others stay
+    #[arg(long, requires = "socket")]
+    pub(super) force: bool,
+    /// Restore also where another series of the server is installed
+    #[arg(long)]
+    pub(super) other_version: bool,
+    /// Whose the files are: a user, or UID:GID [default: as root whoever has DIR, else mysql]
+    #[arg(long, value_name = "USER")]
+    pub(super) owner: Option<String>,
+    /// Start the restored server without network, check every table, and stop it again
+    #[arg(long, requires = "into")]
+    pub(super) sandbox: bool,
+    /// The option file that --sandbox starts the server with
+    #[arg(long, value_name = "FILE", requires = "sandbox")]
+    pub(super) options: Option<PathBuf>,
+    /// Show the plan and what speaks against it, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `baton-node backups`.
+#[derive(Args, Debug, Clone)]
+pub struct BackupsArgs {
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl RestoreArgs {
+    /// clap has made sure that there is one.
+    pub(super) fn target(&self) -> Target {
+        // Programs that are started with it change their own folder.
+        let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        match (&self.into, &self.output, &self.socket) {
+            (Some(path), _, _) => Target::Directory(whole(path)),
+            (_, Some(path), _) => Target::Output(whole(path)),
+            (_, _, path) => Target::Server(path.clone().unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn wish(&self) -> Wish {
+        Wish { force: self.force, other_version: self.other_version, sandbox: self.sandbox }
+    }
+}

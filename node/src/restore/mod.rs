@@ -1,0 +1,360 @@
+//! Restores a backup with nothing but this program, a store and a private key: no daemon, no cluster and no catalogue is asked.
+//! That is what is left when everything else is lost.
+//!
+//! What is asked comes first and changes nothing (`shelf`, `chain`, `look`), then what speaks against it is decided (`judge`),
+//! then the plan is shown, and only then something is written: beside what it is to become, under a name that says that it is
+//! not whole, until it is (`work`).
+
+mod args;
+mod chain;
+mod flow;
+mod judge;
+mod look;
+mod owner;
+mod place;
+mod plan;
+mod progress;
+mod sandbox;
+mod shelf;
+mod steps;
+#[cfg(test)]
+mod testing;
+mod text;
+mod work;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+pub use args::{BackupsArgs, RestoreArgs};
+pub use place::StoreArgs;
+
+use crate::backup::account::LocalAccount;
+use crate::backup::manifest::Manifest;
+use crate::backup::pipeline::Identity;
+use crate::backup::store::Store;
+use crate::gtid::Dialect;
+use crate::sql::{Address, Connector};
+use chain::{Chain, choose};
+use flow::Source;
+use judge::{Facts, Verdict, judge, needed_bytes};
+use owner::Owner;
+use plan::{Target, Way, commands};
+use progress::Progress;
+use sandbox::{Trial, try_out};
+use shelf::Shelf;
+use text::{Done, List, Listed, Plan};
+use work::Work;
+
+/// A key file has a few lines.
+const KEY_BYTES_MAX: u64 = 1 << 20;
+/// Manifests that are read at once, of many small ones.
+const AT_ONCE: usize = 8;
+
+/// `baton-node restore`: restores a backup, or says why not.
+///
+/// # Errors
+/// In words: nothing is left that could be taken for a restored server.
+pub fn restore(args: &RestoreArgs) -> Result<(), String> {
+    on_runtime(unless_ended(run(args)))
+}
+
+/// `baton-node backups`: what a store holds.
+///
+/// # Errors
+/// In words.
+pub fn backups(args: &BackupsArgs) -> Result<(), String> {
+    on_runtime(unless_ended(list(args)))
+}
+
+fn on_runtime(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the runtime cannot start: {e}"))?;
+    let done = runtime.block_on(work);
+    // A thread that still waits for a store ends with the process.
+    runtime.shutdown_background();
+    done
+}
+
+/// Ends in good order when somebody wants that: what was begun is removed.
+async fn unless_ended(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let on = |kind| signal(kind).map_err(|e| format!("signals cannot be received: {e}"));
+    let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let mut hangup = on(SignalKind::hangup())?;
+    tokio::select! {
+        done = work => done,
+        _ = term.recv() => Err("it was ended before it was done".into()),
+        _ = hangup.recv() => Err("its terminal went away before it was done".into()),
+        _ = int.recv() => Err("it was interrupted before it was done".into()),
+    }
+}
+
+fn open(args: &StoreArgs) -> Result<Store, String> {
+    args.place(|path| {
+        fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))
+    })?
+    .open()
+}
+
+async fn list(args: &BackupsArgs) -> Result<(), String> {
+    use futures::{StreamExt, stream};
+    let shelf = Shelf::look(open(&args.store)?, args.store.cluster.as_deref()).await?;
+    let mut list = List {
+        store: shelf.store.name().to_owned(),
+        cluster: shelf.cluster.clone(),
+        cut_off: shelf.cut_off(),
+        ..List::default()
+    };
+    let shelf = &shelf;
+    let reads = stream::iter(shelf.ids()).map(async |id| (shelf.read(&id).await, id)).buffered(AT_ONCE);
+    let mut reads = std::pin::pin!(reads);
+    while let Some((held, id)) = reads.next().await {
+        match held {
+            Ok(held) => list.backups.push(Listed::of(held)),
+            Err(why) => list.unreadable.push((id, why)),
+        }
+    }
+    if args.json {
+        return json(&list);
+    }
+    print!("{}", list.render());
+    Ok(())
+}
+
+/// What a restore goes by, once it has looked around.
+struct Restore<'a> {
+    args: &'a RestoreArgs,
+    chain: Chain,
+    way: Way,
+    target: Target,
+    source: Source,
+    server: Option<(LocalAccount, Connector)>,
+    owner: Option<Owner>,
+    facts: Facts,
+    progress: Progress,
+}
+
+async fn run(args: &RestoreArgs) -> Result<(), String> {
+    let begun = Instant::now();
+    let (restore, plan) = prepare(args).await?;
+    if !args.json {
+        print!("{}", plan.render());
+    }
+    if !plan.faults.is_empty() {
+        if args.json {
+            json(&serde_json::json!({ "plan": plan }))?;
+        }
+        return Err(format!("nothing was done: {}", plan.faults.join("\n            ")));
+    }
+    if args.dry_run {
+        if args.json {
+            return json(&serde_json::json!({ "plan": plan }));
+        }
+        println!("\nnothing was done (--dry-run)");
+        return Ok(());
+    }
+    let done = restore.act(&plan).await;
+    restore.progress.end();
+    let done = Done { seconds: begun.elapsed().as_secs(), ..done? };
+    if args.json {
+        return json(&serde_json::json!({ "plan": plan, "restored": done }));
+    }
+    print!("\n{}", done.render(&plan));
+    Ok(())
+}
+
+/// Looks at everything and decides.
+async fn prepare(args: &RestoreArgs) -> Result<(Restore<'_>, Plan), String> {
+    let store = open(&args.store)?;
+    let source = Source { store: store.clone(), keys: Arc::new(key(&args.key)?) };
+    let shelf = Shelf::look(store, args.store.cluster.as_deref()).await?;
+    let target = args.target();
+    let wanted = args.backup.as_deref().filter(|_| !args.latest);
+    let mut chain = choose(&shelf, wanted).await?;
+    if matches!(target, Target::Output(_)) {
+        chain.keep_last();
+    }
+    let Some(last) = chain.last() else { return Err("there is no backup".into()) };
+    let way = Way::find(&last.engine, &target)?;
+    let server = server(args, &target)?;
+    let connector = server.as_ref().map(|(_, connector)| connector);
+    let facts = look::look(&chain, way, &target, &source, connector).await?;
+    let verdict = judge(&chain, way, &target, &facts, args.wish());
+    let owner = match &target {
+        Target::Directory(path) | Target::Output(path) => Owner::find(args.owner.as_deref(), path)?,
+        Target::Server(_) => None,
+    };
+    let plan = planned(&shelf, &chain, way, &target, &facts, owner.as_ref(), verdict)?;
+    let progress = Progress::new(!args.json);
+    Ok((Restore { args, chain, way, target, source, server, owner, facts, progress }, plan))
+}
+
+fn planned(
+    shelf: &Shelf,
+    chain: &Chain,
+    way: Way,
+    target: &Target,
+    facts: &Facts,
+    owner: Option<&Owner>,
+    verdict: Verdict,
+) -> Result<Plan, String> {
+    let mut plan = Plan::of(chain, shelf.store.name(), verdict).ok_or("there is no backup")?;
+    let path = match target {
+        Target::Directory(path) | Target::Output(path) | Target::Server(path) => path,
+    };
+    plan.target = path.display().to_string();
+    plan.needed_bytes = needed_bytes(chain, way);
+    plan.free_bytes = facts.free_bytes;
+    plan.owner = owner.map(|owner| owner.name.clone());
+    let work = path.join(work::FOLDER);
+    let runs = commands(chain, way, &facts.tools, &work.join("data"), &work.join("increment"));
+    plan.runs = runs.iter().map(|words| text::command_line(words)).collect();
+    Ok(plan)
+}
+
+impl Restore<'_> {
+    fn last(&self) -> Result<&Manifest, String> {
+        self.chain.last().ok_or_else(|| "there is no backup".to_owned())
+    }
+
+    async fn act(&self, plan: &Plan) -> Result<Done, String> {
+        match &self.target {
+            Target::Directory(path) => self.directory(path, plan).await,
+            Target::Output(path) => {
+                steps::file(path, self.last()?, &self.source, self.owner.as_ref(), &self.progress).await?;
+                Ok(Done { gtids: plan.gtids.clone(), ..Done::default() })
+            }
+            Target::Server(_) => {
+                let (account, connector) =
+                    self.server.as_ref().ok_or("no account is known for the server")?;
+                let scratch = Scratch::make()?;
+                let server = (account, connector);
+                steps::sql(&scratch.0, self.last()?, &self.facts, &self.source, server, &self.progress)
+                    .await?;
+                let next = text::next(plan, false, &plan.gtids, true);
+                Ok(Done { gtids: plan.gtids.clone(), next, ..Done::default() })
+            }
+        }
+    }
+
+    async fn directory(&self, path: &Path, plan: &Plan) -> Result<Done, String> {
+        let work = Work::begin(path, &plan.backup)?;
+        steps::files(&work, &self.chain, self.way, &self.facts, &self.source, &self.progress).await?;
+        let mut done = Done { gtids: plan.gtids.clone(), ..Done::default() };
+        for table in steps::elsewhere(&work.data()) {
+            let text = "its link file names the place that it had at the old server; it has to be put there, or the link removed";
+            done.warnings.push(format!("{table}: {text}"));
+        }
+        if self.args.sandbox {
+            self.try_out(&work, &mut done).await?;
+        }
+        if let Some(owner) = &self.owner {
+            self.progress.stage("giving the files to their owner");
+            owner.give_all(&work.data())?;
+        }
+        // It may be long since that was asked.
+        if let Some(process) = look::user_of_other(path, work::FOLDER) {
+            return Err(format!("{process} has begun to work in {} meanwhile", path.display()));
+        }
+        self.progress.stage("on the disk");
+        work.complete(self.owner.as_ref())?;
+        done.next = text::next(plan, true, &done.gtids, self.args.sandbox);
+        Ok(done)
+    }
+
+    async fn try_out(&self, work: &Work, done: &mut Done) -> Result<(), String> {
+        let (program, _) = self.facts.server.as_ref().ok_or("the server's program is not there")?;
+        let data = work.data();
+        if let Some(owner) = &self.owner {
+            work.let_in(owner)?;
+            owner.give_all(&data)?;
+        }
+        let dialect = self.last()?.server.dialect;
+        let trial = Trial {
+            dialect,
+            program,
+            data: &data,
+            options: self.args.options.as_deref(),
+            owner: self.owner.as_ref(),
+        };
+        let looked = try_out(&trial, &self.progress).await?;
+        if !looked.faults.is_empty() {
+            return Err(format!(
+                "the restored server starts, but CHECK TABLE says: {}",
+                looked.faults.join("; ")
+            ));
+        }
+        if looked.prepared > 0 {
+            done.warnings.push(format!(
+                "{} XA transactions are prepared and wait for a decision: XA RECOVER",
+                looked.prepared
+            ));
+        }
+        done.gtids = match dialect {
+            Dialect::Mysql => looked.gtids,
+            Dialect::Mariadb => text::later(&done.gtids, &looked.gtids),
+        };
+        (done.tables_checked, done.xa_prepared) = (Some(looked.tables), Some(looked.prepared));
+        Ok(())
+    }
+}
+
+/// The text of the key file, once it is known to hold keys.
+fn key(path: &Path) -> Result<SecretString, String> {
+    let failed = |why: &dyn std::fmt::Display| format!("the key file {}: {why}", path.display());
+    let size = fs::metadata(path).map_err(|e| failed(&e))?.len();
+    if size > KEY_BYTES_MAX {
+        return Err(failed(&"it is larger than any key file"));
+    }
+    let text: SecretString = fs::read_to_string(path).map_err(|e| failed(&e))?.into();
+    Identity::read_all(secrecy::ExposeSecret::expose_secret(&text)).map_err(|e| failed(&e))?;
+    Ok(text)
+}
+
+fn server(args: &RestoreArgs, target: &Target) -> Result<Option<(LocalAccount, Connector)>, String> {
+    let Target::Server(socket) = target else { return Ok(None) };
+    let password = match &args.password_file {
+        None => String::new(),
+        Some(path) => {
+            let text =
+                fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+            text.trim_end_matches(['\n', '\r']).to_owned()
+        }
+    };
+    let password = SecretString::from(password);
+    let account =
+        LocalAccount { user: args.user.clone(), password: password.clone(), socket: socket.clone() };
+    let connector = Connector::new(Address::Socket(socket.clone()), args.user.clone(), password);
+    Ok(Some((account, connector)))
+}
+
+fn json(what: &impl serde::Serialize) -> Result<(), String> {
+    println!("{}", serde_json::to_string_pretty(what).map_err(|e| e.to_string())?);
+    Ok(())
+}
+
+/// A folder for this user alone, which goes with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> Result<Self, String> {
+        use std::os::unix::fs::DirBuilderExt;
+        let path = std::env::temp_dir().join(format!("baton-restore-{}", std::process::id()));
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|e| format!("{} cannot be made: {e}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}

@@ -1,0 +1,113 @@
+//! `batonctl maintenance` and `batonctl restart`.
+
+use std::time::Duration;
+
+use baton_proto::control::{Done, MaintenanceRequest, RestartRequest};
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::Control;
+use super::orders::{done, instant, word};
+use super::refusal::{by_state, refused};
+use crate::decide::maintenance::may_begin;
+use crate::operate::{Acted, Action, Order};
+use crate::state::{Change, ClusterState, NodeName, Phase, Refusal};
+
+/// Bounds of a maintenance. A forgotten one must not leave a server out for ever.
+const SHORTEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the server may take to leave the list of ackers before the operator is told to look.
+const STANDS_ASIDE: Duration = Duration::from_secs(20);
+/// How long another acker that has just come back is waited for, and how often it is looked at.
+const ACKNOWLEDGE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Stopping a server, which writes its dirty pages first, and starting it.
+const RESTARTS: Duration = Duration::from_secs(45);
+
+impl Control {
+    pub(super) async fn maintenance(&self, request: MaintenanceRequest) -> Result<Done, Status> {
+        let node = NodeName::from(request.node.as_str());
+        if request.end {
+            let ended = Change::EndMaintenance { node: node.clone(), until_ms: None, by: request.by };
+            self.commit(ended).await?;
+            let details = ["it is read from again once it has caught up, and becomes an acker by itself"];
+            return Ok(done(format!("{node}'s maintenance is over"), details));
+        }
+        let length = Duration::from_millis(request.for_ms);
+        if !(SHORTEST..=LONGEST).contains(&length) {
+            return Err(Status::invalid_argument(
+                "a maintenance lasts from 1 minute to 7 days; pass for example --for 2h",
+            ));
+        }
+        self.not_the_writer(&node)?;
+        self.others_acknowledge(&node).await?;
+        let until_ms = self.now_ms().saturating_add_unsigned(request.for_ms);
+        let begin = Change::Maintain { node: node.clone(), until_ms, word: word(request.by, request.reason) };
+        self.commit(begin).await?;
+        let aside = self.stands_aside(&node).await;
+        let told = match aside {
+            true => "it is out: nobody reads from it, and no commit waits for it",
+            false => "it is still an acker: stop it only once batonctl status shows it out",
+        };
+        let ends = format!("batonctl maintenance {node} --end ends it before");
+        Ok(Done {
+            message: format!("{node} is in maintenance until {}", instant(until_ms)),
+            details: vec![told.to_owned(), ends],
+        })
+    }
+
+    fn not_the_writer(&self, node: &NodeName) -> Result<(), Status> {
+        let state = self.state();
+        let writes = state.phase == Phase::Managed && state.grant.as_ref().is_some_and(|g| g.node == *node);
+        if !writes {
+            return Ok(());
+        }
+        Err(refused(format!("{node} is the writer: run batonctl switchover first, or pass --switchover")))
+    }
+
+    /// Waits, bounded, until no write would wait for the server.
+    async fn others_acknowledge(&self, node: &NodeName) -> Result<(), Status> {
+        let deadline = Instant::now() + ACKNOWLEDGE;
+        loop {
+            let (state, seen) = self.gathered().await;
+            if may_begin(&state, &seen, node) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(refused(format!(
+                    "no other acker acknowledges yet, and commits would wait for {node}: see batonctl status"
+                )));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits, bounded, until it is on no list any more.
+    async fn stands_aside(&self, node: &NodeName) -> bool {
+        let aside = |state: &ClusterState| state.out.contains_key(node) || !state.in_maintenance(node);
+        let mut states = self.group.states();
+        let waited =
+            tokio::time::timeout(STANDS_ASIDE, states.wait_for(|applied| aside(&applied.state))).await;
+        matches!(waited, Ok(Ok(_))) && self.state().out.contains_key(node)
+    }
+
+    /// Stops and starts the server of a node in maintenance.
+    pub(super) async fn restart_server(&self, request: RestartRequest) -> Result<Done, Status> {
+        let node = NodeName::from(request.node.as_str());
+        let state = self.state();
+        self.not_the_writer(&node)?;
+        if !state.in_maintenance(&node) || !state.out.contains_key(&node) {
+            return Err(by_state(Refusal::NotInMaintenance(node)));
+        }
+        let term = self.group.leadership().borrow().term;
+        let order = Order { term, epoch: state.epoch(), operation: request.id };
+        match self.hands.act(node.clone(), order, Action::RestartServer, RESTARTS).await {
+            Some(Acted::Done) => Ok(done(format!("{node}'s server has been restarted"), [])),
+            Some(Acted::Failed(why)) => Err(refused(format!("{node}'s server was not restarted: {why}"))),
+            _ => Err(Status::deadline_exceeded(format!(
+                "{node} has not said within {} s that its server runs again; see `batonctl status`",
+                RESTARTS.as_secs()
+            ))),
+        }
+    }
+}

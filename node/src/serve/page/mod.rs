@@ -1,0 +1,156 @@
+//! The page that shows a person the cluster: drawn here, complete without a script, and kept live by a small one.
+//!
+//! It only shows. It is for browsers on this host, or at the end of a tunnel to it: the rest of the port may be open to load
+//! balancers and Prometheus, and knows less.
+
+mod draw;
+mod history;
+mod html;
+mod nodes;
+mod stream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::IncomingStream;
+use baton_proto::control::{HistoryReply, StatusReply, WhyReply};
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::stream::live;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// Nothing is loaded from anywhere else, and nothing written into the page runs.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Between two looks while a page is kept up to date: a change is shown within twice that.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// What was seen so lately is shown to others too.
+const FRESH: Duration = Duration::from_millis(200);
+/// Browsers that are kept up to date at a time.
+const WATCHERS: usize = 32;
+
+/// What the page shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Picture {
+    /// How the cluster is.
+    pub status: StatusReply,
+    /// What happened last, the newest first.
+    pub history: HistoryReply,
+    /// What speaks for and against a failover now; `None` while nobody leads.
+    pub why: Option<WhyReply>,
+    /// When this was seen, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// Where the page comes from.
+#[derive(Clone)]
+pub struct Viewing {
+    look: Arc<dyn Fn() -> BoxFuture<'static, Picture> + Send + Sync>,
+    seen: Arc<Mutex<Option<(Instant, Picture)>>>,
+    watchers: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Viewing {
+    /// With a way to look, which is bounded, until `stop`: a page that is kept up to date would go on for ever.
+    pub fn new(
+        look: Arc<dyn Fn() -> BoxFuture<'static, Picture> + Send + Sync>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { look, seen: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)), stop }
+    }
+
+    /// How the cluster is. The leader is asked once, however many pages are open.
+    async fn picture(&self) -> Picture {
+        let mut seen = self.seen.lock().await;
+        if let Some((_, picture)) = seen.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return picture.clone();
+        }
+        let picture = (self.look)().await;
+        *seen = Some((Instant::now(), picture.clone()));
+        picture
+    }
+}
+
+/// `/`, what belongs to it, and `/live`.
+pub(super) fn router(viewing: Viewing) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/live", get(live))
+        .route("/page.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
+        .route("/page.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)))
+        .layer(middleware::from_fn(guarded))
+        .with_state(viewing)
+}
+
+async fn page(State(viewing): State<Viewing>) -> Response {
+    let picture = viewing.picture().await;
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], draw::page(&picture)).into_response()
+}
+
+/// Both ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    peer: IpAddr,
+    own: Option<IpAddr>,
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Ends {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        let own = stream.io().local_addr().ok().map(|own| own.ip().to_canonical());
+        Self { peer: stream.remote_addr().ip().to_canonical(), own }
+    }
+}
+
+impl Ends {
+    fn on_one_host(self) -> bool {
+        self.peer.is_loopback() || self.own == Some(self.peer)
+    }
+}
+
+/// Only for browsers on this host; and what every answer says to them.
+async fn guarded(ConnectInfo(ends): ConnectInfo<Ends>, request: Request, next: Next) -> Response {
+    if !ends.on_one_host() || !names_an_address(request.headers()) {
+        let why = "this page is shown to its own host alone: ssh -L 7480:127.0.0.1:7480 HOST, then open \
+                   http://127.0.0.1:7480/\n";
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
+    let mut answer = next.run(request).await;
+    let said = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in said {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// Another site can have a name of its own lead to this host; its pages would then be taken for this one's. Under an address
+/// they cannot.
+fn names_an_address(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let host = authority.host();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! What keeps an open page up to date: server-sent events, one whenever what is shown has changed.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{StreamExt, unfold};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep};
+
+use super::{LOOK_AGAIN, Viewing, draw};
+
+/// A line now and then, so that both ends find out when the other has gone.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+struct Watching {
+    viewing: Viewing,
+    shown: String,
+    said: Instant,
+    _one_of_few: OwnedSemaphorePermit,
+}
+
+/// `/live`. It ends with its reader, and with the node.
+pub(super) async fn live(State(viewing): State<Viewing>) -> Response {
+    let Ok(permit) = viewing.watchers.clone().try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n").into_response();
+    };
+    let stop = viewing.stop.clone();
+    let watching = Watching { viewing, shown: String::new(), said: Instant::now(), _one_of_few: permit };
+    let events = unfold(watching, async |mut watching| {
+        let event = watching.next().await;
+        Some((Ok::<_, Infallible>(event), watching))
+    });
+    let events = events.take_until(stop.cancelled_owned());
+    let kind = [(header::CONTENT_TYPE, "text/event-stream")];
+    (kind, Body::from_stream(events)).into_response()
+}
+
+impl Watching {
+    async fn next(&mut self) -> Bytes {
+        loop {
+            if !self.shown.is_empty() {
+                sleep(LOOK_AGAIN).await;
+            }
+            let picture = self.viewing.picture().await;
+            let content = draw::content(&picture);
+            if content != self.shown {
+                let event = event(&content, picture.at_ms);
+                self.shown = content;
+                self.said = Instant::now();
+                return event;
+            }
+            if self.said.elapsed() >= SIGN_OF_LIFE {
+                self.said = Instant::now();
+                return Bytes::from(format!("event: same\ndata: {}\n\n", picture.at_ms));
+            }
+        }
+    }
+}
+
+/// Each line of the text is a line of data.
+fn event(content: &str, at_ms: i64) -> Bytes {
+    let lines: String = content.lines().map(|line| format!("data: {line}\n")).collect();
+    Bytes::from(format!("id: {at_ms}\n{lines}\n"))
+}

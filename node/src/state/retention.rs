@@ -1,0 +1,149 @@
+//! Backups that are kept, and that leave: first marked, in one store, then, after a time in which that can be taken back, removed
+//! there, and only then not listed any more.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Backup, BackupPlan, Backups, ClusterState, Refusal, UnixMillis};
+
+/// How long a store keeps backups, by the leader's file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Every backup, for so long; in milliseconds, as the others.
+    pub all_ms: u64,
+    /// After that the first of each week, up to that age.
+    pub weekly_ms: u64,
+    /// So many at least, whatever their age.
+    pub at_least: u32,
+    /// Whether Baton removes backups there. Otherwise whoever may does.
+    pub prunes: bool,
+}
+
+/// A backup is to leave a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Since when.
+    pub since_ms: UnixMillis,
+    /// Who wants that, or which rule.
+    pub by: String,
+    /// How its last removal failed, and when.
+    pub failed: Option<(UnixMillis, String)>,
+}
+
+impl Leaving {
+    /// When it may be removed.
+    pub fn due_ms(&self, plan: &BackupPlan) -> UnixMillis {
+        self.since_ms.saturating_add(i64::try_from(plan.grace_ms).unwrap_or(i64::MAX))
+    }
+}
+
+impl Backup {
+    /// Whether a look at it found nothing wrong, or nobody has looked.
+    pub fn is_good(&self) -> bool {
+        self.verified.as_ref().is_none_or(|verified| verified.fault.is_none())
+    }
+
+    /// Whether it lies in that store and is to stay there.
+    pub fn stays_in(&self, store: &str) -> bool {
+        self.stores.iter().any(|name| name == store) && !self.leaving.contains_key(store)
+    }
+}
+
+impl Backups {
+    /// Whether a backup may leave a store: nobody has pinned it, and a newer one that is good stays there.
+    pub fn may_leave(&self, backup: &str, store: &str) -> bool {
+        let Some(leaves) = self.catalogue.get(backup).filter(|one| !one.is_pinned) else { return false };
+        let is_newer = |other: &Backup| other.began_ms > leaves.began_ms && other.is_good();
+        self.catalogue.values().any(|other| is_newer(other) && other.stays_in(store))
+    }
+}
+
+fn listed<'s>(state: &'s mut ClusterState, backup: &str) -> Result<&'s mut Backup, Refusal> {
+    let listed = state.backups.catalogue.get_mut(backup);
+    listed.ok_or_else(|| Refusal::NoSuchBackup(backup.to_owned()))
+}
+
+/// Keeps a backup whatever its age, or leaves it to the rules again. What is pinned leaves no store any more.
+pub(super) fn pin(
+    state: &mut ClusterState,
+    at: UnixMillis,
+    (backup, is_pinned): (&str, bool),
+    by: &str,
+) -> Result<(), Refusal> {
+    let removes = |task: &super::BackupTask| matches!(&task.work, super::BackupWork::Remove { backup: removed, .. } if removed == backup);
+    if let Some(task) = state.backups.task.as_ref().filter(|task| removes(task)) {
+        return Err(Refusal::BackupUnderWay(task.node.clone()));
+    }
+    let listed = listed(state, backup)?;
+    listed.is_pinned = is_pinned;
+    if is_pinned {
+        listed.leaving = BTreeMap::new();
+    }
+    let what = if is_pinned { "pinned" } else { "not pinned any more" };
+    state.note(at, &format!("backup {backup} is {what}"), by.to_owned());
+    Ok(())
+}
+
+/// Marks a backup in these stores.
+pub(super) fn leave(
+    state: &mut ClusterState,
+    at: UnixMillis,
+    (backup, stores): (&str, &[String]),
+    by: &str,
+) -> Result<(), Refusal> {
+    let is_pinned = listed(state, backup)?.is_pinned;
+    if is_pinned {
+        return Err(Refusal::BackupPinned(backup.to_owned()));
+    }
+    for store in stores {
+        if !state.backups.may_leave(backup, store) {
+            return Err(Refusal::LastBackup(backup.to_owned(), store.clone()));
+        }
+    }
+    let listed = listed(state, backup)?;
+    for store in stores.iter().filter(|store| listed.stores.contains(store)) {
+        let leaving = Leaving { since_ms: at, by: by.to_owned(), failed: None };
+        listed.leaving.entry(store.clone()).or_insert(leaving);
+    }
+    state.note(at, &format!("backup {backup} is to leave {}", stores.join(", ")), by.to_owned());
+    Ok(())
+}
+
+/// Whether a marked backup may be removed now.
+pub(super) fn may_remove(
+    backups: &Backups,
+    at: UnixMillis,
+    (backup, store): (&str, &str),
+) -> Result<(), Refusal> {
+    let listed = backups.catalogue.get(backup).ok_or_else(|| Refusal::NoSuchBackup(backup.to_owned()))?;
+    let (Some(leaving), Some(plan)) = (listed.leaving.get(store), &backups.plan) else {
+        return Err(Refusal::NotLeaving(backup.to_owned(), store.to_owned()));
+    };
+    if leaving.due_ms(plan) > at {
+        return Err(Refusal::NotLeaving(backup.to_owned(), store.to_owned()));
+    }
+    // The newer one may have been found damaged since.
+    if !backups.may_leave(backup, store) {
+        return Err(Refusal::LastBackup(backup.to_owned(), store.to_owned()));
+    }
+    Ok(())
+}
+
+/// Nothing of it is in the store any more.
+pub(super) fn removed(backups: &mut Backups, backup: &str, store: &str) {
+    let Some(listed) = backups.catalogue.get_mut(backup) else { return };
+    listed.leaving.remove(store);
+    listed.stores.retain(|name| name != store);
+    if listed.stores.is_empty() {
+        backups.catalogue.remove(backup);
+    }
+}
+
+/// It could not be removed.
+pub(super) fn not_removed(backups: &mut Backups, (backup, store): (&str, &str), at: UnixMillis, why: &str) {
+    let leaving = backups.catalogue.get_mut(backup).and_then(|listed| listed.leaving.get_mut(store));
+    if let Some(leaving) = leaving {
+        leaving.failed = Some((at, why.to_owned()));
+    }
+}

@@ -1,0 +1,86 @@
+//! Backups: one task at a time, begun once, and nothing listed that its node did not say is whole.
+
+use super::*;
+
+fn make(id_: &str, node: &str, at_writer: bool) -> Change {
+    let work = BackupWork::Make { backup: format!("of-{id_}"), at_writer, full_speed: false };
+    task(id_, node, work)
+}
+
+fn verify(id_: &str, node: &str, backup: &str) -> Change {
+    task(id_, node, BackupWork::Verify { backup: backup.into() })
+}
+
+fn task(id_: &str, node: &str, work: BackupWork) -> Change {
+    let (id, node, by) = (id(id_), name(node), "ada".to_owned());
+    Change::BeginBackup(BackupTask { id, node, work, by, started_ms: 0, begun: true, slot: None })
+}
+
+fn begun(task: &str) -> Change {
+    Change::BackupBegun { task: id(task) }
+}
+
+fn made(task: &str) -> Change {
+    Change::BackupMade { task: id(task), backup: Box::new(Backup { node: name("db2"), ..Backup::default() }) }
+}
+
+fn verified(task: &str, fault: Option<&str>) -> Change {
+    Change::BackupVerified { task: id(task), fault: fault.map(Into::into) }
+}
+
+#[test]
+fn one_at_a_time_and_never_the_writer_unless_allowed() {
+    let mut log = Log::formed();
+    assert_eq!(log.does(make("1", "db2", false)), Err(Refusal::Observing));
+    let mut log = Log::adopted();
+    assert_eq!(log.does(make("1", "db1", false)), Err(Refusal::BackupOfWriter(name("db1"))));
+    assert_eq!(log.does(make("1", "app1", false)), Err(Refusal::Witness(name("app1"))));
+    assert_eq!(log.does(make("1", "db9", false)), Err(Refusal::NoSuchNode(name("db9"))));
+    log.does(make("1", "db2", false)).unwrap();
+    assert_eq!(log.does(make("2", "db3", false)), Err(Refusal::BackupUnderWay(name("db2"))));
+    let end = || Change::EndBackup { task: id("1"), why: "asked for".into(), by_hand: true };
+    log.does(end()).unwrap();
+    assert_eq!(log.does(end()), Err(Refusal::BackupMoved));
+    log.does(make("2", "db1", true)).unwrap();
+}
+
+#[test]
+fn it_begins_once_and_only_its_node_ends_it_well() {
+    let mut log = Log::adopted();
+    log.does(make("1", "db2", false)).unwrap();
+    assert_eq!(log.by("db3", begun("1")), Err(Refusal::BackupMoved));
+    log.by("db2", begun("1")).unwrap();
+    assert_eq!(log.by("db2", begun("1")), Err(Refusal::BackupBegun), "a restarted node");
+    assert_eq!(log.by("db3", made("1")), Err(Refusal::BackupMoved));
+    assert_eq!(log.by("db2", verified("1", None)), Err(Refusal::BackupMoved), "it is no such task");
+    log.by("db2", made("1")).unwrap();
+    assert!(log.state.backups.task.is_none() && log.state.backups.catalogue.contains_key("of-1"));
+    assert_eq!(log.by("db2", made("1")), Err(Refusal::BackupMoved));
+    assert_eq!(log.does(make("1", "db2", false)), Err(Refusal::BackupExists("of-1".into())));
+}
+
+#[test]
+fn a_look_at_one_is_kept_with_it() {
+    let mut log = Log::adopted();
+    assert_eq!(log.does(verify("v", "db2", "of-1")), Err(Refusal::NoSuchBackup("of-1".into())));
+    log.does(make("1", "db2", false)).unwrap();
+    log.by("db2", made("1")).unwrap();
+    log.does(verify("v", "db2", "of-1")).unwrap();
+    assert_eq!(log.by("db2", made("v")), Err(Refusal::BackupMoved), "it makes none");
+    log.by("db2", verified("v", Some("object 1 is damaged"))).unwrap();
+    let found = log.state.backups.catalogue["of-1"].verified.clone().unwrap();
+    assert_eq!(found.fault.as_deref(), Some("object 1 is damaged"));
+    assert_eq!(log.state.backups.ended.back().unwrap().error.as_deref(), Some("object 1 is damaged"));
+    log.does(verify("w", "db3", "of-1")).unwrap();
+    log.by("db3", verified("w", None)).unwrap();
+    assert_eq!(log.state.backups.catalogue["of-1"].verified.clone().unwrap().fault, None, "mended");
+}
+
+#[test]
+fn the_task_of_a_node_that_leaves_ends() {
+    let mut log = Log::adopted();
+    log.does(make("1", "db3", false)).unwrap();
+    log.does(Change::DropMember { node: name("db3") }).unwrap();
+    assert!(log.state.backups.task.is_none());
+    assert_eq!(log.state.backups.ended.back().unwrap().error.as_deref(), Some("db3 was removed"));
+}
