@@ -197,10 +197,12 @@ fn report(result: Result<(), String>) -> ExitCode {
     }
 }
 
+/// Openraft warns of each heartbeat to a node that is away, several times a second.
+const LOGGED: &str = "info,openraft=warn,openraft::core::heartbeat=error,openraft::replication=error,\
+                      mysql_async=warn,h2=warn,hyper=warn,tower=warn";
+
 fn start_log(json: bool) {
-    let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| {
-        EnvFilter::new("info,openraft=warn,mysql_async=warn,h2=warn,hyper=warn,tower=warn")
-    });
+    let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if json {
         log.json().init();

@@ -93,13 +93,16 @@ fn degrade(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<U
     if state.durability.let_go_index().is_some_and(|index| waits_since < index) {
         return None;
     }
-    // Nothing waits before the guard has opened, or in an adopted cluster before the first acker.
+    // Nothing waits before the guard has opened.
     grant.opened_ms?;
-    if matches!(state.durability, Durability::Unknown) {
-        return None;
-    }
     let wanted = state.safety.wait_count as usize;
-    if state.ackers.iter().filter(|a| !is_gone(seen, a)).count() < wanted {
+    if matches!(state.durability, Durability::Unknown) {
+        // Nor in an adopted cluster before the first acker. But a trial that failed leaves the writer waiting.
+        let waits = fresh(seen, &grant.node).is_some_and(|p| p.waits);
+        if !waits || state.ackers.len() < wanted {
+            return None;
+        }
+    } else if state.ackers.iter().filter(|a| !is_gone(seen, a)).count() < wanted {
         return Some(Upkeep::Degrade(DegradeReason::NoAcker));
     }
     let limit = Duration::from_millis(state.safety.degrade_after_ms);

@@ -25,6 +25,24 @@ const APPLIER_ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// Without a word from the source for so long, a replica reconnects.
 const NET_TIMEOUT_S: u32 = 4;
 
+/// Where a thread is found: by its name in MySQL's performance_schema, or in MariaDB's list of sessions.
+struct Thread {
+    mysql: &'static str,
+    mariadb: &'static str,
+}
+
+/// The applier's coordinator. MySQL's threads have had two names each.
+const APPLIER: Thread = Thread {
+    mysql: "NAME IN ('thread/sql/replica_sql', 'thread/sql/slave_sql')",
+    mariadb: "COMMAND='Slave_SQL'",
+};
+const RECEIVER: Thread = Thread {
+    mysql: "NAME IN ('thread/sql/replica_io', 'thread/sql/slave_io')",
+    // Until it is connected it is called as those are that log in.
+    mariadb: "COMMAND='Slave_IO' OR COMMAND='Connect' AND USER='system user' AND \
+              (STATE LIKE 'Connecting to%' OR STATE LIKE 'Reconnecting%' OR STATE LIKE 'Waiting to reconnect%')",
+};
+
 /// One dialect's words.
 struct Words {
     stop: &'static str,
@@ -76,10 +94,27 @@ pub(super) async fn stop_receiver(wire: &mut Wire, permit: &Permit) -> Result<()
             if dialect == Dialect::Mariadb && seen.semi_sync.replica_acking {
                 step(wire, permit, "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout=1").await?;
             }
-            step(wire, permit, words(dialect).stop_receiver).await
+            end_receiver(wire, permit, channel).await
         }
         _ => Ok(()),
     }
+}
+
+/// STOP. A receiver that is about to connect is killed first: while it waits for the answer to its login, the signal that
+/// STOP sends every two seconds begins its wait of [`NET_TIMEOUT_S`] anew, and STOP takes 42 seconds where the source's host
+/// is cut off right then (MySQL 9.7.4; MariaDB 10.11.18: 22). A KILL sends no such signals: the wait ends in its time, and
+/// the receiver with it.
+async fn end_receiver(wire: &mut Wire, permit: &Permit, channel: &Replication) -> Result<(), SqlError> {
+    let dialect = wire.caps().dialect;
+    let connecting = if channel.io_running { Vec::new() } else { threads(wire, RECEIVER).await };
+    // Of several channels nobody can tell whose it is.
+    if let [id] = connecting[..] {
+        kill(wire, permit, id).await?;
+        while threads(wire, RECEIVER).await.contains(&id) {
+            wire.pause(LOOK_AGAIN).await?;
+        }
+    }
+    step(wire, permit, words(dialect).stop_receiver).await
 }
 
 /// Starts the receiver.
@@ -155,7 +190,7 @@ pub(super) async fn reconnect(wire: &mut Wire, permit: &Permit) -> Result<(), Sq
     match &seen.replication {
         Some(channel) if channel.io_started => {
             keeps_relay_log(dialect, channel, &seen)?;
-            step(wire, permit, words(dialect).stop_receiver).await?;
+            end_receiver(wire, permit, channel).await?;
             step(wire, permit, words(dialect).start_receiver).await
         }
         _ => Ok(()),
@@ -190,26 +225,40 @@ pub(super) async fn end_applier(wire: &mut Wire, permit: &Permit) -> Result<(), 
         return Ok(());
     }
     let given_up = Instant::now() + APPLIER_ENDS_WITHIN;
-    for id in appliers(wire).await {
-        match step(wire, permit, &format!("KILL {id}")).await {
-            // It has ended by itself.
-            Ok(()) | Err(SqlError::NoSuchThing { .. }) => {}
-            Err(error) => return Err(error),
-        }
+    for id in threads(wire, APPLIER).await {
+        kill(wire, permit, id).await?;
     }
-    while !appliers(wire).await.is_empty() && Instant::now() < given_up {
+    while !threads(wire, APPLIER).await.is_empty() && Instant::now() < given_up {
         wire.pause(LOOK_AGAIN).await?;
     }
     Ok(())
 }
 
-/// The sessions of the applier's coordinator. The thread has had two names. Without performance_schema there are none to
-/// be seen, and the STOP may have to wait.
-async fn appliers(wire: &mut Wire) -> Vec<u64> {
-    let sql = "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IS NOT NULL \
-               AND NAME IN ('thread/sql/replica_sql', 'thread/sql/slave_sql')";
-    let threads = wire.rows(sql).await.unwrap_or_default();
-    threads.iter().filter_map(|thread| thread.get_opt::<u64, _>(0)?.ok()).collect()
+async fn kill(wire: &mut Wire, permit: &Permit, id: u64) -> Result<(), SqlError> {
+    match step(wire, permit, &format!("KILL {id}")).await {
+        // It has ended by itself.
+        Err(SqlError::NoSuchThing { .. }) => Ok(()),
+        done => done,
+    }
+}
+
+/// The sessions of these threads. In a MySQL without performance_schema there are none to be seen, and the STOP may have to
+/// wait.
+async fn threads(wire: &mut Wire, thread: Thread) -> Vec<u64> {
+    let sql = match wire.caps().dialect {
+        Dialect::Mysql => format!(
+            "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_ID IS NOT NULL AND {}",
+            thread.mysql
+        ),
+        Dialect::Mariadb => {
+            format!(
+                "SELECT CAST(ID AS UNSIGNED) FROM information_schema.PROCESSLIST WHERE {}",
+                thread.mariadb
+            )
+        }
+    };
+    let found = wire.rows(&sql).await.unwrap_or_default();
+    found.iter().filter_map(|row| row.get_opt::<u64, _>(0)?.ok()).collect()
 }
 
 /// Points the server at `source` and starts.
@@ -247,8 +296,8 @@ async fn prepare_mysql(
 ) -> Result<String, SqlError> {
     let keep = channel.is_some_and(|c| c.auto_position);
     if keep {
-        if channel.is_some_and(|c| c.io_started) {
-            step(wire, permit, MYSQL.stop_receiver).await?;
+        if let Some(channel) = channel.filter(|c| c.io_started) {
+            end_receiver(wire, permit, channel).await?;
         }
         start_applier(wire, permit).await?;
         let now = pulse::take(wire).await?;
@@ -257,7 +306,10 @@ async fn prepare_mysql(
                 "the applier does not run and received events are unapplied: the change would drop them";
             return Err(SqlError::Unsafe(why.into()));
         }
-    } else if channel.is_some() {
+    } else if let Some(channel) = channel {
+        if channel.io_started {
+            end_receiver(wire, permit, channel).await?;
+        }
         step(wire, permit, MYSQL.stop).await?;
     }
     // While the applier runs, the statement may not name auto-position, which is on already.

@@ -23,6 +23,7 @@ mod files;
 mod join;
 mod lagging;
 mod leading;
+mod moving;
 mod node;
 mod page;
 mod programs;

@@ -30,7 +30,7 @@ const STOP_BOUND: Duration = Duration::from_secs(30);
 const CONNECT_BOUND: Duration = Duration::from_secs(5);
 const STATEMENT_BOUND: Duration = Duration::from_secs(20);
 /// How much of an error log goes into an error message.
-const TAIL_BYTES: u64 = 3000;
+const TAIL_BYTES: u64 = 12_000;
 
 /// A server: its data, its option file and, when it is started, its process.
 #[derive(Debug)]

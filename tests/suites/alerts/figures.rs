@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use baton_tests::bot::Answer;
+use baton_tests::bot::{Answer, Call};
 use baton_tests::sandbox::Dialect;
 use rustix::process::Signal;
 
@@ -88,8 +88,11 @@ async fn each_switchover_is_told_although_its_leader_dies_while_it_tells() -> Re
     let p99 = figures("from the loss of the leader to the repeat", times)?;
     ensure!(p99 <= TOLD_BY_THE_NEXT + cluster.stood_still(clocks.at), "p99 {p99:?}");
     for operation in &operations {
-        let told = api.calls().into_iter().filter(|c| c.is_message() && tells_of(operation)(c)).count();
-        ensure!(told == 2, "told {told} times: {operation:#?}");
+        let mut told = api.calls();
+        told.retain(|call| call.is_message() && tells_of(operation)(call));
+        let (repeats, first): (Vec<&Call>, Vec<&Call>) = told.iter().partition(|call| call.is_repeat());
+        // The next leader may hand the leadership over while it tells it, and then it is told once more.
+        ensure!(first.len() == 1 && !repeats.is_empty(), "{operation:#?} was told so: {told:#?}");
     }
     kept_secret(&cluster)
 }

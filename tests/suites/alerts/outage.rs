@@ -71,8 +71,10 @@ async fn what_was_on_its_way_when_the_leader_died_is_told_again_and_marked() -> 
 
     cluster.node_mut(&leader)?.restart().await?;
     cluster.settled().await?;
-    let told = api.messages().into_iter().filter(|(first, _)| planned(first)).count();
-    ensure!(told == 2, "{:#?}", api.messages());
+    let told: Vec<_> = api.messages().into_iter().filter(|(first, _)| planned(first)).collect();
+    // The next leader may hand the leadership over while it tells it, and then it is told once more.
+    let unmarked = told.iter().filter(|(first, _)| !first.is_repeat()).count();
+    ensure!(unmarked == 1 && told.len() >= 2, "{told:#?}");
     ensure!(epoch + 1 == cluster.ctl().status().await?.epoch, "nothing else was to happen");
     kept_secret(&cluster)
 }

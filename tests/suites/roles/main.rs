@@ -25,23 +25,9 @@ use mysql_async::{Conn, OptsBuilder};
 const SOON: Duration = Duration::from_secs(20);
 /// For a lag to grow beyond `router.reader_max_lag`.
 const LAGS: Duration = Duration::from_secs(45);
-/// How often a switchover is tried on a busy machine.
-const TRIES: u32 = 5;
 
-/// Moves the writer, and asks again where a busy machine stood in the way: a server that did not answer in time, a leader
-/// that was lost, a pause that was not kept.
 async fn switchover(cluster: &Cluster, to: &str) -> Result<SwitchoverReply> {
-    let mut tries = 1;
-    loop {
-        let arguments = ["--to", to, "--max-pause", "2s"];
-        let reply = cluster.ctl().switchover(&arguments).await.map_err(|error| cluster.explained(error))?;
-        if reply.moved {
-            return Ok(reply);
-        }
-        ensure!(tries < TRIES, cluster.explained(anyhow::anyhow!("{reply:#?}")));
-        cluster.settled().await?;
-        tries += 1;
-    }
+    Ok(cluster.moves(&["--to", to, "--max-pause", "2s"]).await?.1)
 }
 
 /// Waits for more acknowledged writes.

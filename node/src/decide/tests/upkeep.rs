@@ -67,6 +67,24 @@ fn it_degrades_at_once_for_dead_servers_and_after_a_while_for_silent_ones() {
     assert_eq!(again, None, "it has been let go already");
 }
 
+/// As when the ackers of an adopted writer still receive what they lack: the first trial to become lossless fails.
+#[test]
+fn a_writer_that_waits_before_anything_was_promised_is_let_go() {
+    let unsure = |waits: bool, short_for| {
+        after(|state, seen| {
+            state.durability = Durability::Unknown;
+            seen.pulse("db1").waits = waits;
+            seen.short_for = Some(ms(short_for));
+            for acker in ["db2", "db3"] {
+                seen.pulse(acker).acks = false;
+            }
+        })
+    };
+    assert_eq!(unsure(true, 2000), Some(Upkeep::Degrade(DegradeReason::AckersUnreachable)));
+    assert_eq!(unsure(true, 1900), None);
+    assert_eq!(unsure(false, 60_000), None, "nobody waits");
+}
+
 #[test]
 fn a_replica_becomes_an_acker_once_it_has_caught_up() {
     let unlisted = |state: &mut ClusterState, seen: &mut Seen| {

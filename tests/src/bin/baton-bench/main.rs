@@ -56,6 +56,9 @@ enum What {
         /// Sessions write as fast as answers come, instead of a row every 20 ms
         #[arg(long)]
         unpaced: bool,
+        /// A session holds a lock that the close waits for: each is taken back after --max-pause 500ms
+        #[arg(long)]
+        undone: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -126,10 +129,11 @@ async fn main() -> ExitCode {
             }
             (result, common.json)
         }
-        What::Switchover { runs, unpaced, common } => {
+        What::Switchover { runs, unpaced, undone, common } => {
+            let how = switchover::How { runs: *runs, unpaced: *unpaced, undone: *undone };
             let mut result = Ok(());
             for dialect in common.dialects() {
-                result = result.and(switchover::measure(&mut rows, *dialect, *runs, *unpaced).await);
+                result = result.and(switchover::measure(&mut rows, *dialect, how).await);
             }
             (result, common.json)
         }

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use baton_proto::control::SwitchoverReply;
 use baton_tests::cluster::{Cluster, ClusterOptions};
-use baton_tests::sandbox::Dialect;
+use baton_tests::sandbox::{Dialect, Server};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 
 use crate::load::{self, Lags};
 use crate::rows::Rows;
@@ -14,6 +16,18 @@ const SOON: Duration = Duration::from_secs(10);
 /// How long writes may pause. A build for use keeps the command's own bound, which is what is to be measured; a debug
 /// build's part of a pause is many times that of it.
 pub(crate) const MAX_PAUSE: &[&str] = if cfg!(debug_assertions) { &["--max-pause", "2s"] } else { &[] };
+
+/// How long writes may pause where a lock is in the way.
+const UNDONE_WITHIN: &[&str] = &["--max-pause", "500ms"];
+
+/// How it is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub(crate) runs: u32,
+    pub(crate) unpaced: bool,
+    /// A session holds a lock that the close waits for: it is taken back.
+    pub(crate) undone: bool,
+}
 
 /// What the runs gave.
 #[derive(Debug, Default)]
@@ -35,29 +49,25 @@ struct Ran {
 
 /// Measures one kind of server. A run in which nothing moved has a row of its own: left out, it would look as if none had
 /// been.
-pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, runs: u32, unpaced: bool) -> Result<()> {
-    let name = format!("{} switchover{}", dialect.name(), load::named(unpaced));
+pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, how: How) -> Result<()> {
+    let undone = if how.undone { ", a lock in the way" } else { "" };
+    let name = format!("{} switchover{}{undone}", dialect.name(), load::named(how.unpaced));
     let mut measured = Measured::default();
-    let result = all_runs(&mut measured, &name, dialect, runs, unpaced).await;
+    let result = all_runs(&mut measured, &name, dialect, how).await;
     let Measured { gaps_ms, unmoved_ms, lags_ms, lost } = measured;
     rows.add(format!("{name}: write gap"), gaps_ms, "ms", lost);
-    if unpaced {
+    if how.unpaced {
         rows.add(format!("{name}: lag of the next writer"), lags_ms, "ms", lost);
     }
     rows.add(format!("{name}: write gap where nothing moved"), unmoved_ms, "ms", lost);
     result
 }
 
-async fn all_runs(
-    measured: &mut Measured,
-    name: &str,
-    dialect: Dialect,
-    runs: u32,
-    unpaced: bool,
-) -> Result<()> {
+async fn all_runs(measured: &mut Measured, name: &str, dialect: Dialect, how: How) -> Result<()> {
     let cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
+    let runs = how.runs;
     for run in 1..=runs {
-        let ran = one_run(measured, &cluster, unpaced).await;
+        let ran = one_run(measured, &cluster, how).await;
         let Ran { gap_ms, unmoved } =
             ran.map_err(|error| cluster.explained(error)).with_context(|| format!("{name}, run {run}"))?;
         let unmoved = unmoved.map(|why| format!(", nothing moved: {why}")).unwrap_or_default();
@@ -69,24 +79,27 @@ async fn all_runs(
 }
 
 /// From the first data node to the second, or to the first from wherever the writer is.
-async fn one_run(measured: &mut Measured, cluster: &Cluster, unpaced: bool) -> Result<Ran> {
+async fn one_run(measured: &mut Measured, cluster: &Cluster, how: How) -> Result<Ran> {
     let status = cluster.settled().await?;
     load::all_acknowledge(cluster, &status.writer).await?;
     load::all_caught_up(cluster, &status.writer).await?;
     let to = cluster.data_nodes().find(|name| *name != status.writer).context("no other server")?;
-    let mut ledger = cluster.ledger(&[], load::options(unpaced));
+    let mut ledger = cluster.ledger(&[], load::options(how.unpaced));
     let mut lags = Lags::prepare(cluster, &status.writer).await?;
     load::random_moment().await;
 
-    let before = if unpaced { lags.read().await? } else { Vec::new() };
+    let before = if how.unpaced { lags.read().await? } else { Vec::new() };
+    let lock = if how.undone { Some(locked(cluster.server(&status.writer)?).await?) } else { None };
+    let max_pause = if how.undone { UNDONE_WITHIN } else { MAX_PAUSE };
     let began = Instant::now();
     // Without an answer nobody knows what was done: the run says so, and counts as one in which nothing moved.
-    let (reply, unanswered) = match cluster.ctl().switchover(&[&["--to", to], MAX_PAUSE].concat()).await {
+    let (reply, unanswered) = match cluster.ctl().switchover(&[&["--to", to], max_pause].concat()).await {
         Ok(reply) => (reply, None),
         Err(error) => (SwitchoverReply::default(), Some(format!("no answer: {error:#}"))),
     };
     load::goes_on(&ledger).await?;
     ledger.stop().await;
+    drop(lock);
 
     let gap_ms = ledger.gap_after(began).as_secs_f64() * 1000.0;
     let gaps = if reply.moved { &mut measured.gaps_ms } else { &mut measured.unmoved_ms };
@@ -97,6 +110,14 @@ async fn one_run(measured: &mut Measured, cluster: &Cluster, unpaced: bool) -> R
     let after = cluster.reaches("an open writer", SOON, |status| status.writer_open).await?;
     load::compare(&ledger, cluster.server(&after.writer)?, &mut measured.lost).await?;
     Ok(Ran { gap_ms, unmoved: unanswered.or_else(|| (!reply.moved).then(|| why(&reply))) })
+}
+
+/// A session that holds a table of its own: nobody's write waits for it, but the close does.
+async fn locked(writer: &Server) -> Result<Conn> {
+    writer.execute(["CREATE TABLE IF NOT EXISTS app.other (id INT PRIMARY KEY)"]).await?;
+    let mut holder = writer.connect().await?;
+    holder.query_drop("LOCK TABLES app.other WRITE").await?;
+    Ok(holder)
 }
 
 /// How it was taken back, or what stood in its way.

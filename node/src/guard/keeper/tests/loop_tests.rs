@@ -60,19 +60,19 @@ async fn extensions_keep_it_alive() {
     let keeper = Loop::start();
     let mut server = Sleeper::start();
     let client = keeper.client().await;
-    let request = request_for(&server, 1, Duration::from_millis(300));
+    let request = request_for(&server, 1, Duration::from_millis(1200));
     client.arm(request).await.unwrap();
     let mut deadline = request.deadline.unwrap();
     for _ in 0..6 {
         // The keeper goes by the kernel's clock. Six of these are twice the deadline, one is a third of it.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        deadline = Boottime::now() + Duration::from_millis(300);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        deadline = Boottime::now() + Duration::from_millis(1200);
         let status = client.extend(1, request.pid, deadline).await.unwrap();
         assert_eq!(status.holding.unwrap().deadline, Some(deadline));
     }
     assert!(Boottime::now() > request.deadline.unwrap() && runs(&mut server));
     // The answers of an older round do not take anything away.
-    let earlier = deadline.saturating_sub(Duration::from_millis(200));
+    let earlier = deadline.saturating_sub(Duration::from_millis(800));
     let status = client.extend(1, request.pid, earlier).await.unwrap();
     assert_eq!(status.holding.unwrap().deadline, Some(deadline));
 
@@ -103,14 +103,14 @@ async fn a_closed_server_lives() {
     let keeper = Loop::start();
     let mut server = Sleeper::start();
     let client = keeper.client().await;
-    let request = request_for(&server, 3, Duration::from_millis(200));
+    let request = request_for(&server, 3, Duration::from_secs(1));
     client.arm(request).await.unwrap();
     assert_eq!(refusal(client.closed(3, request.pid + 1).await), Refusal::NotHeld);
     assert_eq!(refusal(client.closed(2, request.pid).await), Refusal::NotHeld);
     assert_eq!(client.closed(3, request.pid).await.unwrap().holding, None);
     client.closed(3, request.pid).await.unwrap();
     // Past its deadline: that nothing happens can only be seen in time.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     assert!(runs(&mut server));
     assert_eq!(client.status().await.unwrap().killed, None);
     // The end of a pause arms the same pair again.
@@ -174,7 +174,7 @@ async fn a_lost_daemon_changes_nothing_and_the_next_takes_over() {
     let keeper = Loop::start();
     let mut server = Sleeper::start();
     let client = keeper.client().await;
-    let request = request_for(&server, 9, Duration::from_millis(400));
+    let request = request_for(&server, 9, Duration::from_millis(1500));
     client.arm(request).await.unwrap();
     drop(client);
     let client = keeper.client().await;
