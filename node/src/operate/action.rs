@@ -61,6 +61,8 @@ pub enum Action {
     Rehearse(Part),
     /// Stop the server and start it again; the order's operation names the request, and the same again waits for the same.
     RestartServer,
+    /// Begin a new binlog file, so that replicas that connect are served at once.
+    RotateBinlog,
     /// Say what a planned switchover wants to know; transactions and locks count from so many seconds on.
     Inspect(u64),
 }

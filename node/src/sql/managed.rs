@@ -438,6 +438,12 @@ pub trait ManagedServer: Send + Sync {
     /// locks; there are eight of them, which bounds the sessions that wait.
     fn prove_commit(&self, bound: Duration) -> SqlFuture<'_, ()>;
 
+    /// Begins a new binlog file. A replica that connects by GTID is served from the beginning of a file, and waits while the
+    /// source reads all in it that it has already: some 60 ms for 20 MiB, and files grow to 1 GiB.
+    fn rotate_binlog(&self) -> SqlFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// What a planned switchover wants to know of it: clients' transactions and locks that are older than `longer_than`,
     /// filters of replication, events.
     fn inspect(&self, _longer_than: Duration) -> SqlFuture<'_, Inspection> {

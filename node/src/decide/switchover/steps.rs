@@ -9,6 +9,8 @@ use crate::state::{ClusterState, NodeName};
 /// On an admin interface, where they are two statements.
 const DRAIN: &str = "UPDATE mysql_servers SET status='OFFLINE_SOFT' WHERE …; LOAD MYSQL SERVERS TO RUNTIME";
 
+const ROTATE: &str = "FLUSH NO_WRITE_TO_BINLOG BINARY LOGS";
+
 /// The steps from `from` to `to`, in their order.
 pub fn steps(
     state: &ClusterState,
@@ -25,8 +27,10 @@ pub fn steps(
         statement: statement.to_owned(),
     };
     let next = state.next_epoch();
-    let mut steps =
-        vec![step(from, "routers hold new connections, and end its sessions between two replies".into(), "")];
+    let mut steps = vec![
+        step(to, "begins a new binlog file, so that replicas that connect are served at once".into(), ROTATE),
+        step(from, "routers hold new connections, and end its sessions between two replies".into(), ""),
+    ];
     let (of, silent) = (proxies(seen).count(), proxies(seen).filter(|proxy| proxy.trouble.is_some()).count());
     if of > 0 {
         let but = if silent == 0 { String::new() } else { format!(" ({silent} of them not right now)") };

@@ -12,12 +12,14 @@ mod undo;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 pub use self::measure::measure;
+use self::ask::act;
 use self::ready::becomes_right;
 use self::sets::{catches_up, close, grant, shortened};
 use self::undo::{Undone, undo};
+use super::action::{Acted, Action};
 use super::failover::{self, end};
 use super::hooks::before_close;
 use super::journal::Journal;
@@ -30,6 +32,8 @@ const BEGINS_WITHIN_MS: UnixMillis = 5_000;
 /// How long every ProxySQL that answers may take to let new writes wait, and old ones finish: they would fail at a closed
 /// server. It takes some 20 ms; one that was found not to answer is not waited for.
 const DRAINED_WITHIN: Duration = Duration::from_millis(150);
+/// How long the target may take to begin a new binlog file, before anything pauses.
+const ROTATED_WITHIN: Duration = Duration::from_secs(2);
 /// Kept back of the longest pause for opening the old writer again.
 const FOR_THE_UNDO: Duration = Duration::from_millis(60);
 
@@ -108,6 +112,7 @@ async fn forward(
     // Committed, and not only written: a leader that finds it knows that this was begun.
     step(term, operation, StepName::Intent, format!("{from} to {to}: {}", operation.diagnosis)).await?;
     before_close(term, operation).await?;
+    rotate_binlog(term, operation, to).await;
     becomes_right(term, operation, (from, to)).await?;
     // From before the close: a server that was just closed does not look as an acker should.
     let seen = term.lead.table.snapshot(&term.state());
@@ -129,6 +134,14 @@ async fn forward(
     match grant(term, operation, to, &closed, &seen, journal).await {
         Ok(()) => Ok(()),
         Err(why) => Err(Stopped { why, closed: Some(closed) }),
+    }
+}
+
+/// What does not come of it costs the pause some milliseconds, and stops nothing.
+async fn rotate_binlog(term: &Term<'_>, operation: &Operation, to: &NodeName) {
+    let rotated = act(term, operation, to, Action::RotateBinlog, ROTATED_WITHIN).await;
+    if rotated != Some(Acted::Done) {
+        warn!(operation = %operation.id, node = %to, ?rotated, "no new binlog file was begun");
     }
 }
 

@@ -43,6 +43,8 @@ struct Measured {
 #[derive(Debug)]
 struct Ran {
     gap_ms: f64,
+    /// When each step was committed, in milliseconds since it began.
+    steps: String,
     /// What `batonctl` said where nothing moved.
     unmoved: Option<String>,
 }
@@ -68,10 +70,10 @@ async fn all_runs(measured: &mut Measured, name: &str, dialect: Dialect, how: Ho
     let runs = how.runs;
     for run in 1..=runs {
         let ran = one_run(measured, &cluster, how).await;
-        let Ran { gap_ms, unmoved } =
+        let Ran { gap_ms, steps, unmoved } =
             ran.map_err(|error| cluster.explained(error)).with_context(|| format!("{name}, run {run}"))?;
         let unmoved = unmoved.map(|why| format!(", nothing moved: {why}")).unwrap_or_default();
-        eprintln!("{name} {run}/{runs}: {gap_ms:.0} ms{unmoved}, {} lost so far", measured.lost);
+        eprintln!("{name} {run}/{runs}: {gap_ms:.0} ms{unmoved}, {} lost so far; {steps}", measured.lost);
     }
     // What the last writer lacks would be known by then: the one before it is quarantined, and nothing settles.
     cluster.settled().await?;
@@ -109,7 +111,9 @@ async fn one_run(measured: &mut Measured, cluster: &Cluster, how: How) -> Result
     }
     let after = cluster.reaches("an open writer", SOON, |status| status.writer_open).await?;
     load::compare(&ledger, cluster.server(&after.writer)?, &mut measured.lost).await?;
-    Ok(Ran { gap_ms, unmoved: unanswered.or_else(|| (!reply.moved).then(|| why(&reply))) })
+    let steps = reply.journal.iter().map(|step| format!("{} {}", step.name, step.at_ms - reply.started_ms));
+    let steps = steps.collect::<Vec<_>>().join(", ");
+    Ok(Ran { gap_ms, steps, unmoved: unanswered.or_else(|| (!reply.moved).then(|| why(&reply))) })
 }
 
 /// A session that holds a table of its own: nobody's write waits for it, but the close does.
