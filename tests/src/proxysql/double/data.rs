@@ -13,9 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::Answer;
-use super::runtime::Placed;
 use super::wire::Wire;
 use super::{Shared, session};
+use crate::proxysql::placed::Placed;
 
 /// mysql-connect_timeout_server_max: how long a statement waits for a server.
 const WAITS: Duration = Duration::from_secs(10);
