@@ -33,8 +33,8 @@ impl Cluster {
 
     fn each_proxy(&self, monitored: bool) -> impl Iterator<Item = ProxySqlOptions> {
         (0..self.options.proxies).map(move |index| ProxySqlOptions {
-            port: port_of(index),
             monitored: monitored && index % 2 == 0,
+            ..ProxySqlOptions::at(port_of(index))
         })
     }
 }

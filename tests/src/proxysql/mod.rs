@@ -32,12 +32,15 @@ pub struct ProxySqlOptions {
     pub port: u16,
     /// Whether `mysql_replication_hostgroups` has the two groups, so that its monitor places servers by read_only as well.
     pub monitored: bool,
+    /// Whether a session stays for five statements at the server that gave it an AUTO_INCREMENT value: as by default, and not
+    /// as `docs/routing.md` has it.
+    pub stays_for_ids: bool,
 }
 
 impl ProxySqlOptions {
-    /// Not monitored.
+    /// As documented, and not monitored.
     pub fn at(port: u16) -> Self {
-        Self { port, monitored: false }
+        Self { port, monitored: false, stays_for_ids: false }
     }
 }
 

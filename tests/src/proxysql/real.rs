@@ -179,6 +179,7 @@ impl Real {
     fn config_text(&self) -> String {
         let (address, port, data) = (self.host.address(), self.options.port, self.options.port + 1);
         let (folder, app, monitor) = (self.folder.display(), Account::APP, Account::BATON);
+        let stays = if self.options.stays_for_ids { 5 } else { 0 };
         let groups = match self.options.monitored {
             true => format!("{{ writer_hostgroup={WRITER_GROUP}, reader_hostgroup={READER_GROUP} }}"),
             false => String::new(),
@@ -188,7 +189,8 @@ impl Real {
              admin_variables={{ admin_credentials=\"admin:admin;{}:{}\" mysql_ifaces=\"{address}:{port}\" }}\n\
              mysql_variables={{ threads=2 interfaces=\"{address}:{data}\"\n\
              monitor_username=\"{}\" monitor_password=\"{}\"\n\
-             monitor_read_only_interval=500 monitor_read_only_timeout=800 }}\n\
+             monitor_read_only_interval=500 monitor_read_only_timeout=800\n\
+             auto_increment_delay_multiplex={stays} query_retries_on_failure=0 }}\n\
              mysql_users=( {{ username=\"{}\", password=\"{}\", default_hostgroup={WRITER_GROUP} }} )\n\
              mysql_replication_hostgroups=( {groups} )\n",
             ADMIN.0, ADMIN.1, monitor.user, monitor.password, app.user, app.password

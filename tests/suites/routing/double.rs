@@ -8,28 +8,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use baton_node::config::HostPort;
 use baton_node::proxysql::{Admin, AdminError, Groups, Limits};
-use baton_tests::proxysql::{ADMIN, Double, ProxySql, ProxySqlOptions, Status, WRITER_GROUP};
+use baton_tests::proxysql::{ADMIN, ProxySql, ProxySqlOptions, Status, WRITER_GROUP};
 use baton_tests::sandbox::{Dialect, Sandbox, SandboxOptions, until};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Opts, OptsBuilder, Row};
 use secrecy::SecretString;
 use tokio::time::timeout;
 
+use crate::support::both;
+
 const PORT: u16 = 6032;
 
 /// For one that a signal or its own fault ends.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A sandbox without servers, and what is on its client's host: a double, and a real one where it can be had.
+/// A sandbox without servers, and what is on its client's host.
 async fn alone() -> Result<(Sandbox, Vec<ProxySql>)> {
     let sandbox =
         Sandbox::new(SandboxOptions { hosts: 1, servers: 0, ..SandboxOptions::new(Dialect::MySql) }).await?;
-    let double = Double::start(sandbox.client(), ProxySqlOptions::at(PORT)).await?;
-    let mut proxies = vec![ProxySql::from(double)];
-    let other = ProxySql::start(sandbox.client(), ProxySqlOptions::at(PORT + 2)).await?;
-    if matches!(other, ProxySql::Real(_)) {
-        proxies.push(other);
-    }
+    let proxies = both(&sandbox, ProxySqlOptions::at(PORT)).await?;
     Ok((sandbox, proxies))
 }
 

@@ -5,11 +5,22 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton_tests::cluster::Cluster;
-use baton_tests::proxysql::{ProxySql, READER_GROUP, WRITER_GROUP};
-use baton_tests::sandbox::{Ledger, until};
+use baton_tests::proxysql::{Double, ProxySql, ProxySqlOptions, READER_GROUP, WRITER_GROUP};
+use baton_tests::sandbox::{Ledger, Sandbox, until};
 
 /// How long anything may take that should be quick, on a machine that does other things beside it.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A double on the client's host, and a real one where it can be had.
+pub(crate) async fn both(sandbox: &Sandbox, options: ProxySqlOptions) -> Result<Vec<ProxySql>> {
+    let mut proxies = vec![ProxySql::from(Double::start(sandbox.client(), options).await?)];
+    let other = ProxySqlOptions { port: options.port + 2, ..options };
+    let other = ProxySql::start(sandbox.client(), other).await?;
+    if matches!(other, ProxySql::Real(_)) {
+        proxies.push(other);
+    }
+    Ok(proxies)
+}
 
 /// Where clients of all instances connect.
 pub(crate) fn data_ports(doubles: &[ProxySql]) -> Vec<SocketAddr> {

@@ -45,6 +45,8 @@ struct Shared {
     admin: SocketAddr,
     data: SocketAddr,
     tables: Tables,
+    /// Whether a session stays for a few statements where it was given an AUTO_INCREMENT value.
+    stays_for_ids: bool,
     runtime: watch::Sender<Runtime>,
     pool: Pool,
     /// Whether it answers nobody, as a stopped process.
@@ -59,12 +61,13 @@ impl Double {
     /// # Errors
     /// When its ports are taken.
     pub async fn start(host: &Host, options: ProxySqlOptions) -> Result<Self> {
-        let ProxySqlOptions { port, monitored } = options;
+        let ProxySqlOptions { port, monitored, stays_for_ids } = options;
         let at = |port| SocketAddr::from((host.address(), port));
         let shared = Arc::new(Shared {
             admin: at(port),
             data: at(port + 1),
             tables: Tables::new(monitored)?,
+            stays_for_ids,
             runtime: watch::Sender::default(),
             pool: Pool::default(),
             frozen: watch::Sender::default(),
