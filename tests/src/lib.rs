@@ -1,5 +1,5 @@
-//! What Baton's tests stand on: several hosts with real servers on one machine, clusters on them, a double of
-//! ProxySQL, and servers in memory.
+//! What Baton's tests stand on: several hosts with real servers on one machine, clusters on them, ProxySQL or
+//! a double of it, and servers in memory.
 
 pub mod bench;
 pub mod bot;

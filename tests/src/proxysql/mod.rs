@@ -1,66 +1,29 @@
-//! A double of ProxySQL 2.7, for machines without one: an admin interface, a data port, and a monitor.
+//! ProxySQL: a real one where `proxysql` is on PATH, otherwise a double of it.
 //!
-//! The admin interface answers as a real 2.7.1 was measured to, its peculiarities above all: whoever gets along with the
-//! double gets along with the real one. Tables and errors are SQLite's, as there. What it has not: TLS, and every table that
-//! nothing here needs.
-//!
-//! The data port routes each statement by the runtime tables, to the default hostgroup of the client's user, and lets it wait
-//! while nobody in that group is ONLINE. It speaks the text protocol only.
+//! Both have the sandbox's application as their only user, one admin user who may come from anywhere, and no servers.
 
-mod admin;
-mod answer;
-mod commands;
-mod data;
-mod monitor;
-mod pool;
-mod runtime;
-mod session;
-mod tables;
-mod wire;
+mod console;
+mod double;
+mod placed;
+mod real;
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use anyhow::Result;
 
 use crate::sandbox::Host;
-use pool::Pool;
-use runtime::Runtime;
-use tables::Tables;
 
-pub use runtime::{Placed, Status};
+pub use double::Double;
+pub use placed::{Changes, Placed, Status};
+pub use real::Real;
 
 /// Where clients that write are led.
 pub const WRITER_GROUP: u32 = 10;
 /// Where clients that only read are led.
 pub const READER_GROUP: u32 = 20;
-/// The admin user of every double, who may come from anywhere.
+/// The admin user of every instance, who may come from anywhere.
 pub const ADMIN: (&str, &str) = ("radmin", "radmin-test");
-
-/// One instance. Dropping it ends it.
-#[derive(Debug)]
-pub struct ProxySql {
-    host: Host,
-    shared: Arc<Shared>,
-    tasks: Option<JoinSet<()>>,
-}
-
-/// What all parts of an instance share.
-#[derive(Debug)]
-struct Shared {
-    admin: SocketAddr,
-    data: SocketAddr,
-    tables: Tables,
-    runtime: watch::Sender<Runtime>,
-    pool: Pool,
-    /// Whether it answers nobody, as a stopped process.
-    frozen: watch::Sender<bool>,
-    /// Whether something was sent that no real one survives. Ends it.
-    crashed: watch::Sender<bool>,
-}
 
 /// What an instance is made of.
 #[derive(Debug, Clone, Copy)]
@@ -69,187 +32,175 @@ pub struct ProxySqlOptions {
     pub port: u16,
     /// Whether `mysql_replication_hostgroups` has the two groups, so that its monitor places servers by read_only as well.
     pub monitored: bool,
+    /// Whether a session stays for five statements at the server that gave it an AUTO_INCREMENT value: as by default, and not
+    /// as `docs/routing.md` has it.
+    pub stays_for_ids: bool,
 }
 
 impl ProxySqlOptions {
-    /// Not monitored.
+    /// As documented, and not monitored.
     pub fn at(port: u16) -> Self {
-        Self { port, monitored: false }
+        Self { port, monitored: false, stays_for_ids: false }
     }
 }
 
+/// One instance. Dropping it ends it.
+#[derive(Debug)]
+pub enum ProxySql {
+    /// The real one.
+    Real(Box<Real>),
+    /// A double of it.
+    Double(Double),
+}
+
 impl ProxySql {
-    /// A new instance on a host, with the sandbox's application as its only user and no servers.
+    /// A new instance on a host, with no servers: a real one if it can be had.
     ///
     /// # Errors
-    /// When its ports are taken.
+    /// When its ports are taken, or the real one does not start.
     pub async fn start(host: &Host, options: ProxySqlOptions) -> Result<Self> {
-        let ProxySqlOptions { port, monitored } = options;
-        let at = |port| SocketAddr::from((host.address(), port));
-        let shared = Arc::new(Shared {
-            admin: at(port),
-            data: at(port + 1),
-            tables: Tables::new(monitored)?,
-            runtime: watch::Sender::default(),
-            pool: Pool::default(),
-            frozen: watch::Sender::default(),
-            crashed: watch::Sender::default(),
-        });
-        let mut double = Self { host: host.clone(), shared, tasks: None };
-        double.restart().await?;
-        Ok(double)
+        Ok(match real::program().await? {
+            Some(program) => Self::Real(Box::new(Real::start(program, host, options).await?)),
+            None => Self::Double(Double::start(host, options).await?),
+        })
     }
 
     /// Ends its process, which then begins anew with what is on its disk.
     ///
     /// # Errors
-    /// When its ports are taken.
+    /// When its ports are taken, or the real one does not start.
     pub async fn restart(&mut self) -> Result<()> {
-        self.stop();
-        self.shared.frozen.send_replace(false);
-        self.shared.crashed.send_replace(false);
-        self.shared.tables.restart()?;
-        self.shared.lead(self.shared.tables.load()?);
-        let (admin, data) = (self.shared.admin, self.shared.data);
-        let listen = async move { Ok((TcpListener::bind(admin).await?, TcpListener::bind(data).await?)) };
-        let (admin, data) = self.host.run(listen).await.context("the double's ports")?;
-        let mut tasks = JoinSet::new();
-        let shared = || Arc::clone(&self.shared);
-        let (for_admin, for_data, for_monitor) = (shared(), shared(), shared());
-        let mut crashed = self.shared.crashed.subscribe();
-        let serving = async move {
-            tokio::select! {
-                () = admin::serve(admin, for_admin) => {}
-                () = data::serve(data, for_data) => {}
-                () = monitor::run(for_monitor) => {}
-                _ = crashed.wait_for(|crashed| *crashed) => {}
-            }
-        };
-        tasks.spawn_on(serving, self.host.runtime());
-        self.tasks = Some(tasks);
-        Ok(())
+        match self {
+            Self::Real(real) => real.restart().await,
+            Self::Double(double) => double.restart().await,
+        }
     }
 
     /// Ends its process: every connection is cut, nobody listens.
-    pub fn stop(&mut self) {
-        self.tasks = None;
-        self.shared.pool.clear();
-    }
-
-    /// The same, and what was on its disk is gone: as after a reinstallation, with its users and hostgroups set up again.
     ///
     /// # Errors
-    /// When its ports are taken.
+    /// When it does not end.
+    pub async fn stop(&mut self) -> Result<()> {
+        match self {
+            Self::Real(real) => real.stop().await,
+            Self::Double(double) => {
+                double.stop();
+                Ok(())
+            }
+        }
+    }
+
+    /// Restarts it without what was on its disk: as after a reinstallation, with its users and hostgroups set up again.
+    ///
+    /// # Errors
+    /// When its ports are taken, or the real one does not start.
     pub async fn wipe(&mut self) -> Result<()> {
-        self.stop();
-        self.shared.tables.wipe()?;
-        self.restart().await
+        match self {
+            Self::Real(real) => real.wipe().await,
+            Self::Double(double) => double.wipe().await,
+        }
     }
 
     /// From now on it answers nobody, or everybody again.
-    pub fn freeze(&self, frozen: bool) {
-        self.shared.frozen.send_replace(frozen);
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        match self {
+            Self::Real(real) => real.freeze(frozen),
+            Self::Double(double) => {
+                double.freeze(frozen);
+                Ok(())
+            }
+        }
     }
 
     /// Where its admin interface listens.
     pub fn admin(&self) -> SocketAddr {
-        self.shared.admin
+        match self {
+            Self::Real(real) => real.admin(),
+            Self::Double(double) => double.admin(),
+        }
     }
 
     /// Where clients connect.
     pub fn data(&self) -> SocketAddr {
-        self.shared.data
+        match self {
+            Self::Real(real) => real.data(),
+            Self::Double(double) => double.data(),
+        }
     }
 
-    /// One statement on its admin interface, as an operator on its host would send it.
+    /// One statement on its admin interface.
     ///
     /// # Errors
     /// What it says.
-    pub fn edit(&self, statement: &str) -> Result<()> {
-        match commands::answer(&self.shared, statement) {
-            answer::Answer::Error { message, .. } => anyhow::bail!("{statement}: {message}"),
-            _ => Ok(()),
+    pub async fn edit(&self, statement: &str) -> Result<()> {
+        match self {
+            Self::Real(real) => real.edit(statement).await,
+            Self::Double(double) => double.edit(statement),
         }
     }
 
     /// Who clients are led to now, in the order of group and address.
-    pub fn placed(&self) -> Vec<Placed> {
-        self.shared.runtime.borrow().servers.clone()
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn placed(&self) -> Result<Vec<Placed>> {
+        match self {
+            Self::Real(real) => real.placed().await,
+            Self::Double(double) => Ok(double.placed()),
+        }
     }
 
     /// The hosts in use in a group.
-    pub fn online(&self, group: u32) -> Vec<Ipv4Addr> {
-        self.shared.runtime.borrow().online(group).filter_map(|server| server.host.parse().ok()).collect()
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn online(&self, group: u32) -> Result<Vec<Ipv4Addr>> {
+        let placed = self.placed().await?;
+        let online = placed.iter().filter(|row| row.group == group && row.status == Status::Online);
+        Ok(online.filter_map(|row| row.host.parse().ok()).collect())
     }
 
-    /// The most servers that were in use in the writer group at any moment since it was made.
+    /// The most servers that were in use in the writer group at any moment since it was made; of a real one, at any moment
+    /// that somebody looked.
     pub fn most_writers(&self) -> usize {
-        self.shared.runtime.borrow().most_writers
+        match self {
+            Self::Real(real) => real.most_writers(),
+            Self::Double(double) => double.most_writers(),
+        }
     }
 
     /// Follows who clients are led to.
     pub fn changes(&self) -> Changes {
-        Changes(self.shared.runtime.subscribe())
+        match self {
+            Self::Real(real) => real.changes(),
+            Self::Double(double) => double.changes(),
+        }
     }
 
-    /// Whether something was sent that ends a real one.
+    /// Whether it ended by itself, or was sent what ends a real one.
     pub fn has_crashed(&self) -> bool {
-        *self.shared.crashed.borrow()
-    }
-
-    /// Every statement that came in on the admin interface so far.
-    pub fn statements(&self) -> Vec<String> {
-        self.shared.tables.statements()
+        match self {
+            Self::Real(real) => real.has_crashed(),
+            Self::Double(double) => double.has_crashed(),
+        }
     }
 }
 
-/// Who clients are led to, as it changes.
-#[derive(Debug, Clone)]
-pub struct Changes(watch::Receiver<Runtime>);
-
-impl Changes {
-    /// Waits until `right` holds for all rows.
-    ///
-    /// # Errors
-    /// When the instance is gone.
-    pub async fn wait_for(&mut self, right: impl Fn(&[Placed]) -> bool) -> Result<()> {
-        self.0.wait_for(|runtime| right(&runtime.servers)).await?;
-        Ok(())
+impl fmt::Display for ProxySql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Real(_) => "real ProxySQL",
+            Self::Double(_) => "double",
+        };
+        write!(f, "the {kind} at {}", self.admin())
     }
 }
 
-impl Shared {
-    /// Waits while it answers nobody.
-    async fn answers(&self) {
-        let mut frozen = self.frozen.subscribe();
-        // The sender lives as long as this.
-        let _ended = frozen.wait_for(|frozen| !frozen).await;
-    }
-
-    /// Leads clients by what was loaded.
-    fn lead(&self, loaded: Runtime) {
-        let Runtime { servers, pairs, .. } = loaded;
-        let replaced = |runtime: &mut Runtime| {
-            (runtime.servers, runtime.pairs) = (servers, pairs);
-            true
-        };
-        self.runtime.send_modify(|runtime| {
-            runtime.change(replaced);
-        });
-        self.drop_idle();
-    }
-
-    /// A real one keeps no idle connections to a server that is not ONLINE: its sessions may be ended there.
-    fn drop_idle(&self) {
-        let online: Vec<_> = {
-            let runtime = self.runtime.borrow();
-            let online = runtime.servers.iter().filter(|server| server.status == Status::Online);
-            online.filter_map(|server| Some((server.group, server.address()?))).collect()
-        };
-        self.pool.keep(&online);
-    }
-
-    fn crash(&self) {
-        self.crashed.send_replace(true);
+impl From<Double> for ProxySql {
+    fn from(double: Double) -> Self {
+        Self::Double(double)
     }
 }

@@ -46,6 +46,7 @@ pub use disk::Disk;
 pub use host::Host;
 pub use ledger::{Found, Ledger, LedgerOptions, Outcome, Write};
 pub use network::Hosts;
+pub(crate) use programs::on_path;
 pub use programs::{haproxy, server_program};
 pub(crate) use server::tcp_options;
 pub use server::{Server, log_tail};

@@ -100,6 +100,12 @@ pub fn haproxy() -> Result<PathBuf> {
     Ok(folder.join("bin/haproxy"))
 }
 
+/// A program on PATH.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
+}
+
 /// The cache folder, by the same rule as `script/bootstrap`.
 pub(super) fn cache() -> Result<PathBuf> {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -27,14 +27,14 @@ async fn what_drifts_is_put_right_and_told() -> Result<()> {
 
     // Saved as well: the next start begins with it.
     doubles[1].restart().await?;
-    ensure!(placed(&cluster, &doubles[1])?[0] == [writer], "{:?}", doubles[1].placed());
+    ensure!(placed(&cluster, &doubles[1]).await?[0] == [writer], "{:?}", doubles[1].placed().await);
 
     let began = Instant::now();
     for statement in [
         "UPDATE mysql_servers SET status='OFFLINE_SOFT' WHERE hostgroup_id=10",
         "LOAD MYSQL SERVERS TO RUNTIME",
     ] {
-        doubles[1].edit(statement)?;
+        doubles[1].edit(statement).await?;
     }
     right_again(&cluster, &doubles, writer, began, "changed by hand").await?;
     let told = async || {
@@ -59,26 +59,30 @@ async fn what_is_not_batons_stays() -> Result<()> {
     let double = &doubles[0];
     let others = [(20, "10.9.9.1"), (30, "10.9.9.2")];
     for (group, host) in others {
-        double.edit(&format!(
-            "INSERT INTO mysql_servers (hostgroup_id, hostname, weight) VALUES ({group}, '{host}', 77)"
-        ))?;
+        double
+            .edit(&format!(
+                "INSERT INTO mysql_servers (hostgroup_id, hostname, weight) VALUES ({group}, '{host}', 77)"
+            ))
+            .await?;
     }
-    double.edit("LOAD MYSQL SERVERS TO RUNTIME")?;
+    double.edit("LOAD MYSQL SERVERS TO RUNTIME").await?;
     cluster.server(&before.writer)?.kill(Signal::KILL)?;
     let after = cluster.moved_from(&before.writer).await?;
     let moved = async || {
-        ensure!(placed(&cluster, double)?[0] == [after.writer.as_str()], "{:?}", double.placed());
+        let [writers, _] = placed(&cluster, double).await?;
+        ensure!(writers == [after.writer.as_str()], "{writers:?}");
         Ok(Some(()))
     };
     until("the writer to be led to", SOON, moved).await.map_err(|error| cluster.explained(error))?;
     for (group, host) in others {
-        let stays = double.placed().iter().any(|row| row.group == group && row.host == host);
-        ensure!(stays, "{host} is gone: {:?}", double.placed());
+        let placed = double.placed().await?;
+        let stays = placed.iter().any(|row| row.group == group && row.host == host);
+        ensure!(stays, "{host} is gone: {placed:?}");
     }
     was_right_throughout(&doubles)?;
 
-    double.edit("INSERT INTO mysql_servers (hostgroup_id, hostname) VALUES (10, '10.9.9.3')")?;
-    double.edit("LOAD MYSQL SERVERS TO RUNTIME")?;
+    double.edit("INSERT INTO mysql_servers (hostgroup_id, hostname) VALUES (10, '10.9.9.3')").await?;
+    double.edit("LOAD MYSQL SERVERS TO RUNTIME").await?;
     let told = |status: &baton_proto::control::StatusReply| {
         status
             .warnings
@@ -98,8 +102,8 @@ async fn what_does_not_answer_delays_nothing() -> Result<()> {
     leads_to(&cluster, &doubles, &before.writer).await?;
     let mut gone = doubles.pop().context("none")?;
     let silent = doubles.pop().context("none")?;
-    gone.stop();
-    silent.freeze(true);
+    gone.stop().await?;
+    silent.freeze(true)?;
     let flagged = |status: &baton_proto::control::StatusReply| {
         status.warnings.iter().filter(|warning| warning.starts_with("RoutingDiverged")).count() == 2
     };
@@ -108,7 +112,7 @@ async fn what_does_not_answer_delays_nothing() -> Result<()> {
     leads_to(&cluster, &doubles, "db2").await?;
 
     let began = Instant::now();
-    silent.freeze(false);
+    silent.freeze(false)?;
     gone.restart().await?;
     let back: [ProxySql; 2] = [silent, gone];
     right_again(&cluster, &back, "db2", began, "back").await?;

@@ -111,7 +111,7 @@ async fn old_writer_that_stays_open_is_not_led_to(dialect: Dialect) -> Result<()
     }
     if cluster.old_writer_returns(&old).await? == ReturnOfOldWriter::Follows {
         let reads = async || {
-            let [_, readers] = placed(&cluster, &doubles[0])?;
+            let [_, readers] = placed(&cluster, &doubles[0]).await?;
             ensure!(readers.contains(&old.as_str()), "{readers:?}");
             Ok(Some(()))
         };
@@ -122,15 +122,16 @@ async fn old_writer_that_stays_open_is_not_led_to(dialect: Dialect) -> Result<()
     was_right_throughout(&doubles)
 }
 
-/// All of them at once, with one among them that does not answer.
+/// All of them at once, with one among them that does not answer. Doubles: so many real ones would measure the machine.
 #[tokio::test]
 async fn mysql_twenty_are_told_at_once() -> Result<()> {
     let cluster = Cluster::managed(ClusterOptions::new(Dialect::MySql).proxies(21)).await?;
-    let mut doubles = cluster.proxysql(false).await?;
+    let doubles = cluster.doubles(false).await?;
+    let mut doubles: Vec<_> = doubles.into_iter().map(ProxySql::from).collect();
     let before = cluster.pre_flight().await?;
     leads_to(&cluster, &doubles, &before.writer).await?;
     let silent = doubles.pop().context("none")?;
-    silent.freeze(true);
+    silent.freeze(true)?;
     let told = |status: &baton_proto::control::StatusReply| {
         status.warnings.iter().any(|warning| warning.starts_with("RoutingDiverged: ProxySQL proxy21"))
     };
@@ -166,7 +167,7 @@ async fn moves_past(cluster: &Cluster, double: &ProxySql, old: &str, to: &str) -
     leads_to(cluster, std::slice::from_ref(double), &after.writer).await?;
     let until = Instant::now() + Duration::from_secs(3);
     while Instant::now() < until {
-        let [writers, readers] = placed(cluster, double)?;
+        let [writers, readers] = placed(cluster, double).await?;
         ensure!(!writers.contains(&old) && !readers.contains(&old), "{writers:?} {readers:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -2,6 +2,7 @@
 //! wrong with one.
 
 mod double;
+mod drained;
 mod drift;
 mod follow;
 mod readers;

@@ -5,11 +5,22 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use baton_tests::cluster::Cluster;
-use baton_tests::proxysql::{ProxySql, READER_GROUP, WRITER_GROUP};
-use baton_tests::sandbox::{Ledger, until};
+use baton_tests::proxysql::{Double, ProxySql, ProxySqlOptions, READER_GROUP, WRITER_GROUP};
+use baton_tests::sandbox::{Ledger, Sandbox, until};
 
 /// How long anything may take that should be quick, on a machine that does other things beside it.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A double on the client's host, and a real one where it can be had.
+pub(crate) async fn both(sandbox: &Sandbox, options: ProxySqlOptions) -> Result<Vec<ProxySql>> {
+    let mut proxies = vec![ProxySql::from(Double::start(sandbox.client(), options).await?)];
+    let other = ProxySqlOptions { port: options.port + 2, ..options };
+    let other = ProxySql::start(sandbox.client(), other).await?;
+    if matches!(other, ProxySql::Real(_)) {
+        proxies.push(other);
+    }
+    Ok(proxies)
+}
 
 /// Where clients of all instances connect.
 pub(crate) fn data_ports(doubles: &[ProxySql]) -> Vec<SocketAddr> {
@@ -17,22 +28,22 @@ pub(crate) fn data_ports(doubles: &[ProxySql]) -> Vec<SocketAddr> {
 }
 
 /// Who is in use in the two groups: node names, the writer group's first.
-pub(crate) fn placed(cluster: &Cluster, double: &ProxySql) -> Result<[Vec<&'static str>; 2]> {
+pub(crate) async fn placed(cluster: &Cluster, double: &ProxySql) -> Result<[Vec<&'static str>; 2]> {
     let name = |address: &Ipv4Addr| {
         let mut names = cluster.data_nodes();
         names
             .find(|name| cluster.host(name).is_ok_and(|host| host.address() == *address))
             .unwrap_or("another")
     };
-    let group = |group| double.online(group).iter().map(name).collect::<Vec<_>>();
-    Ok([group(WRITER_GROUP), group(READER_GROUP)])
+    let group = async |group| Ok::<_, anyhow::Error>(double.online(group).await?.iter().map(name).collect());
+    Ok([group(WRITER_GROUP).await?, group(READER_GROUP).await?])
 }
 
 /// Waits until clients that write are led to this node's server and nowhere else, by each instance.
 pub(crate) async fn leads_to(cluster: &Cluster, doubles: &[ProxySql], writer: &str) -> Result<()> {
     let look = async || {
         for double in doubles {
-            let [writers, readers] = placed(cluster, double)?;
+            let [writers, readers] = placed(cluster, double).await?;
             ensure!(writers == [writer], "{} has {writers:?} {readers:?}", double.admin());
         }
         Ok(Some(()))
@@ -55,7 +66,7 @@ pub(crate) async fn reads_from(
 ) -> Result<()> {
     let look = async || {
         for double in doubles {
-            let [writers, mut readers] = placed(cluster, double)?;
+            let [writers, mut readers] = placed(cluster, double).await?;
             readers.retain(|name| !writers.contains(name));
             ensure!(readers == names, "{} has {readers:?}, not {names:?}", double.admin());
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use baton_tests::cluster::{Cluster, ClusterOptions, ReturnOfOldWriter};
-use baton_tests::proxysql::{Placed, ProxySql, WRITER_GROUP};
+use baton_tests::proxysql::{Double, Placed, WRITER_GROUP};
 use baton_tests::sandbox::{Dialect, Ledger, Outcome, until};
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -56,7 +56,7 @@ async fn all_runs(measured: &mut Measured, name: &str, dialect: Dialect, runs: u
             Some(kept) => kept,
             None => {
                 let cluster = Cluster::managed(ClusterOptions::new(dialect).proxies(PROXIES)).await?;
-                let doubles = cluster.proxysql(true).await?;
+                let doubles = cluster.doubles(true).await?;
                 (cluster, doubles)
             }
         };
@@ -70,7 +70,7 @@ async fn all_runs(measured: &mut Measured, name: &str, dialect: Dialect, runs: u
 }
 
 /// Whether the cluster is of further use.
-async fn one_run(measured: &mut Measured, cluster: &mut Cluster, doubles: &mut [ProxySql]) -> Result<bool> {
+async fn one_run(measured: &mut Measured, cluster: &mut Cluster, doubles: &mut [Double]) -> Result<bool> {
     let writer = ready(cluster, doubles).await?;
     wiped(measured, cluster, &mut doubles[0], &writer).await?;
     switchover(measured, cluster, doubles, &writer).await?;
@@ -84,7 +84,7 @@ async fn one_run(measured: &mut Measured, cluster: &mut Cluster, doubles: &mut [
 }
 
 /// All is well, and every instance leads to the writer. Returns it.
-async fn ready(cluster: &Cluster, doubles: &[ProxySql]) -> Result<String> {
+async fn ready(cluster: &Cluster, doubles: &[Double]) -> Result<String> {
     let status = cluster.settled().await?;
     load::all_acknowledge(cluster, &status.writer).await?;
     load::all_caught_up(cluster, &status.writer).await?;
@@ -95,12 +95,7 @@ async fn ready(cluster: &Cluster, doubles: &[ProxySql]) -> Result<String> {
     Ok(status.writer)
 }
 
-async fn wiped(
-    measured: &mut Measured,
-    cluster: &Cluster,
-    double: &mut ProxySql,
-    writer: &str,
-) -> Result<()> {
+async fn wiped(measured: &mut Measured, cluster: &Cluster, double: &mut Double, writer: &str) -> Result<()> {
     let address = cluster.host(writer)?.address();
     sleep(Duration::from_millis(rand::random_range(0..RANDOM_WITHIN_MS))).await;
     double.wipe().await?;
@@ -114,7 +109,7 @@ async fn wiped(
 async fn switchover(
     measured: &mut Measured,
     cluster: &Cluster,
-    doubles: &[ProxySql],
+    doubles: &[Double],
     writer: &str,
 ) -> Result<()> {
     let to = cluster.data_nodes().find(|name| *name != writer).context("no other server")?;
@@ -134,7 +129,7 @@ async fn switchover(
 async fn failover(
     measured: &mut Measured,
     cluster: &mut Cluster,
-    doubles: &[ProxySql],
+    doubles: &[Double],
     writer: &str,
 ) -> Result<ReturnOfOldWriter> {
     let epoch = cluster.settled().await?.epoch;
@@ -158,13 +153,13 @@ async fn failover(
     cluster.old_writer_returns(writer).await
 }
 
-fn ledger(cluster: &Cluster, doubles: &[ProxySql]) -> Ledger {
-    let targets: Vec<_> = doubles.iter().take(2).map(ProxySql::data).collect();
+fn ledger(cluster: &Cluster, doubles: &[Double]) -> Ledger {
+    let targets: Vec<_> = doubles.iter().take(2).map(Double::data).collect();
     Ledger::start(cluster.sandbox().client(), &targets, load::options(false))
 }
 
 /// When an instance leads clients that write elsewhere than to `old`, as milliseconds since 1970.
-async fn led_elsewhere(double: &ProxySql, old: &str) -> Result<i64> {
+async fn led_elsewhere(double: &Double, old: &str) -> Result<i64> {
     let elsewhere = |row: &Placed| row.group == WRITER_GROUP && row.host != old;
     double.changes().wait_for(|rows| rows.iter().any(elsewhere)).await?;
     Ok(Timestamp::now().as_millisecond())

@@ -13,9 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::Answer;
-use super::runtime::Placed;
+use super::pool::Used;
 use super::wire::Wire;
 use super::{Shared, session};
+use crate::proxysql::placed::Placed;
 
 /// mysql-connect_timeout_server_max: how long a statement waits for a server.
 const WAITS: Duration = Duration::from_secs(10);
@@ -29,12 +30,27 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     .await;
 }
 
+/// mysql-auto_increment_delay_multiplex: for how many more statements a session stays where it was given an id.
+const STAYS: u8 = 5;
+
 /// A client's session.
 struct Client<'a> {
     shared: &'a Shared,
     user: String,
     password: String,
     group: u32,
+    /// Where its next statement goes in any case.
+    stays: Option<Held<'a>>,
+}
+
+/// A connection in use.
+struct Held<'a> {
+    server: Placed,
+    address: SocketAddr,
+    connection: Conn,
+    /// For how many more statements it stays the session's.
+    left: u8,
+    _used: Used<'a>,
 }
 
 async fn converse(stream: TcpStream, id: u32, shared: &Shared) -> Result<()> {
@@ -47,7 +63,7 @@ async fn converse(stream: TcpStream, id: u32, shared: &Shared) -> Result<()> {
         return wire.answer(&Answer::error(1045, message)).await;
     };
     wire.answer(&Answer::done(0)).await?;
-    let client = Client { shared, user: guest.user, password, group };
+    let mut client = Client { shared, user: guest.user, password, group, stays: None };
     while let Some(packet) = wire.read().await? {
         shared.answers().await;
         let answer = match packet.split_first() {
@@ -63,8 +79,11 @@ async fn converse(stream: TcpStream, id: u32, shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-impl Client<'_> {
-    async fn route(&self, statement: &str) -> Answer {
+impl<'a> Client<'a> {
+    async fn route(&mut self, statement: &str) -> Answer {
+        if let Some(held) = self.stays.take() {
+            return self.send(held, statement).await;
+        }
         let deadline = Instant::now() + WAITS;
         let mut runtime = self.shared.runtime.subscribe();
         loop {
@@ -88,9 +107,10 @@ impl Client<'_> {
             match self.shared.pool.take(self.group, address, &self.user, &self.password).await {
                 Ok(connection) => {
                     // Counted first: whoever drains the server sees it, or it sees that.
-                    let _used = self.shared.pool.using(self.group, address);
+                    let used = self.shared.pool.using(self.group, address);
                     if self.shared.runtime.borrow().online(self.group).any(|online| *online == server) {
-                        return self.send(&server, address, connection, statement).await;
+                        let held = Held { server, address, connection, left: 0, _used: used };
+                        return self.send(held, statement).await;
                     }
                 }
                 Err(_) if Instant::now() < deadline => sleep(AGAIN).await,
@@ -100,52 +120,54 @@ impl Client<'_> {
     }
 
     /// A statement whose server is taken out under it loses its connection.
-    async fn send(
-        &self,
-        server: &Placed,
-        address: SocketAddr,
-        mut connection: Conn,
-        statement: &str,
-    ) -> Answer {
+    async fn send(&mut self, mut held: Held<'a>, statement: &str) -> Answer {
         let mut runtime = self.shared.runtime.subscribe();
         let answered = tokio::select! {
             biased;
-            answered = run(&mut connection, statement) => answered,
-            _ = runtime.wait_for(|runtime| !runtime.has(server)) => Err(None),
+            answered = run(&mut held.connection, statement) => answered,
+            _ = runtime.wait_for(|runtime| !runtime.has(&held.server)) => Err(None),
         };
+        held.left = held.left.saturating_sub(1);
         match answered {
-            Ok(answer) => {
-                self.give_back(server, address, connection);
+            Ok((answer, gave_id)) => {
+                if gave_id && self.shared.stays_for_ids {
+                    held.left = STAYS;
+                }
+                self.give_back(held);
                 answer
             }
             Err(Some(Error::Server(error))) => {
-                self.give_back(server, address, connection);
+                self.give_back(held);
                 Answer::Error { code: error.code, state: error.state, message: error.message }
             }
             Err(_) => Answer::error(2013, "Lost connection to MySQL server during query"),
         }
     }
-}
 
-impl Client<'_> {
     /// Whoever is taken out meanwhile is seen here or there.
-    fn give_back(&self, server: &Placed, address: SocketAddr, connection: Conn) {
+    fn give_back(&mut self, held: Held<'a>) {
+        if held.left > 0 {
+            self.stays = Some(held);
+            return;
+        }
+        let Held { server, address, connection, .. } = held;
         self.shared.pool.give_back(self.group, address, &self.user, connection);
-        if !self.shared.runtime.borrow().online(self.group).any(|online| online == server) {
+        if !self.shared.runtime.borrow().online(self.group).any(|online| *online == server) {
             self.shared.drop_idle();
         }
     }
 }
 
-async fn run(connection: &mut Conn, statement: &str) -> Result<Answer, Option<Error>> {
+/// The answer, and whether the statement gave an AUTO_INCREMENT value.
+async fn run(connection: &mut Conn, statement: &str) -> Result<(Answer, bool), Option<Error>> {
     let mut result = connection.query_iter(statement).await.map_err(Some)?;
     let columns: Vec<String> =
         result.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
     let rows: Vec<Row> = result.collect().await.map_err(Some)?;
-    let affected = result.affected_rows();
+    let (affected, id) = (result.affected_rows(), result.last_insert_id());
     drop(result);
     if columns.is_empty() {
-        return Ok(Answer::done(affected));
+        return Ok((Answer::done(affected), id.is_some_and(|id| id > 0)));
     }
     let text = |value: Value| match value {
         Value::NULL => None,
@@ -153,5 +175,5 @@ async fn run(connection: &mut Conn, statement: &str) -> Result<Answer, Option<Er
         other => Some(other.as_sql(true).into_bytes()),
     };
     let rows = rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect();
-    Ok(Answer::Rows { columns, rows })
+    Ok((Answer::Rows { columns, rows }, false))
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use mysql_async::{Conn, OptsBuilder};
 use tokio::time::timeout;
 
-use super::runtime::Placed;
+use crate::proxysql::placed::Placed;
 
 /// mysql-connect_timeout_server.
 const CONNECT: Duration = Duration::from_secs(1);

@@ -4,6 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use anyhow::Result;
+use tokio::sync::watch;
+
 use super::WRITER_GROUP;
 
 /// What clients are led by.
@@ -41,6 +44,25 @@ pub enum Status {
     Shunned,
     /// Only by who is in a transaction there.
     OfflineSoft,
+}
+
+/// Who clients are led to, as it changes.
+#[derive(Debug, Clone)]
+pub struct Changes(watch::Receiver<Runtime>);
+
+impl Changes {
+    pub(super) fn new(runtime: &watch::Sender<Runtime>) -> Self {
+        Self(runtime.subscribe())
+    }
+
+    /// Waits until `right` holds for all rows.
+    ///
+    /// # Errors
+    /// When the instance is gone.
+    pub async fn wait_for(&mut self, right: impl Fn(&[Placed]) -> bool) -> Result<()> {
+        self.0.wait_for(|runtime| right(&runtime.servers)).await?;
+        Ok(())
+    }
 }
 
 impl FromStr for Status {

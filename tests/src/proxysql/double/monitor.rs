@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
-use super::runtime::{Placed, Runtime};
+use crate::proxysql::placed::{Placed, Runtime};
 use crate::sandbox::Account;
 
 /// mysql-monitor_read_only_interval and _timeout.

@@ -7,7 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::answer::Answer;
 use super::wire::Wire;
-use super::{ADMIN, Shared, commands, session};
+use super::{Shared, commands, session};
+use crate::proxysql::ADMIN;
 
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     session::take(listener, shared, |stream, id, shared| async move {

@@ -9,8 +9,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Batch, Connection, Error, Row, params_from_iter};
 
 use super::answer::Answer;
-use super::runtime::{Placed, Runtime, Status};
-use super::{READER_GROUP, WRITER_GROUP};
+use crate::proxysql::placed::{Placed, Runtime, Status};
+use crate::proxysql::{READER_GROUP, WRITER_GROUP};
 use crate::sandbox::Account;
 
 /// Statements that are kept for whoever asks what was sent.
