@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub use self::measure::measure;
 use self::ask::act;
+pub use self::measure::measure;
 use self::ready::becomes_right;
 use self::sets::{catches_up, close, grant, shortened};
 use self::undo::{Undone, undo};
