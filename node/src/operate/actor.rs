@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::action::{Acted, Action, Order, Sets};
 use super::apply_all::apply_all;
@@ -19,7 +19,7 @@ use crate::decide::vouched::began;
 use crate::gtid::GtidSet;
 use crate::guard::{Freeze, FreezeHow, GuardHandle};
 use crate::sql::{ManagedServer, Permit};
-use crate::state::{ClusterState, OperationId, UnixMillis};
+use crate::state::{ClusterState, Epoch, OperationId, UnixMillis};
 
 /// The part of its bound that catching up may take, so that the receiver is stopped within it.
 const CATCH_UP_PART: f64 = 0.8;
@@ -41,6 +41,8 @@ pub struct Actor {
     hooks: Option<Hooks>,
     restart: Option<Restart>,
     rehearsal: Option<Rehearsal>,
+    /// The last epoch at whose end its server began a new binlog file.
+    rotated: AtomicU64,
 }
 
 impl Actor {
@@ -62,6 +64,7 @@ impl Actor {
             hooks: None,
             restart: None,
             rehearsal: None,
+            rotated: AtomicU64::new(0),
         }
     }
 
@@ -164,6 +167,7 @@ impl Actor {
         if let Err(why) = self.stop.promise(order.epoch).await {
             return Acted::Failed(format!("the promise to stop receiving cannot be kept on disk: {why}"));
         }
+        self.rotate_binlog(order.epoch);
         let permit = self.permit(order);
         // Looks by itself whether there is anything to stop, and only when no other replication command is under way: a
         // start whose permit was asked just before would run on behind a look from the side.
@@ -171,6 +175,20 @@ impl Actor {
             Ok(()) => self.read().await,
             Err(error) => Acted::Failed(error.to_string()),
         }
+    }
+
+    /// Whoever stops receiving may be the next writer, whose replicas are served from the beginning of its newest file. Beside
+    /// everything else: nothing waits for it.
+    fn rotate_binlog(&self, epoch: Epoch) {
+        if self.rotated.fetch_max(epoch.0, Ordering::SeqCst) >= epoch.0 {
+            return;
+        }
+        let server = Arc::clone(&self.server);
+        crate::task::spawn(async move {
+            if let Err(error) = server.rotate_binlog().await {
+                warn!(%error, "no new binlog file was begun");
+            }
+        });
     }
 
     /// The order may be here before the entry that it rests on, which the guard compares it with.
