@@ -2,6 +2,7 @@
 //! group agreed on. `ARCHITECTURE.md` has the map.
 
 pub mod alert;
+pub mod archive;
 pub mod backup;
 pub mod config;
 pub mod consensus;

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use baton_node::archive::process as archiving;
 use baton_node::backup::process::attend;
 use baton_node::config::{Config, ConfigErrors, Loaded, environment, render_check, render_effective};
 use baton_node::daemon::{Daemon, Recovery, recover, stop, stop_server};
@@ -92,6 +93,9 @@ enum Command {
     /// Makes the backup that its input says, or reads one again; the daemon starts it
     #[command(hide = true)]
     Backup,
+    /// Archives the binlog as its input says; the daemon starts it
+    #[command(hide = true)]
+    Archive,
     /// The process that ends a lease without the daemon; the daemon starts it
     #[command(hide = true)]
     Keeper {
@@ -141,6 +145,10 @@ fn main() -> ExitCode {
             // What it has to say to the daemon goes out by stdout.
             tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
             report(attend())
+        }
+        Command::Archive => {
+            tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+            report(archiving::attend())
         }
         Command::Restore(args) => report(restored(|| restore(&args))),
         Command::Backups(args) => report(restored(|| backups(&args))),

@@ -112,6 +112,9 @@ fn words(state: &ClusterState, trouble: &Trouble) -> String {
         Trouble::BackupStale { after, .. } => {
             format!("there is no backup of the last {}", crate::config::show_duration(*after))
         }
+        Trouble::ArchiveStalled(_) => {
+            "the archive of the binlog does not get on; `batonctl check` says why".into()
+        }
         other => other.to_string(),
     }
 }

@@ -18,3 +18,4 @@ pub mod run;
 pub mod settings;
 pub mod store;
 pub mod verify;
+pub mod worker;

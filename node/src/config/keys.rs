@@ -341,6 +341,37 @@ pub static KEYS: &[Key] = &[
          leader's file counts.",
     ),
     key(
+        "archive.store",
+        Kind::Name,
+        Unset,
+        Restart,
+        "The `[[store]]` that the binlog is archived in, all the time, encrypted as backups are. Unset: it is not archived here. \
+         A replica is read, or the writer while there is none that can be; the same on every node, so that any of them can be.",
+    ),
+    key(
+        "archive.segment_every",
+        Kind::Duration { min_ms: 500, max_ms: HOUR_MS },
+        Value("5s"),
+        Restart,
+        "What was committed goes to the store after this. It is what a lost site can cost, and each segment is a few requests to \
+         the store.",
+    ),
+    key(
+        "archive.segment_mib",
+        Kind::Integer { min: 1, max: 1024 },
+        Value("16"),
+        Restart,
+        "A segment ends before its time when it has so many MiB, but never within a transaction.",
+    ),
+    key(
+        "archive.spool_mib",
+        Kind::Integer { min: 16, max: 1_048_576 },
+        Value("1024"),
+        Restart,
+        "The most that waits in `paths.data` for a store that takes nothing. The server is read no further then: its own binlog \
+         has the rest.",
+    ),
+    key(
         "raft.heartbeat",
         Kind::Duration { min_ms: 10, max_ms: 10_000 },
         Value("100ms"),

@@ -37,10 +37,11 @@ pub use keys::{
 pub use kind::{Kind, read_hours};
 pub use load::{Loaded, Origin};
 pub use model::{
-    BackupConfig, BackupEngine, ClusterConfig, Config, ControlConfig, FailoverConfig, FenceSignal, HardFence,
-    HookConfig, HookPlace, HookPoint, HookWhen, HttpConfig, NodeConfig, OnAckersLost, OnClosedByHand, OnLoss,
-    OtherZone, PathsConfig, ProxysqlConfig, RaftConfig, RebuildPolicy, ReplicaConfig, RouterConfig,
-    SafetySettings, ScheduleConfig, ServerConfig, StoreConfig, StoreType, TlsConfig, fence_command,
+    ArchiveConfig, BackupConfig, BackupEngine, ClusterConfig, Config, ControlConfig, FailoverConfig,
+    FenceSignal, HardFence, HookConfig, HookPlace, HookPoint, HookWhen, HttpConfig, NodeConfig, OnAckersLost,
+    OnClosedByHand, OnLoss, OtherZone, PathsConfig, ProxysqlConfig, RaftConfig, RebuildPolicy, ReplicaConfig,
+    RouterConfig, SafetySettings, ScheduleConfig, ServerConfig, StoreConfig, StoreType, TlsConfig,
+    fence_command,
 };
 pub use problem::{ConfigErrors, Place, Problem};
 pub use reload::{Change, Reload, ReloadRefused};

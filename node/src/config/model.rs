@@ -34,6 +34,9 @@ pub struct Config {
     /// What backups are made with.
     #[serde(default)]
     pub backup: BackupConfig,
+    /// The archive of the binlog.
+    #[serde(default)]
+    pub archive: ArchiveConfig,
     /// Where they go, in the order of the file.
     #[serde(rename = "store", default)]
     pub stores: Vec<StoreConfig>,
@@ -356,6 +359,24 @@ pub struct BackupConfig {
     /// When backups are made, in the order of the file.
     #[serde(default, rename = "schedule", skip_serializing_if = "Vec::is_empty")]
     pub schedules: Vec<ScheduleConfig>,
+}
+
+/// `[archive]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveConfig {
+    /// The store that it lies in; none where the binlog is not archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// A segment ends at the latest so long after it began.
+    #[serde(with = "duration", default)]
+    pub segment_every: Duration,
+    /// And soon after it has so many MiB.
+    #[serde(default)]
+    pub segment_mib: u64,
+    /// The most that waits on a node's disk, in MiB.
+    #[serde(default)]
+    pub spool_mib: u64,
 }
 
 /// One `[[backup.schedule]]`

@@ -15,6 +15,7 @@ use super::start::StartError;
 use super::watchdog::Turns;
 use crate::alert::{Alerting, Listeners};
 use crate::consensus::{Group, GroupOptions};
+use crate::decide::archive::Archiving;
 use crate::decide::backup::Backing;
 use crate::decide::copying::Copying;
 use crate::decide::diagnose::Lasting;
@@ -28,9 +29,9 @@ use crate::observe::{
 use crate::operate::actor::Wall;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::operate::{
-    AckerWatch, Actor, Attend, BackupParts, BackupRunner, CatchingUp, Copies, DeclaredSource, Donor,
-    FollowEvents, FollowerWatch, Followers, Following, Granting, Hands, HookSource, HookWatch, Hooks, Lead,
-    Net, Proposer, RebuildParts, Rebuilder, ReceiverStop, Rehearsal, Restart, Tools,
+    AckerWatch, Actor, ArchiveParts, ArchiveRunner, Attend, BackupParts, BackupRunner, CatchingUp, Copies,
+    DeclaredSource, Donor, FollowEvents, FollowerWatch, Followers, Following, Granting, Hands, HookSource,
+    HookWatch, Hooks, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop, Rehearsal, Restart, Tools,
 };
 use crate::peers::Peers;
 use crate::proxysql::Board;
@@ -100,6 +101,8 @@ pub struct BesideParts {
     pub rebuild: Option<RebuildParts>,
     /// The means to make backups; `None` where there are none.
     pub backup: Option<BackupParts>,
+    /// The means to archive the binlog; `None` where there are none.
+    pub archive: Option<ArchiveParts>,
     /// Archives the transactions that this server alone has.
     pub archiver: Arc<dyn Archiver>,
 }
@@ -164,6 +167,8 @@ struct Beside {
     backing: watch::Receiver<Option<Backing>>,
     /// What makes backups of it.
     backup: Option<BackupParts>,
+    /// How its binlog is archived.
+    archiving: watch::Receiver<Option<Archiving>>,
 }
 
 impl Assembly {
@@ -267,8 +272,18 @@ impl Assembly {
 
     /// The guard, and what looks after the server for it.
     async fn beside(&mut self, parts: BesideParts, now: Wall) -> Result<Beside, StartError> {
-        let BesideParts { server, attach, keeper, source_at, accepts, events, rebuild, backup, archiver } =
-            parts;
+        let BesideParts {
+            server,
+            attach,
+            keeper,
+            source_at,
+            accepts,
+            events,
+            rebuild,
+            backup,
+            archive,
+            archiver,
+        } = parts;
         self.archiver = Some(archiver);
         let nudge = Arc::new(Notify::new());
         let (guard, handle) = Guard::new(GuardPorts {
@@ -365,11 +380,34 @@ impl Assembly {
             };
             spawn_in(&mut self.tasks, runner.run());
         }
+        let (progress, archiving) = watch::channel(None);
+        if let Some(parts) = archive {
+            let runner = ArchiveRunner {
+                me: self.me.clone(),
+                cluster: self.cluster.clone(),
+                parts,
+                states: self.states.clone(),
+                progress,
+            };
+            spawn_in(&mut self.tasks, runner.run());
+        }
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
         let actor = actor.with_sources(Arc::clone(&source_at)).with_wall(now);
         let actor = actor.with_restart(restart).with_rehearsal(rehearsal);
         self.actor = Some(Arc::new(actor.with_hooks(self.hooks.clone())));
-        Ok(Beside { server, source_at, own, trial, stop, follows, copying, tools, backing, backup })
+        Ok(Beside {
+            server,
+            source_at,
+            own,
+            trial,
+            stop,
+            follows,
+            copying,
+            tools,
+            backing,
+            backup,
+            archiving,
+        })
     }
 
     fn view(
@@ -384,6 +422,7 @@ impl Assembly {
         let tools = beside.and_then(|b| b.tools.clone());
         let backing = beside.map(|b| b.backing.clone());
         let backup = beside.and_then(|b| b.backup.clone());
+        let archiving = beside.map(|b| b.archiving.clone());
         let (prober, states, routing) =
             (Arc::clone(&self.prober), self.states.clone(), Arc::clone(&self.routing));
         self.own = Arc::new(move || {
@@ -393,6 +432,7 @@ impl Assembly {
             report.lacks_for_copy = tools.as_ref().and_then(Tools::lacks);
             report.certificate_left = certificate_left();
             report.routing = routing.seen();
+            report.archiving = archiving.as_ref().and_then(|a| a.borrow().clone());
             report.backing = backing.as_ref().and_then(|b| b.borrow().clone());
             let dialect = report.own.as_ref().and_then(|own| own.about.as_ref()).map(|about| about.dialect);
             report.lacks_for_backup = backup.as_ref().zip(dialect).and_then(|(b, dialect)| b.lacks(dialect));

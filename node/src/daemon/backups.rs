@@ -6,8 +6,11 @@ use crate::backup::pipeline::{Recipient, Recipients};
 use crate::backup::run::{AccountSpec, StorePlace, StoreSpec};
 use crate::backup::settings::{Settings, Way};
 use crate::config::{BackupEngine, Config, StoreConfig, StoreType};
+use crate::operate::ArchiveSettings;
 
 const MIB: u64 = 1 << 20;
+/// Where the binlog waits for its store.
+const SPOOL: &str = "binlog";
 
 /// `None` where no store is configured, or nobody could read what lies there.
 pub(super) fn settings(config: &Config) -> Option<Settings> {
@@ -30,13 +33,33 @@ pub(super) fn settings(config: &Config) -> Option<Settings> {
         dump: backup.dump_program.clone(),
         path: std::env::var_os("PATH").unwrap_or_default(),
         bytes_per_s: backup.mib_per_second.map(|mib| mib.saturating_mul(MIB)),
-        account: AccountSpec {
-            user: config.server.user.clone(),
-            password_file: config.server.password_file.clone(),
-            socket: config.server.socket.clone(),
-        },
+        account: account(config),
         run: config.paths.run.clone(),
     })
+}
+
+/// `None` where no store is named for it.
+pub(super) fn archive(config: &Config) -> Option<ArchiveSettings> {
+    let (archive, of_backups) = (&config.archive, settings(config)?);
+    let name = archive.store.as_ref()?;
+    let store = of_backups.stores.into_iter().find(|store| store.name == *name)?;
+    Some(ArchiveSettings {
+        account: account(config),
+        recipients: of_backups.recipients,
+        store,
+        spool: config.paths.data.join(SPOOL),
+        spool_bytes: archive.spool_mib.saturating_mul(MIB),
+        segment_bytes: archive.segment_mib.saturating_mul(MIB),
+        segment_every: archive.segment_every,
+    })
+}
+
+fn account(config: &Config) -> AccountSpec {
+    AccountSpec {
+        user: config.server.user.clone(),
+        password_file: config.server.password_file.clone(),
+        socket: config.server.socket.clone(),
+    }
 }
 
 /// The configuration has checked each.

@@ -31,7 +31,7 @@ use crate::guard::GuardHandle;
 use crate::guard::clock::RealClock;
 use crate::guard::keeper::{Client, ClientError, SpawnOptions, connect_or_spawn};
 use crate::identity::{Identity, IdentityError};
-use crate::operate::{BackupParts, RebuildParts, Tools, Unit};
+use crate::operate::{ArchiveParts, BackupParts, RebuildParts, Tools, Unit};
 use crate::peers::{Dialer, Peers};
 use crate::quarantine::BinlogArchiver;
 use crate::route::{Router, RouterError, RouterOptions, Routes};
@@ -370,6 +370,10 @@ fn beside_of(
             program: program.to_owned(),
             connector: local.clone(),
             settings: backups::settings(config).map(Arc::new),
+        }),
+        archive: Some(ArchiveParts {
+            program: program.to_owned(),
+            settings: backups::archive(config).map(Arc::new),
         }),
         rebuild: Some(RebuildParts {
             donor_at: servers.donor_at(),

@@ -135,6 +135,10 @@ pub enum Trouble {
     UnsafeSettings(NodeName, String),
     /// A ProxySQL leads clients elsewhere than it should, or cannot be asked.
     RoutingDiverged(String, String),
+    /// The archive of the binlog does not get on, for this reason.
+    ArchiveStalled(String),
+    /// Transactions are missing in the middle of the archive: nothing can be restored across them.
+    ArchiveHole(String),
     /// A schedule's backup failed as often as it is tried, for this reason.
     BackupFailed(String, String),
     /// A schedule's backup is due and no server can be read.
@@ -185,6 +189,8 @@ impl Trouble {
             | Self::QuorumLost { .. }
             | Self::SemiSyncBlocked(_)
             | Self::RoutingDiverged(..)
+            | Self::ArchiveStalled(_)
+            | Self::ArchiveHole(_)
             | Self::BackupFailed(..)
             | Self::BackupWaits(..)
             | Self::BackupStale { .. }
@@ -268,6 +274,10 @@ impl fmt::Display for Trouble {
             }
             Self::UnsafeSettings(node, what) => write!(f, "{node}: {what}; see `batonctl check`"),
             Self::RoutingDiverged(proxy, why) => write!(f, "ProxySQL {proxy}: {why}"),
+            Self::ArchiveStalled(why) => write!(f, "the archive of the binlog does not get on: {why}"),
+            Self::ArchiveHole(gtids) => {
+                write!(f, "the archive of the binlog lacks {gtids}: nothing can be restored across that")
+            }
             Self::BackupFailed(schedule, why) => {
                 write!(f, "the backup of schedule {schedule} failed and waits for its next slot: {why}")
             }

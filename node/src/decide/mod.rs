@@ -3,9 +3,10 @@
 //! still needs, [`adoption`] whether an existing cluster can be taken into care, [`rebuild`] from which server another
 //! gets its data, [`switchover`] whether a healthy writer can be moved, [`hooks`] which of the operator's programs are run
 //! for that, [`maintenance`] who rests, [`events`] who runs the servers' events, [`readers`] and [`mod@primary`] to which
-//! servers clients may be sent, [`followers`] what becomes of servers without a node.
+//! servers clients may be sent, [`mod@archive`] whose binlog is archived, [`followers`] what becomes of servers without a node.
 
 pub mod adoption;
+pub mod archive;
 pub mod backup;
 mod candidates;
 pub mod choose;

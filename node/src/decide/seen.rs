@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::archive::Archiving;
 use super::backup::Backing;
 use super::backup::schedule::Due;
 use super::copying::Copying;
@@ -71,6 +72,9 @@ pub struct Report {
     /// How far its task about backups is.
     #[serde(default)]
     pub backing: Option<Backing>,
+    /// How it archives the binlog; `None` where its file has no archive.
+    #[serde(default)]
+    pub archiving: Option<Archiving>,
     /// What it lacks to make a backup, in words that follow its name.
     #[serde(default)]
     pub lacks_for_backup: Option<String>,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::archive;
 use super::backup::alarm::alarms;
 use super::candidates::own_part;
 use super::diagnose::{FRESH, fresh_pulse, lagging, out_in_words, unusable};
@@ -42,6 +43,7 @@ pub(super) fn collect(state: &ClusterState, seen: &Observations, writer: &Writer
         durability(state, seen, into);
         routing(seen, into);
         into.extend(alarms(state, seen));
+        into.extend(archive::alarms(state, seen));
     }
 }
 

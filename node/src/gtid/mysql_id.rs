@@ -17,6 +17,11 @@ impl ServerUuid {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    /// Its 16 bytes, in the order in which the text shows them.
+    pub fn bytes(self) -> [u8; 16] {
+        self.0
+    }
 }
 
 impl FromStr for ServerUuid {

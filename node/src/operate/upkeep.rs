@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use super::action::{Acted, Action};
 use super::lead::Term;
 use super::{rebuilding, scheduling};
+use crate::decide::archive;
 use crate::decide::seen::Observations;
 use crate::decide::upkeep::{Upkeep, beside_regaining, upkeep};
 use crate::state::{Change, ClusterState, DegradeReason, OperationId, OutReason, Quarantine};
@@ -28,6 +29,13 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
         need => need,
     };
     let Some(need) = need else {
+        if let Some(change) = archive::next(state, seen, term.lead.proposer.now_ms()) {
+            info!(?change, "whose binlog is archived");
+            match term.lead.proposer.must(change).await {
+                Ok(()) => return Ok(()),
+                Err(why) => warn!(why, "it was not agreed on whose binlog is archived"),
+            }
+        }
         // A rebuild goes on whatever becomes of a backup.
         if let Some(change) = scheduling::next(term, state, seen) {
             match term.lead.proposer.must(change).await {

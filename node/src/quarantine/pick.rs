@@ -1,40 +1,7 @@
 //! Which binlog file to begin with, and which events belong to the wanted transactions. Pure.
 
-use std::str::FromStr;
-
-use mysql_async::binlog::events::{Event, GtidEvent};
-
-use crate::gtid::{Dialect, GtidSet, MariadbSet, MysqlSet, ServerUuid, Tag, Tsid};
-
-/// Event types by number; MySQL's and MariaDB's own ones never collide.
-pub(super) mod kind {
-    pub(in super::super) const STOP: u8 = 3;
-    pub(in super::super) const ROTATE: u8 = 4;
-    pub(in super::super) const FORMAT: u8 = 15;
-    const HEARTBEAT: u8 = 27;
-    pub(in super::super) const GTID: u8 = 33;
-    const ANONYMOUS_GTID: u8 = 34;
-    const PREVIOUS_GTIDS: u8 = 35;
-    pub(in super::super) const PAYLOAD: u8 = 40;
-    const HEARTBEAT_2: u8 = 41;
-    pub(in super::super) const TAGGED_GTID: u8 = 42;
-    pub(in super::super) const ANNOTATE: u8 = 160;
-    const CHECKPOINT: u8 = 161;
-    pub(in super::super) const MARIADB_GTID: u8 = 162;
-    const MARIADB_GTID_LIST: u8 = 163;
-    const MARIADB_ENCRYPTION: u8 = 164;
-
-    /// Belongs to the file and to no transaction.
-    pub(super) fn is_of_the_file(kind: u8) -> bool {
-        let of_mysql = [STOP, ROTATE, FORMAT, HEARTBEAT, PREVIOUS_GTIDS, HEARTBEAT_2];
-        let of_mariadb = [CHECKPOINT, MARIADB_GTID_LIST, MARIADB_ENCRYPTION];
-        of_mysql.contains(&kind) || of_mariadb.contains(&kind)
-    }
-
-    pub(super) fn is_anonymous(kind: u8) -> bool {
-        kind == ANONYMOUS_GTID
-    }
-}
+use crate::gtid::{Dialect, GtidSet};
+pub(super) use crate::sql::binlog_event::{gtid_of, kind};
 
 /// Whether reading may begin with a file before which the server had `before`: nothing wanted came earlier.
 pub(super) fn may_begin_with(before: &GtidSet, wanted: &GtidSet) -> bool {
@@ -107,28 +74,5 @@ impl Picker {
             }
             _ => missing,
         }
-    }
-}
-
-/// The GTID that an event gives to the transaction after it, as a set of one; `None` for any other event.
-pub(super) fn gtid_of(event: &Event) -> Result<Option<GtidSet>, String> {
-    match event.header().event_type_raw() {
-        kind::GTID | kind::TAGGED_GTID => {
-            let gtid: GtidEvent = event.read_event().map_err(|e| e.to_string())?;
-            let tag = gtid.tag().map(|tag| Tag::from_str(tag.as_str())).transpose();
-            let tag = tag.map_err(|e| e.to_string())?.unwrap_or_default();
-            let mut set = MysqlSet::default();
-            set.insert(Tsid { uuid: ServerUuid::from_bytes(gtid.sid()), tag }, gtid.gno()..=gtid.gno());
-            Ok(Some(GtidSet::Mysql(set)))
-        }
-        kind::MARIADB_GTID => {
-            let (sequence, rest) = event.data().split_first_chunk::<8>().ok_or("it is too short")?;
-            let (domain, _) = rest.split_first_chunk::<4>().ok_or("it is too short")?;
-            let (sequence, domain) = (u64::from_le_bytes(*sequence), u32::from_le_bytes(*domain));
-            let text = format!("{domain}-{}-{sequence}..{sequence}", event.header().server_id());
-            let set: MariadbSet = text.parse().map_err(|e| format!("{e}"))?;
-            Ok(Some(GtidSet::Mariadb(set)))
-        }
-        _ => Ok(None),
     }
 }

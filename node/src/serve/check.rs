@@ -130,6 +130,13 @@ fn of_trouble(trouble: &Trouble) -> Option<(Level, &'static str)> {
         Trouble::BackupFailed(..) | Trouble::BackupWaits(..) | Trouble::BackupStale { .. } => {
             (Level::Warning, "batonctl backup list shows what failed; batonctl backup now makes one")
         }
+        Trouble::ArchiveStalled(_) => {
+            (Level::Warning, "look at the store and at the node's log; it goes on by itself")
+        }
+        Trouble::ArchiveHole(_) => (
+            Level::Warning,
+            "batonctl backup now makes a backup that has them: what follows can be restored from there",
+        ),
         Trouble::RoutingDiverged(..) => {
             (Level::Warning, "batonctl routing shows what it has and what it should have")
         }

@@ -29,6 +29,8 @@ pub(super) fn badness(trouble: &Trouble) -> u8 {
         Trouble::ReplicaStopped(..)
         | Trouble::ReplicaOfWrongSource(..)
         | Trouble::ReplicationUserRejected(_)
+        | Trouble::ArchiveStalled(_)
+        | Trouble::ArchiveHole(_)
         | Trouble::BackupFailed(..)
         | Trouble::BackupWaits(..)
         | Trouble::BackupStale { .. }

@@ -16,7 +16,7 @@ use super::wire::Wire;
 use crate::gtid::{Dialect, GtidSet};
 
 /// Listing the files and their heads: each is a read of a few hundred bytes.
-const LOOK: Duration = Duration::from_secs(30);
+pub(super) const LOOK: Duration = Duration::from_secs(30);
 /// A server that sends nothing for so long while it has more to send is stuck.
 const NEXT: Duration = Duration::from_secs(60);
 /// How this reader names itself to the server. No server of a cluster has it; one that reads with the id of a replica
@@ -45,7 +45,7 @@ pub struct TableColumn {
 
 /// Reads one server's binlog.
 #[derive(Clone, Debug)]
-pub struct BinlogReader(Connector);
+pub struct BinlogReader(pub(super) Connector);
 
 impl BinlogReader {
     /// Connects to nothing yet.
@@ -140,7 +140,7 @@ impl BinlogReader {
         Ok(rows.iter().filter_map(column).collect())
     }
 
-    async fn wire(&self, what: &'static str) -> Result<Wire, SqlError> {
+    pub(super) async fn wire(&self, what: &'static str) -> Result<Wire, SqlError> {
         Wire::open(&self.0, None, what, LOOK).await
     }
 }

@@ -12,6 +12,8 @@ mod applied;
 pub mod backup;
 pub mod backup_facts;
 pub mod binlog;
+pub(crate) mod binlog_event;
+pub mod binlog_follow;
 pub mod capabilities;
 mod change_source;
 pub mod clone;
@@ -40,6 +42,7 @@ pub mod trial;
 mod wire;
 
 pub use binlog::{BinlogEvents, BinlogFile, BinlogReader, TableColumn};
+pub use binlog_follow::{BinlogStart, BinlogTail};
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
 pub use managed::{

@@ -9,8 +9,8 @@ use super::{
     Refusal, Step, StepName, UnixMillis, trim,
 };
 use super::{
-    alerts, apply_recover, apply_settings, backup, events, maintenance, quarantine, rebuild, retention,
-    schedule, switchover,
+    alerts, apply_recover, apply_settings, backup, collector, events, maintenance, quarantine, rebuild,
+    retention, schedule, switchover,
 };
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
@@ -130,6 +130,9 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::PinBackup { backup, is_pinned, by } => retention::pin(state, at, (backup, *is_pinned), by),
         Change::LeaveStores { backup, stores, by } => retention::leave(state, at, (backup, stores), by),
         Change::EndBackup { task, why, by_hand } => backup::end(state, at, task, why, *by_hand),
+        Change::Collect { node, turns, may_leap } => {
+            collector::appoint(state, at, node.as_ref(), *turns, *may_leap)
+        }
         Change::Decided { what, why } => {
             state.note(at, what, why.clone());
             Ok(())

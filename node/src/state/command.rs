@@ -333,6 +333,15 @@ pub enum Change {
         #[serde(default)]
         by_hand: bool,
     },
+    /// Whose server is read for the archive of the binlog; see [`super::Collector`].
+    Collect {
+        /// Whose; `None` for nobody's.
+        node: Option<NodeName>,
+        /// See [`super::Collector::turns`].
+        turns: u32,
+        /// See [`super::Collector::may_leap`].
+        may_leap: bool,
+    },
     /// Something was decided, or refused.
     Decided {
         /// What.

@@ -9,6 +9,7 @@ mod apply_recover;
 mod apply_settings;
 mod backup;
 mod cluster;
+mod collector;
 mod command;
 mod durability;
 mod events;
@@ -41,6 +42,7 @@ pub use cluster::{
     Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, RebuildPolicy,
     Safety, WithoutAckers,
 };
+pub use collector::Collector;
 pub use command::{Change, Command, Outcome, Recover};
 pub use durability::{DegradeReason, Durability};
 pub use events::{EventName, Events};
@@ -124,6 +126,9 @@ pub struct ClusterState {
     /// Backups: the one task under way, and what was made.
     #[serde(default)]
     pub backups: Backups,
+    /// Whose server is read for the archive of the binlog.
+    #[serde(default)]
+    pub collector: Option<Collector>,
     /// While it lasts nothing is promoted automatically.
     pub pause: Option<Pause>,
     /// Finished operations, newest last.

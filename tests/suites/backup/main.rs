@@ -1,9 +1,12 @@
 //! Backups of real servers: made while a client writes, and restored by the means that `docs/backup-format.md` names, because
 //! a backup that was never restored is none.
 
+mod archive;
+mod archive_cluster;
 mod clone;
 mod ctl;
 mod dump;
 mod physical;
 mod retention;
 mod schedule;
+mod shelf;

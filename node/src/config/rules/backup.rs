@@ -20,6 +20,13 @@ impl Rules<'_> {
             let text = "no store is required, so a backup would count that none has; make one of them so";
             self.of_list("store", 0, "required", text.to_owned());
         }
+        if let Some(name) = &config.archive.store
+            && !config.stores.iter().any(|store| store.name == *name)
+        {
+            let text =
+                format!("there is no store named \"{name}\"; write a [[store]], or the name of another");
+            self.error(&["archive.store"], text);
+        }
         for (index, schedule) in backup.schedules.iter().enumerate() {
             if backup.schedules[..index].iter().any(|other| other.name == schedule.name) {
                 let text = format!("two schedules are named \"{}\"; give each its own name", schedule.name);

@@ -43,6 +43,25 @@ fn what_does_not_fit_together_is_refused() {
 }
 
 #[test]
+fn the_archive_lies_in_a_store() {
+    let text = format!(
+        "[backup]\nescrow = \"{RECIPIENT}\"\n[archive]\nstore = \"disk\"\nsegment_every = \"2s\"\n\
+         [[store]]\nname = \"disk\"\ntype = \"files\"\npath = \"/backups\"\n"
+    );
+    let loaded = parse(&format!("{GOOD}{text}")).unwrap();
+    let archive = &loaded.config.archive;
+    assert_eq!((archive.store.as_deref(), archive.segment_mib, archive.spool_mib), (Some("disk"), 16, 1024));
+    assert_eq!(archive.segment_every, std::time::Duration::from_secs(2));
+    let shown = render_effective(&loaded);
+    assert_eq!(parse(&shown).unwrap().config, loaded.config, "{shown}");
+    assert_eq!(parse(GOOD).unwrap().config.archive.store, None, "off, unless it is asked for");
+    insta::assert_snapshot!(said("[archive]\nstore = \"dusk\"\n"), @r#"
+    error    baton.toml:20: archive.store: there is no store named "dusk"; write a [[store]], or the name of another
+    1 error, 0 warnings: nothing was changed
+    "#);
+}
+
+#[test]
 fn schedules() {
     let text = "[[backup.schedule]]\nname = \"nightly\"\ncron = \"30 2 * * 1-6\"\ntime_zone = \"UTC\"\n\
                 [[backup.schedule]]\nname = \"weekly\"\ncron = \"30 2 * * sun\"\nenabled = false\nallow_writer = true\n";

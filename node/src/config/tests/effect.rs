@@ -57,14 +57,16 @@ fn every_key_of_the_table_reaches_the_types() {
         }
     }
     text.push_str(GOOD.trim_start_matches("[cluster]\nname = \"shop\"\n"));
+    // The archive lies in one.
+    text.push_str("[[store]]\nname = \"shop\"\ntype = \"files\"\npath = \"/backups\"\n");
     let loaded = parse(&text).unwrap();
     for key in KEYS {
         assert!(reload::flat(&loaded.config).contains_key(key.path), "{} is in no type", key.path);
         assert!(loaded.origins.contains_key(key.path), "{} has no origin", key.path);
     }
-    let mut outside: Vec<_> =
-        reload::flat(&loaded.config).into_keys().filter(|path| !path.starts_with("node.")).collect();
-    outside.retain(|path| !KEYS.iter().any(|key| key.path == path));
+    let mut outside: Vec<_> = reload::flat(&loaded.config).into_keys().collect();
+    let is_of_a_list = |path: &str| path.starts_with("node.") || path.starts_with("store.");
+    outside.retain(|path| !is_of_a_list(path) && !KEYS.iter().any(|key| key.path == path));
     assert!(outside.is_empty(), "in a type but not in the table: {outside:?}");
 }
 
@@ -176,6 +178,12 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     # mib_per_second is not set
     stale_after    = "25h"  # default
     delete_after   = "72h"  # default
+
+    [archive]
+    # store is not set
+    segment_every = "5s"  # default
+    segment_mib   = 16    # default
+    spool_mib     = 1024  # default
 
     [raft]
     heartbeat    = "100ms"  # default

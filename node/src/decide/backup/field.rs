@@ -5,6 +5,23 @@ use crate::decide::diagnose::FRESH;
 use crate::decide::seen::Observations;
 use crate::state::{ClusterState, NodeName, OutReason};
 
+/// The same, as the choice of one to read for the archive of the binlog looks at them.
+pub fn readers(state: &ClusterState, seen: &Observations) -> Vec<Server> {
+    let lacks = |node: &NodeName| {
+        let archives = seen.of(node).is_some_and(|heard| heard.report.archiving.is_some());
+        (!archives).then(|| "has no archive in its file".to_owned())
+    };
+    let servers = servers(state, seen).into_iter();
+    servers
+        .map(|server| Server {
+            unfit: unreadable(state, seen, &server.node).or_else(|| lacks(&server.node)),
+            // It may be read for a backup at the same time.
+            busy: rebuilt(state, &server.node),
+            ..server
+        })
+        .collect()
+}
+
 /// Every server that a node stands beside.
 pub fn servers(state: &ClusterState, seen: &Observations) -> Vec<Server> {
     let next = next(state);
@@ -36,6 +53,10 @@ fn next(state: &ClusterState) -> Option<&NodeName> {
 }
 
 fn unfit(state: &ClusterState, seen: &Observations, node: &NodeName) -> Option<String> {
+    unreadable(state, seen, node).or_else(|| seen.of(node)?.report.lacks_for_backup.clone())
+}
+
+fn unreadable(state: &ClusterState, seen: &Observations, node: &NodeName) -> Option<String> {
     if let Some(out) = state.out.get(node) {
         return Some(match &out.reason {
             OutReason::Maintenance => "is in maintenance".to_owned(),
@@ -46,19 +67,21 @@ fn unfit(state: &ClusterState, seen: &Observations, node: &NodeName) -> Option<S
     if state.in_maintenance(node) {
         return Some("is in maintenance".into());
     }
-    let Some(heard) = seen.of(node).filter(|heard| heard.age <= FRESH * 4) else {
+    if seen.of(node).is_none_or(|heard| heard.age > FRESH * 4) {
         return Some("has a node that does not answer".into());
-    };
-    if seen.pulse(node).is_none_or(|(_, age)| age > FRESH * 4) {
-        return Some("does not answer".into());
     }
-    heard.report.lacks_for_backup.clone()
+    let is_silent = seen.pulse(node).is_none_or(|(_, age)| age > FRESH * 4);
+    is_silent.then(|| "does not answer".into())
 }
 
 fn busy(state: &ClusterState, node: &NodeName) -> Option<String> {
     if let Some(task) = state.backups.task.as_ref().filter(|task| task.node == *node) {
         return Some(format!("it is to {} {}", task.work.verb(), task.work.backup()));
     }
+    rebuilt(state, node)
+}
+
+fn rebuilt(state: &ClusterState, node: &NodeName) -> Option<String> {
     let rebuild = state.rebuild.as_ref()?;
     if rebuild.node == *node {
         return Some("it is being rebuilt".into());

@@ -1,6 +1,7 @@
 //! Cases that read like sentences: a cluster, what its nodes see, what its servers answer.
 #![allow(clippy::unwrap_used)]
 
+mod archive;
 mod backup;
 mod choose;
 mod choose_properties;

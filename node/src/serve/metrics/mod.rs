@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch;
 
 use super::http::Health;
+use crate::decide::archive::Archiving;
 use crate::decide::seen::ProxySeen;
 use crate::route::Stats;
 use crate::state::ClusterState;
@@ -85,6 +86,9 @@ impl Collector for Reader {
         out.one("build_info", "The program's version", &[("version", env!("CARGO_PKG_VERSION"))])?;
         out.group(&sample)?;
         out.server(&sample)?;
+        if let Some(archiving) = &sample.archiving {
+            out.archive(archiving)?;
+        }
         out.probes(&sample.probes)?;
         out.troubles(&sample.troubles)?;
         out.followers(&sample.followers)?;
@@ -165,6 +169,24 @@ impl Out<'_> {
             self.bytes("server_disk_size", "The size of the file system with the server's data", disk.size)?;
         }
         Ok(())
+    }
+
+    /// The archive of the binlog, where this node makes it.
+    fn archive(&mut self, archiving: &Archiving) -> fmt::Result {
+        let lag = Duration::from_millis(archiving.lag_ms);
+        self.flag("archive_works", "Whether this node archives the binlog of its server", archiving.works)?;
+        self.seconds("archive_lag", "How old the newest state is of which the store has everything", lag)?;
+        self.gauge("archive_lag_transactions", "Transactions that the store lacks", archiving.behind)?;
+        self.gauge(
+            "archive_failed_uploads",
+            "Uploads that failed, one after the other",
+            archiving.failed.into(),
+        )?;
+        self.flag(
+            "archive_has_holes",
+            "Whether transactions are missing in the middle",
+            !archiving.holes.is_empty(),
+        )
     }
 
     /// Every server as probed from here. One that is gone from the cluster has no series any more.

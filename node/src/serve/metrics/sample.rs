@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::consensus::{Applied, FormationStatus, Leadership};
+use crate::decide::archive::Archiving;
 use crate::decide::diagnosis::Trouble;
 use crate::decide::seen::{OwnServer, ProxySeen, Report};
 use crate::decide::tried::Disk;
@@ -63,6 +64,8 @@ pub struct Sample {
     pub notices: u64,
     /// When the newest backup was over, milliseconds since 1970; `None` where there is none.
     pub newest_backup_ms: Option<i64>,
+    /// How this node archives the binlog; `None` where it is another one's turn.
+    pub archiving: Option<Archiving>,
     /// The embedded router; `None` where it is off.
     pub router: Option<Stats>,
     /// Servers without a node, on the leader: name, whether it answers, and the lag where it is known.
@@ -80,6 +83,11 @@ pub struct Probed {
     pub silent_for: Duration,
     /// How long its last answer took.
     pub took: Option<Duration>,
+}
+
+/// Whether it is this node's turn to archive the binlog.
+fn collects(state: &ClusterState, me: &NodeName) -> bool {
+    state.collector.as_ref().is_some_and(|collector| collector.node == *me)
 }
 
 impl Sample {
@@ -123,6 +131,7 @@ impl Sample {
             troubles: Vec::new(),
             notices: state.alerts.notices.iter().filter(|n| !n.is_over()).count() as u64,
             newest_backup_ms: state.backups.newest_ms(),
+            archiving: own.archiving.clone().filter(|_| collects(state, me)),
             router,
             followers: followers
                 .values()

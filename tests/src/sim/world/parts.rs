@@ -66,6 +66,7 @@ impl Node {
             events: false,
             rebuild: None,
             backup: None,
+            archive: None,
             archiver: Arc::clone(&self.archives) as _,
         }
     }

@@ -1,0 +1,103 @@
+//! What the entries of an archive say together. Pure.
+
+use crate::gtid::{DialectMismatch, GtidSet};
+
+use super::entry::{Span, Timeline};
+
+/// A segment, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its line of history.
+    pub timeline: Timeline,
+    /// Its place there.
+    pub span: Span,
+}
+
+/// What an archive holds of the newest history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// What went before everything that is archived: a backup has to have it.
+    pub base: GtidSet,
+    /// Every transaction that is archived, of whatever line.
+    pub archived: GtidSet,
+    /// The newest line, as far as the archive knows it: what its servers had, archived or not.
+    pub line: GtidSet,
+    /// What the line has and the archive lacks. Nothing can be restored across that.
+    pub holes: GtidSet,
+    /// What is archived and not on the line: a server had it, and the cluster went on without.
+    pub side: GtidSet,
+    /// Where it can be restored to, one entry for each stretch between holes, oldest first.
+    pub windows: Vec<Window>,
+}
+
+/// A stretch of history without a hole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// What a backup has to have at least for it.
+    pub from: GtidSet,
+    /// What there is at its end.
+    pub to: GtidSet,
+    /// When its first transaction was committed, in milliseconds since 1970.
+    pub first_ms: u64,
+    /// When its last one was.
+    pub last_ms: u64,
+}
+
+/// What the pieces cover of the newest line; `None` when there is none. They may come in any order and overlap.
+///
+/// # Errors
+/// Pieces of both families: two clusters were mixed up.
+pub fn coverage(pieces: &[Piece]) -> Result<Option<Coverage>, DialectMismatch> {
+    let Some(newest) = pieces.iter().map(|piece| piece.timeline).max() else { return Ok(None) };
+    let mut on: Vec<&Piece> = pieces.iter().filter(|piece| piece.timeline.goes_on_as(newest)).collect();
+    on.sort_by_key(|piece| (piece.span.after.count(), piece.span.first_ms));
+    let Some(oldest) = on.first() else { return Ok(None) };
+    let base = oldest.span.after.clone();
+    let empty = GtidSet::empty(base.dialect());
+    let (mut archived, mut line) = (empty.clone(), empty);
+    for piece in &on {
+        archived = archived.union(&piece.span.added)?;
+        if piece.timeline == newest {
+            line = line.union(&piece.span.after)?.union(&piece.span.added)?;
+        }
+    }
+    let holes = line.subtract(&base)?.subtract(&archived)?;
+    let side = archived.subtract(&line)?;
+    let windows = windows(&on, &base, &archived, &side)?;
+    Ok(Some(Coverage { base, archived, line, holes, side, windows }))
+}
+
+/// Pieces in the order of what precedes them; a new stretch begins where some of that is archived nowhere. A hole that was filled
+/// later is none: what fills it was read of a server that had, and did not send, what comes after it.
+fn windows(
+    on: &[&Piece],
+    base: &GtidSet,
+    archived: &GtidSet,
+    side: &GtidSet,
+) -> Result<Vec<Window>, DialectMismatch> {
+    let mut windows: Vec<Window> = Vec::new();
+    let mut known = base.clone();
+    for Piece { span, .. } in on {
+        if !span.added.is_empty() && side.contains(&span.added)? {
+            continue;
+        }
+        let lacks = span.after.subtract(side)?.subtract(&known)?.subtract(archived)?;
+        let reaches = lacks.is_empty();
+        known = known.union(&lacks)?;
+        match windows.last_mut().filter(|_| reaches) {
+            Some(window) => {
+                known = known.union(&span.added)?;
+                window.to = known.subtract(side)?;
+                window.first_ms = window.first_ms.min(span.first_ms);
+                window.last_ms = window.last_ms.max(span.last_ms);
+            }
+            None => {
+                let from = known.clone();
+                known = known.union(&span.added)?;
+                let (first_ms, last_ms) = (span.first_ms, span.last_ms);
+                windows.push(Window { from, to: known.subtract(side)?, first_ms, last_ms });
+            }
+        }
+    }
+    Ok(windows)
+}

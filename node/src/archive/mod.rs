@@ -1,0 +1,26 @@
+//! The archive of the binlog: every transaction of the cluster, in a store within seconds, whoever writes and whoever is read.
+//!
+//! A server is followed as a replica follows it (`sql::BinlogTail`). What comes is cut where a transaction ends ([`cut`]) into
+//! segments, each of them a whole binlog file ([`segment`]), that wait on this node's disk ([`spool`]) until a store has them
+//! ([`send`]). Beside each lies an [`entry`], written last, that says which transactions it adds and to which it adds them.
+//! Nothing else is known of an archive: the entries together say what can be restored, and where something is missing
+//! ([`coverage`]). So it does not matter who wrote them, in which order, or how often: whoever goes on reads what is there and
+//! asks its server for the rest ([`run`]).
+//!
+//! Nothing here runs inside the daemon: reading what a binlog holds is no work for the process that holds a lease.
+
+pub mod coverage;
+mod cut;
+pub mod entry;
+mod frame;
+pub mod index;
+pub mod open;
+pub mod plan;
+pub mod process;
+pub mod run;
+mod segment;
+mod send;
+mod spool;
+mod tail;
+#[cfg(test)]
+mod tests;

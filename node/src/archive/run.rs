@@ -1,0 +1,291 @@
+//! Archives one server's binlog until told to stop: what it sends goes to this node's disk, and from there to the store.
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::coverage::coverage;
+use super::entry::{Origin, Timeline};
+use super::index::Index;
+use super::plan::{Plan, Reading, plan};
+use super::send::send;
+use super::spool::{Spool, Waiting};
+use super::tail::{Limits, Tail};
+use crate::backup::pipeline::Recipients;
+use crate::backup::run::{AccountSpec, StoreSpec};
+use crate::backup::store::Store;
+use crate::gtid::GtidSet;
+use crate::sql::{Address, BinlogReader, BinlogStart, Connector};
+
+/// Segments that wait in memory for the store; more wait on disk, and the server waits with the rest.
+const QUEUE: usize = 256;
+/// Between two looks at what the server has.
+const LOOK: Duration = Duration::from_secs(1);
+/// After an upload that failed: at first, and at most.
+const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// When the server is lost: what was read goes to the store within this, or later.
+const EMPTIED_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is to be archived, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveSpec {
+    /// The cluster.
+    pub cluster: String,
+    /// The epoch that the server follows.
+    pub epoch: u64,
+    /// Whether the server holds the write role.
+    pub is_writer: bool,
+    /// The node.
+    pub node: String,
+    /// How its server is reached.
+    pub account: AccountSpec,
+    /// Who can read the archive.
+    pub recipients: Recipients,
+    /// Where it lies.
+    pub store: StoreSpec,
+    /// The folder for what waits.
+    pub spool: PathBuf,
+    /// The most that waits there, in bytes; the server is not read further then.
+    pub spool_bytes: u64,
+    /// A segment ends soon after it has so many bytes.
+    pub segment_bytes: u64,
+    /// And at the latest so many milliseconds after it began.
+    pub segment_ms: u64,
+    /// Whether to go on where the server cannot send what is missing. That leaves a hole.
+    pub may_leap: bool,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Where it goes.
+    pub timeline: Timeline,
+    /// Everything that the server had so many milliseconds ago is in the store.
+    pub lag_ms: u64,
+    /// How many transactions the server has that the store lacks.
+    pub behind: u64,
+    /// Segments that this process brought to the store.
+    pub sent: u64,
+    /// When the last transaction among them was committed, in milliseconds since 1970.
+    pub archived_ms: u64,
+    /// Uploads that failed, one after the other. 0 after one that did not.
+    pub failed: u32,
+    /// Why the last one did.
+    pub error: String,
+    /// Transactions that are missing in the middle of the archive, as it was when this began. Empty if there are none.
+    pub holes: String,
+    /// Entries in the store that cannot be read.
+    pub unreadable: u64,
+}
+
+/// Shared by those who read, send and tell.
+struct Shared {
+    progress: Mutex<Progress>,
+    /// What is in the store, or need not be.
+    safe: Mutex<GtidSet>,
+    /// Something was sent: there is room again.
+    sent: Notify,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Archives until `given_up` comes. `told` hears how far it is, every second.
+///
+/// # Errors
+/// In words. What was read stays on disk, and is sent when it is begun again.
+pub async fn run_unless(
+    spec: &ArchiveSpec,
+    told: impl Fn(Progress),
+    given_up: impl Future<Output = ()>,
+) -> Result<(), String> {
+    let archive = async {
+        let store = spec.store.open()?;
+        let spool = Spool::open(&spec.spool).await?;
+        rest(spec, &store, &spool).await?;
+        let mut index = Index::default();
+        index.look(&store, &spec.cluster).await.map_err(|e| e.to_string())?;
+        let reader = BinlogReader::new(connector(&spec.account)?);
+        let start = reader.start().await.map_err(|e| e.to_string())?;
+        let plan = planned(spec, &index, &start)?;
+        let shared = Shared {
+            progress: Mutex::new(Progress {
+                timeline: plan.timeline,
+                holes: holes(&index, &plan)?,
+                unreadable: index.unreadable.len() as u64,
+                ..Progress::default()
+            }),
+            safe: Mutex::new(plan.start.clone()),
+            sent: Notify::new(),
+        };
+        info!(timeline = %plan.timeline, start = %plan.start, "the binlog is archived");
+        follow(spec, &store, &spool, &reader, &start, plan, &shared, &told).await
+    };
+    let (mut archive, mut given_up) = (pin!(archive), pin!(given_up));
+    tokio::select! {
+        ended = &mut archive => ended,
+        () = &mut given_up => Ok(()),
+    }
+}
+
+/// Where to go on, unless nobody said that a hole may be left.
+fn planned(spec: &ArchiveSpec, index: &Index, start: &BinlogStart) -> Result<Plan, String> {
+    let (epoch, is_writer) = (spec.epoch, spec.is_writer);
+    let reading =
+        Reading { epoch, is_writer, executed: start.executed.clone(), purged: start.purged.clone() };
+    let plan = plan(&index.pieces(), &reading).map_err(|e| format!("the archive: {e}"))?;
+    if plan.gap.is_empty() || spec.may_leap {
+        return Ok(plan);
+    }
+    Err(format!("the server cannot send what the archive lacks: {}", plan.gap))
+}
+
+/// Everything that is missing, and what is about to be.
+fn holes(index: &Index, plan: &Plan) -> Result<String, String> {
+    let found = coverage(&index.pieces()).map_err(|e| format!("the archive: {e}"))?;
+    let all = match found {
+        Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string())?,
+        None => plan.gap.clone(),
+    };
+    Ok(if all.is_empty() { String::new() } else { all.to_string() })
+}
+
+/// Sends what an earlier process left: it may be all that there is of it.
+async fn rest(spec: &ArchiveSpec, store: &Store, spool: &Spool) -> Result<(), String> {
+    for waiting in spool.waiting()? {
+        send(store, &spec.recipients, &waiting, spool.content(&waiting)).await?;
+        spool.remove(&waiting)?;
+    }
+    Ok(())
+}
+
+fn connector(account: &AccountSpec) -> Result<Connector, String> {
+    let path = &account.password_file;
+    let password =
+        std::fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+    let password = SecretString::from(password.trim_end_matches(['\n', '\r']).to_owned());
+    Ok(Connector::new(Address::Socket(account.socket.clone()), account.user.clone(), password))
+}
+
+#[expect(clippy::too_many_arguments, reason = "what one run has, each of it once")]
+async fn follow(
+    spec: &ArchiveSpec,
+    store: &Store,
+    spool: &Spool,
+    reader: &BinlogReader,
+    start: &BinlogStart,
+    plan: Plan,
+    shared: &Shared,
+    told: &impl Fn(Progress),
+) -> Result<(), String> {
+    let (queue, waiting) = mpsc::channel(QUEUE);
+    let server = Origin { node: spec.node.clone(), version: start.version.clone() };
+    let of = (spec.cluster.clone(), plan.timeline, server);
+    let limits = Limits { segment_bytes: spec.segment_bytes, segment_ms: spec.segment_ms };
+    let tail = Tail::new(spool.clone(), of, plan.start, limits);
+    let mut sending = pin!(send_all(spec, store, spool, shared, waiting));
+    let room = async || {
+        while spool.bytes()? >= spec.spool_bytes {
+            drop(timeout(LOOK, shared.sent.notified()).await);
+        }
+        Ok(())
+    };
+    let lost = tokio::select! {
+        why = tail.read(reader, queue, room) => why,
+        why = tell(reader, shared, told) => why,
+        why = &mut sending => return why,
+    };
+    // The queue's other end is gone: it ends when everything is sent.
+    drop(timeout(EMPTIED_WITHIN, sending).await);
+    told(locked(&shared.progress).clone());
+    Err(lost)
+}
+
+/// Sends segment after segment, each until the store has it.
+async fn send_all(
+    spec: &ArchiveSpec,
+    store: &Store,
+    spool: &Spool,
+    shared: &Shared,
+    mut waiting: mpsc::Receiver<Waiting>,
+) -> Result<(), String> {
+    while let Some(next) = waiting.recv().await {
+        let mut pause = PAUSE;
+        while let Err(why) = send(store, &spec.recipients, &next, spool.content(&next)).await {
+            warn!(why, "a segment of the binlog is not in the store");
+            {
+                let mut progress = locked(&shared.progress);
+                progress.failed = progress.failed.saturating_add(1);
+                progress.error = why;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        spool.remove(&next)?;
+        {
+            let mut safe = locked(&shared.safe);
+            *safe = safe.union(&next.span.added).map_err(|e| e.to_string())?;
+        }
+        let mut progress = locked(&shared.progress);
+        progress.sent += 1;
+        (progress.failed, progress.error) = (0, String::new());
+        progress.archived_ms = progress.archived_ms.max(next.span.last_ms);
+        drop(progress);
+        shared.sent.notify_waiters();
+    }
+    Ok(())
+}
+
+/// Says how far it is. The lag is the age of the newest look at the server whose transactions are all in the store.
+async fn tell(reader: &BinlogReader, shared: &Shared, told: &impl Fn(Progress)) -> String {
+    let mut asking = match reader.executed().await {
+        Ok(asking) => asking,
+        Err(error) => return error.to_string(),
+    };
+    let mut safe_at = Instant::now();
+    let mut looked: Option<(Instant, GtidSet)> = None;
+    let mut seen: Option<GtidSet> = None;
+    loop {
+        let at = Instant::now();
+        let executed = match asking.now().await {
+            Ok(executed) => executed,
+            Err(error) => return error.to_string(),
+        };
+        if seen.as_ref().is_some_and(|seen| executed.contains(seen) != Ok(true)) {
+            return "the server has lost transactions that it had: its history was begun anew".into();
+        }
+        let safe = locked(&shared.safe).clone();
+        let lacks = executed.subtract(&safe).map_or(u64::MAX, |lacks| lacks.count());
+        if let Some((when, _)) = looked.take_if(|(_, set)| safe.contains(set) == Ok(true)) {
+            safe_at = when;
+        }
+        if lacks == 0 {
+            (safe_at, looked) = (at, None);
+        } else if looked.is_none() {
+            looked = Some((at, executed.clone()));
+        }
+        let now = {
+            let mut progress = locked(&shared.progress);
+            progress.behind = lacks;
+            progress.lag_ms = u64::try_from(safe_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if lacks == 0 {
+                // Nothing was committed since.
+                progress.archived_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+            }
+            progress.clone()
+        };
+        told(now);
+        seen = Some(executed);
+        sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,146 @@
+//! Whose server is read for the archive of the binlog, and what is wrong with that. A replica, as for backups; the writer only
+//! while no replica can be read.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::backup::LAG_MAX;
+use super::backup::choose::{Server, Wanted, choose};
+use super::backup::field::readers;
+use super::diagnosis::Trouble;
+use super::seen::Observations;
+use crate::state::{Change, ClusterState, Collector, NodeName, UnixMillis};
+
+/// Whoever has come to nothing so often in a row gives way to another.
+const TRIES: u32 = 3;
+/// It is told after so many.
+const TOLD_AFTER: u32 = 2;
+/// Nobody gives way sooner, unless it cannot be read at all.
+const STAYS_MS: UnixMillis = 10_000;
+/// An archive that is further behind than this is told of.
+const BEHIND: Duration = Duration::from_secs(60);
+
+/// How a node archives, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archiving {
+    /// Whether it does, and has heard from its server.
+    pub works: bool,
+    /// Everything that its server had so many milliseconds ago is in the store.
+    pub lag_ms: u64,
+    /// How many transactions its server has that the store lacks.
+    pub behind: u64,
+    /// When the last transaction that is archived was committed, in milliseconds since 1970; 0 where that is not known.
+    pub archived_ms: u64,
+    /// Segments that it brought to the store since it began.
+    pub sent: u64,
+    /// Uploads that failed, one after the other.
+    pub failed: u32,
+    /// How often in a row it has begun and come to nothing.
+    pub ended: u32,
+    /// Why the last upload failed, or why it came to nothing.
+    pub error: String,
+    /// Transactions that are missing in the middle of the archive.
+    pub holes: String,
+    /// Entries in the store that cannot be read.
+    pub unreadable: u64,
+}
+
+/// What the group is to agree on, if anything: whose turn it is.
+pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Change> {
+    let current = state.collector.as_ref();
+    if !is_wanted(seen) {
+        return current.map(|_| Change::Collect { node: None, turns: 0, may_leap: false });
+    }
+    let servers = readers(state, seen);
+    let wanted = wanted(current.map(|now| &now.node));
+    let Some(current) = current else {
+        let node = choose(&servers, &wanted).ok()?.node.clone();
+        return Some(Change::Collect { node: Some(node), turns: 0, may_leap: false });
+    };
+    let said = seen.of(&current.node).and_then(|heard| heard.report.archiving.as_ref());
+    if said.is_some_and(|said| said.ended >= TRIES) {
+        return give_way(current, &servers, &wanted);
+    }
+    let best = choose(&servers, &wanted).ok()?;
+    if best.node != current.node {
+        let can_be_read = choose(&only(&servers, &current.node), &wanted).is_ok();
+        let has_stayed = now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
+        let (turns, may_leap) = (current.turns, current.may_leap);
+        let change = Change::Collect { node: Some(best.node.clone()), turns, may_leap };
+        return Some(change).filter(|_| has_stayed || !can_be_read);
+    }
+    let is_well =
+        said.is_some_and(|said| said.works && said.ended == 0 && (said.sent > 0 || said.behind == 0));
+    let forgives = is_well && (current.turns > 0 || current.may_leap);
+    forgives.then(|| Change::Collect { node: Some(current.node.clone()), turns: 0, may_leap: false })
+}
+
+/// Another one's turn. Once everybody had one, the next may leave a hole: nobody can send what is missing.
+fn give_way(current: &Collector, servers: &[Server], wanted: &Wanted) -> Option<Change> {
+    let others: Vec<Server> = servers.iter().filter(|server| server.node != current.node).cloned().collect();
+    let fit = |server: &&Server| choose(&only(servers, &server.node), wanted).is_ok();
+    let count = servers.iter().filter(fit).count();
+    let turns = current.turns.saturating_add(1);
+    let may_leap = turns as usize >= count;
+    match choose(&others, wanted) {
+        Ok(other) => Some(Change::Collect { node: Some(other.node.clone()), turns, may_leap }),
+        Err(_) if current.may_leap => None,
+        Err(_) => Some(Change::Collect { node: Some(current.node.clone()), turns, may_leap: true }),
+    }
+}
+
+fn only(servers: &[Server], node: &NodeName) -> Vec<Server> {
+    servers.iter().filter(|server| server.node == *node).cloned().collect()
+}
+
+fn wanted(current: Option<&NodeName>) -> Wanted {
+    Wanted { node: None, allow_writer: true, lag_max: LAG_MAX, chain: current.cloned() }
+}
+
+/// Whether any node has an archive in its file.
+fn is_wanted(seen: &Observations) -> bool {
+    seen.iter().any(|(_, heard)| heard.report.archiving.is_some())
+}
+
+/// Every trouble with the archive.
+pub fn alarms(state: &ClusterState, seen: &Observations) -> Vec<Trouble> {
+    if !is_wanted(seen) {
+        return Vec::new();
+    }
+    let Some(collector) = &state.collector else {
+        let nobody = choose(&readers(state, seen), &wanted(None)).err();
+        return nobody
+            .map(|why| Trouble::ArchiveStalled(format!("no server can be read: {why}")))
+            .into_iter()
+            .collect();
+    };
+    let Some(said) = seen.of(&collector.node).and_then(|heard| heard.report.archiving.as_ref()) else {
+        return Vec::new();
+    };
+    let mut found: Vec<_> = stalled(&collector.node, said).map(Trouble::ArchiveStalled).into_iter().collect();
+    if !said.holes.is_empty() {
+        found.push(Trouble::ArchiveHole(said.holes.clone()));
+    }
+    found
+}
+
+fn stalled(node: &NodeName, said: &Archiving) -> Option<String> {
+    if said.failed >= TOLD_AFTER {
+        return Some(format!("{node}: {} uploads failed, one after the other: {}", said.failed, said.error));
+    }
+    if said.ended >= TOLD_AFTER {
+        return Some(format!("{node}: {}", said.error));
+    }
+    if said.unreadable > 0 {
+        return Some(format!("{} of its entries in the store cannot be read", said.unreadable));
+    }
+    let lag = Duration::from_millis(said.lag_ms);
+    (lag >= BEHIND).then(|| {
+        format!(
+            "{node}: what was committed {} s ago is not in the store; {} transactions wait",
+            lag.as_secs(),
+            said.behind
+        )
+    })
+}

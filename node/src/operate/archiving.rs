@@ -1,0 +1,165 @@
+//! Archives this node's binlog while it is its turn, in a process of its own that is begun again when it ends.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::archive::process::{Archiving as Working, Event};
+use crate::archive::run::{ArchiveSpec, Progress};
+use crate::backup::pipeline::Recipients;
+use crate::backup::run::{AccountSpec, StoreSpec};
+use crate::decide::archive::Archiving;
+use crate::state::{ClusterState, NodeName};
+
+/// Without news, the state is looked at again this often.
+const TICK: Duration = Duration::from_secs(1);
+/// Before a process that came to nothing is begun again.
+const PAUSE: Duration = Duration::from_secs(3);
+/// A process that says nothing for so long is stuck. It speaks every second, but for a server that does not answer.
+const SILENT: Duration = Duration::from_secs(120);
+
+/// What only the caller knows.
+#[derive(Clone)]
+pub struct ArchiveParts {
+    /// This program.
+    pub program: PathBuf,
+    /// How it is done; `None` where the configuration has no archive.
+    pub settings: Option<Arc<ArchiveSettings>>,
+}
+
+/// How this node archives, as its configuration has it.
+#[derive(Debug, Clone)]
+pub struct ArchiveSettings {
+    /// How the server is reached.
+    pub account: AccountSpec,
+    /// Who can read the archive.
+    pub recipients: Recipients,
+    /// Where it lies.
+    pub store: StoreSpec,
+    /// The folder for what waits.
+    pub spool: PathBuf,
+    /// The most that waits there, in bytes.
+    pub spool_bytes: u64,
+    /// A segment ends soon after it has so many bytes.
+    pub segment_bytes: u64,
+    /// And at the latest after this.
+    pub segment_every: Duration,
+}
+
+/// Archives for one node.
+pub struct ArchiveRunner {
+    /// This node.
+    pub me: NodeName,
+    /// The cluster's name.
+    pub cluster: String,
+    /// What only the caller knows.
+    pub parts: ArchiveParts,
+    /// The replicated state, as applied here.
+    pub states: watch::Receiver<Arc<ClusterState>>,
+    /// Told how it goes.
+    pub progress: watch::Sender<Option<Archiving>>,
+}
+
+impl ArchiveRunner {
+    /// Archives whenever it is this node's turn, for ever.
+    pub async fn run(mut self) {
+        let Some(settings) = self.parts.settings.clone() else { return };
+        self.progress.send_replace(Some(Archiving::default()));
+        loop {
+            let state = Arc::clone(&self.states.borrow_and_update());
+            let wanted = self.wanted(&settings, &state);
+            if let Some(spec) = wanted {
+                let ended = self.archive(&settings, &spec).await;
+                self.note(ended);
+                if self.progress.borrow().as_ref().is_some_and(|now| now.ended > 0) {
+                    sleep(PAUSE).await;
+                }
+                continue;
+            }
+            self.progress.send_replace(Some(Archiving::default()));
+            if let Ok(Err(_)) = timeout(TICK, self.states.changed()).await {
+                return;
+            }
+        }
+    }
+
+    /// What is to be done now; nothing when it is another one's turn. Another spec is another process.
+    fn wanted(&self, settings: &ArchiveSettings, state: &ClusterState) -> Option<ArchiveSpec> {
+        let collector = state.collector.as_ref().filter(|collector| collector.node == self.me)?;
+        Some(ArchiveSpec {
+            cluster: self.cluster.clone(),
+            epoch: state.epoch().0,
+            is_writer: state.grant.as_ref().is_some_and(|grant| grant.node == self.me),
+            node: self.me.to_string(),
+            account: settings.account.clone(),
+            recipients: settings.recipients.clone(),
+            store: settings.store.clone(),
+            spool: settings.spool.clone(),
+            spool_bytes: settings.spool_bytes,
+            segment_bytes: settings.segment_bytes,
+            segment_ms: u64::try_from(settings.segment_every.as_millis()).unwrap_or(u64::MAX),
+            may_leap: collector.may_leap,
+        })
+    }
+
+    /// Until it is not wanted any more, which is well, or it came to nothing.
+    async fn archive(&self, settings: &ArchiveSettings, spec: &ArchiveSpec) -> Result<(), String> {
+        info!(epoch = spec.epoch, is_writer = spec.is_writer, "the binlog is archived here");
+        let mut working = Working::start(&self.parts.program, spec).await?;
+        let mut states = self.states.clone();
+        loop {
+            let unwanted = async {
+                // Without a state to come the daemon ends.
+                drop(states.wait_for(|state| self.wanted(settings, state).as_ref() != Some(spec)).await);
+            };
+            let event = tokio::select! {
+                event = timeout(SILENT, working.next()) => event,
+                () = unwanted => {
+                    working.give_up().await;
+                    return Ok(());
+                }
+            };
+            match event {
+                Ok(Event::Progress(now)) => self.tell(*now),
+                Ok(Event::Stopped) => return Ok(()),
+                Ok(Event::Failed(why)) => return Err(why),
+                Err(_) => return Err(format!("it has said nothing for {} s", SILENT.as_secs())),
+            }
+        }
+    }
+
+    fn tell(&self, now: Progress) {
+        self.progress.send_replace(Some(Archiving {
+            works: true,
+            lag_ms: now.lag_ms,
+            behind: now.behind,
+            archived_ms: now.archived_ms,
+            sent: now.sent,
+            failed: now.failed,
+            ended: 0,
+            error: now.error,
+            holes: now.holes,
+            unreadable: now.unreadable,
+        }));
+    }
+
+    /// How it ended. What was said before stays, so that nobody takes silence for health.
+    fn note(&self, ended: Result<(), String>) {
+        self.progress.send_modify(|now| {
+            let now = now.get_or_insert_default();
+            now.works = false;
+            match ended {
+                Ok(()) => now.ended = 0,
+                Err(why) => {
+                    warn!(why, "the archive of the binlog does not get on");
+                    now.ended = now.ended.saturating_add(1);
+                    now.error = why;
+                }
+            }
+        });
+    }
+}

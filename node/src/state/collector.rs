@@ -1,0 +1,40 @@
+//! Whose server is read for the archive of the binlog.
+
+use serde::{Deserialize, Serialize};
+
+use super::apply::member;
+use super::{ClusterState, NodeName, Refusal, UnixMillis};
+
+/// The node that archives. Another that still does for a while does no harm: what both bring to a store is the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collector {
+    /// Which.
+    pub node: NodeName,
+    /// Since when.
+    pub since_ms: UnixMillis,
+    /// How often in a row it was another one's turn because reading came to nothing.
+    pub turns: u32,
+    /// It may leave a hole where its server cannot send what is missing: no other could either.
+    pub may_leap: bool,
+}
+
+/// It is that one's turn, or nobody's.
+pub(super) fn appoint(
+    state: &mut ClusterState,
+    at_ms: UnixMillis,
+    node: Option<&NodeName>,
+    turns: u32,
+    may_leap: bool,
+) -> Result<(), Refusal> {
+    let Some(node) = node else {
+        state.collector = None;
+        return Ok(());
+    };
+    if member(state, node)?.server.is_none() {
+        return Err(Refusal::Witness(node.clone()));
+    }
+    let since = state.collector.as_ref().filter(|now| now.node == *node).map(|now| now.since_ms);
+    let since_ms = since.unwrap_or(at_ms);
+    state.collector = Some(Collector { node: node.clone(), since_ms, turns, may_leap });
+    Ok(())
+}
