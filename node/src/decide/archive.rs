@@ -65,10 +65,13 @@ pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Op
     let best = choose(&servers, &wanted).ok()?;
     if best.node != current.node {
         let can_be_read = choose(&only(&servers, &current.node), &wanted).is_ok();
-        let has_stayed = now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
+        // One whose turn it is because another failed keeps it until it gets on, or fails itself.
+        let has_stayed = current.turns == 0 && now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
         let (turns, may_leap) = (current.turns, current.may_leap);
         let change = Change::Collect { node: Some(best.node.clone()), turns, may_leap };
-        return Some(change).filter(|_| has_stayed || !can_be_read);
+        if has_stayed || !can_be_read {
+            return Some(change);
+        }
     }
     let is_well =
         said.is_some_and(|said| said.works && said.ended == 0 && (said.sent > 0 || said.behind == 0));

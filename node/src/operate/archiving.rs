@@ -132,7 +132,11 @@ impl ArchiveRunner {
         }
     }
 
+    /// Only one that got on has come to something: a process speaks before it fails, too.
     fn tell(&self, now: Progress) {
+        let before = self.progress.borrow().as_ref().map_or(0, |before| before.ended);
+        // Nothing is known of what it lacks before its first look.
+        let gets_on = now.sent > 0 || now.behind == 0 && now.archived_ms > 0;
         self.progress.send_replace(Some(Archiving {
             works: true,
             lag_ms: now.lag_ms,
@@ -140,7 +144,7 @@ impl ArchiveRunner {
             archived_ms: now.archived_ms,
             sent: now.sent,
             failed: now.failed,
-            ended: 0,
+            ended: if gets_on { 0 } else { before },
             error: now.error,
             holes: now.holes,
             unreadable: now.unreadable,

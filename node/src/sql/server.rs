@@ -262,7 +262,7 @@ impl ManagedServer for SqlServer {
 
     fn rotate_binlog(&self) -> SqlFuture<'_, ()> {
         Box::pin(async move {
-            let mut wire = self.inspecting.take("begin a binlog file", self.limits.command).await?;
+            let mut wire = self.inspecting.take_living("begin a binlog file", self.limits.command).await?;
             // On a replica a transaction of its own would be extra.
             wire.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS").await
         })

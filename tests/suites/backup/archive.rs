@@ -166,12 +166,8 @@ async fn a_gap_is_told(dialect: Dialect) -> Result<()> {
         Ok((files.len() == 1).then_some(()))
     })
     .await?;
-    let nothing = async |_: Archiver<'_>| {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        Ok(())
-    };
-    let ended = archiving(&writer, nothing).await?;
-    let why = ended.err().context("it went on")?;
+    let run = run_unless(&writer, |_| {}, std::future::pending());
+    let why = tokio::time::timeout(SOON, Box::pin(run)).await?.err().context("it was told to stop")?;
     ensure!(why.starts_with("the server cannot send what the archive lacks: "), "{why}");
     ensure!(shelf(&bench)?.covered().await?.holes.is_empty());
 

@@ -22,7 +22,7 @@ pub(super) async fn dry_run_names_what_it_finds(dialect: Dialect) -> Result<()> 
     primary.execute(["CREATE TABLE app.other (id INT PRIMARY KEY)"]).await?;
     primary.execute(["CREATE EVENT app.tick ON SCHEDULE EVERY 1 HOUR DO SELECT 1"]).await?;
     primary.execute(["SET GLOBAL event_scheduler=ON"]).await?;
-    let events = found(&cluster, "ok", "runs 1 events").await?;
+    let events = found(&cluster, "wait", "runs 1 events, which end").await?;
     ensure!(events.findings.iter().any(|f| f.what.starts_with("semi-sync: its commits wait")), "{events:#?}");
 
     let mut holder = primary.connect().await?;

@@ -2,11 +2,26 @@
 
 use super::super::finding::{Finding, Level, proxies};
 use super::super::seen::Observations;
-use crate::state::{ClusterState, EventName, NodeName};
+use crate::state::{BackupWork, ClusterState, EventName, NodeName};
 
 const GIB: u64 = 1 << 30;
 /// Events that are named.
 const NAMED: usize = 5;
+
+/// A backup under way at one of the two.
+pub(super) fn backup(state: &ClusterState, from: &NodeName, to: Option<&NodeName>, found: &mut Vec<Finding>) {
+    let Some(task) = &state.backups.task else { return };
+    let BackupWork::Make { at_writer, .. } = &task.work else { return };
+    let node = &task.node;
+    let becomes = match (to == Some(node), at_writer) {
+        (true, false) => "ends when it becomes the writer, and does not count; a schedule begins it again",
+        (true, true) => "goes on while it becomes the writer",
+        (false, _) if node == from => "goes on",
+        (false, _) => return,
+    };
+    let mend = "wait for it (batonctl backup list), or batonctl backup cancel";
+    found.push(Finding::of(Level::Warning, node, format!("a backup of it is under way: it {becomes}"), mend));
+}
 
 /// Nothing here stops a switchover: what is wrong with the old writer costs the new one an acker.
 pub(super) fn writer(state: &ClusterState, seen: &Observations, from: &NodeName, found: &mut Vec<Finding>) {

@@ -63,16 +63,16 @@ pub struct EventScheduler {
 }
 
 pub(super) fn findings(
-    from: &NodeName,
-    to: Option<&NodeName>,
+    (from, to): (&NodeName, Option<&NodeName>),
     wish: &Wish,
     measured: &Measured,
+    events_follow: bool,
     found: &mut Vec<Finding>,
 ) {
     match &measured.writer {
         Some(writer) => {
             blockers(from, writer, wish.kill_blockers, found);
-            of_writer(from, writer, found);
+            of_writer(from, writer, events_follow, found);
         }
         None => found.push(Finding::of(
             Level::Warning,
@@ -119,7 +119,7 @@ fn blockers(from: &NodeName, writer: &Inspected, kill: bool, found: &mut Vec<Fin
     }
 }
 
-fn of_writer(from: &NodeName, writer: &Inspected, found: &mut Vec<Finding>) {
+fn of_writer(from: &NodeName, writer: &Inspected, events_follow: bool, found: &mut Vec<Finding>) {
     if !writer.binlog_filters.is_empty() {
         let what = format!("does not pass on everything: {}", writer.binlog_filters.join(", "));
         let mend = "the others lack what is left out: take the filter out of its option file, restart it, and rebuild \
@@ -135,8 +135,12 @@ fn of_writer(from: &NodeName, writer: &Inspected, found: &mut Vec<Finding>) {
         let what = "runs events, and Baton's account may not see which";
         let mend = "run what `batonctl grants` prints on the writer: EVENT is among it";
         found.push(Finding::of(Level::Warning, from, what, mend));
-    } else if on && enabled > 0 {
+    } else if on && enabled > 0 && events_follow {
         found.push(Finding::of(Level::Ok, from, format!("runs {enabled} events"), ""));
+    } else if on && enabled > 0 {
+        let what = format!("runs {enabled} events, which end when the writer moves");
+        let mend = "server.events = true in every node's file lets them follow it";
+        found.push(Finding::of(Level::Warning, from, what, mend));
     }
 }
 

@@ -127,8 +127,11 @@ pub fn preflight(
             )),
         }
         if measured.asked || measured.writer.is_some() {
-            inspected::findings(from, to.as_ref(), wish, measured, &mut findings);
+            // They are known of only where they are to follow.
+            let events_follow = state.events.epoch == state.epoch();
+            inspected::findings((from, to.as_ref()), wish, measured, events_follow, &mut findings);
         }
+        found::backup(state, from, to.as_ref(), &mut findings);
         found::writer(state, seen, from, &mut findings);
     }
     findings.sort_by_key(|finding| finding.level);

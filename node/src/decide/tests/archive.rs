@@ -66,6 +66,7 @@ fn who_gets_nowhere_gives_way_and_in_the_end_a_hole_is_left() {
     fails(&mut seen, "db2", 3);
     assert_eq!(decided(&state, &seen, 1), Some("db1 1".into()));
     state.collector = collects("db1", 1);
+    assert_eq!(decided(&state, &seen, 60_000), None, "db2 is the better one, and has just failed");
     fails(&mut seen, "db1", 3);
     assert_eq!(decided(&state, &seen, 1), Some("db2 2 leap".into()), "everybody had a turn");
     let works = Archiving { works: true, sent: 1, ..Archiving::default() };

@@ -9,7 +9,8 @@ use super::super::tried::{Disk, Tried};
 use super::*;
 use crate::decide::finding::Level;
 use crate::state::{
-    Appointment, DegradeReason, Member, OperationId, Out, OutReason, Pause, Planned, Proof, ProofKind,
+    Appointment, BackupTask, BackupWork, DegradeReason, Member, OperationId, Out, OutReason, Pause, Planned,
+    Proof, ProofKind,
 };
 
 fn measured() -> Measured {
@@ -199,7 +200,15 @@ fn what_replication_leaves_out_stops_it_and_events_are_named() {
         let events = EventScheduler { on, enabled: 2, visible };
         with(Inspected { events, ..Inspected::default() }, Inspected::default())
     };
-    assert!(events(true, true).findings.iter().any(|f| f.what.starts_with("runs 2 events")));
+    let ends =
+        |f: &crate::decide::finding::Finding| f.what == "runs 2 events, which end when the writer moves";
+    assert!(events(true, true).findings.iter().any(|f| f.level == Level::Warning && ends(f)));
+    let inspected =
+        Inspected { events: EventScheduler { on: true, enabled: 2, visible: true }, ..Inspected::default() };
+    let follow = found(None, &Measured { writer: Some(inspected), ..measured() }, |state, _| {
+        state.events.epoch = state.epoch();
+    });
+    assert!(follow.findings.iter().any(|f| f.level == Level::Ok && f.what == "runs 2 events"));
     assert!(events(true, false).findings.iter().any(|f| f.mend.contains("EVENT")));
     let silent = found(Some("db2"), &Measured { writer: None, ..measured() }, |_, _| {});
     assert!(!silent.is_refused() && silent.findings[0].what.contains("has not said who holds locks"));
@@ -306,4 +315,23 @@ fn the_steps_drain_every_proxysql_before_the_writer_is_closed() {
     assert!(steps[at("OFFLINE_SOFT")].what.contains("2 ProxySQL (1 of them not right now)"), "{steps:?}");
     assert!(at("OFFLINE_SOFT") < at("super_read_only=ON"));
     assert!(at("super_read_only=OFF") < at("every router and 2 ProxySQL"));
+}
+
+#[test]
+fn a_backup_under_way_is_named() {
+    let told = |node: &str, at_writer| {
+        let all = found(Some("db2"), &measured(), |state, _| {
+            let work = BackupWork::Make { backup: "b".into(), at_writer, full_speed: false };
+            let (id, by) = (OperationId("t".into()), "ann".to_owned());
+            let task = BackupTask { id, node: name(node), work, by, started_ms: 0, begun: true, slot: None };
+            state.backups.task = Some(task);
+        });
+        assert!(!all.is_refused(), "{all:#?}");
+        let of_backup = all.findings.iter().find(|f| f.what.starts_with("a backup of it is under way: it "));
+        of_backup.map(|f| f.what.clone()).unwrap_or_default()
+    };
+    assert!(told("db2", false).contains("ends when it becomes the writer"));
+    assert!(told("db2", true).contains("goes on while"));
+    assert!(told("db1", true).ends_with("goes on"));
+    assert_eq!(told("db3", false), "");
 }
