@@ -21,8 +21,6 @@ const SOON: Duration = Duration::from_secs(10);
 const OUTAGE: Duration = Duration::from_secs(5);
 /// The same where the writer stays.
 const GAP: Duration = Duration::from_secs(1);
-/// The same where commits begin to wait for replicas: these, in debug builds, receive first what they lack by then.
-const ADOPTION_GAP: Duration = Duration::from_secs(3);
 
 on_both!(primary_dies, mysql_primary_dies, mariadb_primary_dies);
 on_both!(replica_dies, mysql_replica_dies, mariadb_replica_dies);
@@ -320,7 +318,7 @@ async fn adoption_and_release_refuse_no_write(dialect: Dialect) -> Result<()> {
     let gap = ledger.gap_after(began);
     println!("{dialect:?}: writes paused for {} ms at the most", gap.as_millis());
     let why = || cluster.explained(anyhow::anyhow!("writes paused for {gap:?}"));
-    ensure!(gap < ADOPTION_GAP + cluster.stood_still(began), why());
+    ensure!(gap < GAP + cluster.stood_still(began), why());
     let found = ledger.found(primary).await?;
     ensure!(found.lost.is_empty() && found.doubled == 0, "{found:?}");
     watch.never_two()
