@@ -1,6 +1,7 @@
 //! From a configuration to a running node.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,8 +84,7 @@ pub enum StartError {
     },
     /// A port of Baton's own.
     #[error(
-        "{key}: {address} cannot be listened on: {source}; choose an address of this host that is free, or end what \
-         has it (another baton-node?)"
+        "{key}: {address} cannot be listened on: {source}; {}", mend(source.kind())
     )]
     Listen {
         /// The configuration's name for it.
@@ -399,6 +399,16 @@ fn identity(config: &Config, node: &str) -> Result<Arc<Identity>, StartError> {
         warn!("{warning}");
     }
     Ok(Arc::new(identity))
+}
+
+/// Of an address that cannot be listened on.
+fn mend(why: ErrorKind) -> &'static str {
+    match why {
+        ErrorKind::AddrNotAvailable => {
+            "it is not an address of this host: correct it, or start the node whose address this host has (--node)"
+        }
+        _ => "choose an address of this host that is free, or end what has it (another baton-node?)",
+    }
 }
 
 async fn listen_on(key: &'static str, address: &str) -> Result<TcpListener, StartError> {

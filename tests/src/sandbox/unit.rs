@@ -20,11 +20,23 @@ pub(super) const HOLD_COPY: &str = "hold-copy";
 /// The same of the script that stops the server, which is stopped by then.
 pub(super) const HOLD_STOP: &str = "hold-stop";
 
+/// How many tenths of a second a killed server's process may stay until somebody has waited for it.
+const REAPED_TRIES: u32 = 300;
+
 /// Writes the scripts into the server's folder.
 pub(super) fn write(folder: &Path, programs: &Programs) -> Result<()> {
     let shown = folder.display();
+    // MySQL does not start beside a socket whose process seems to be there, and one that nobody has waited for yet seems so.
+    // systemd waits for a process before it starts the next one.
     let start = format!(
-        "setsid '{program}' '--defaults-file={shown}/my.cnf' >>'{shown}/server.out' 2>&1 </dev/null &\n",
+        "old=$(cat '{shown}/mysqld.sock.lock' 2>/dev/null)\n\
+         tries=0\n\
+         while [ -n \"$old\" ] && [ \"$tries\" -lt {REAPED_TRIES} ] && \
+         grep -q '^State:[[:space:]]*[ZX]' \"/proc/$old/status\" 2>/dev/null; do\n\
+         sleep 0.1\n\
+         tries=$((tries + 1))\n\
+         done\n\
+         setsid '{program}' '--defaults-file={shown}/my.cnf' >>'{shown}/server.out' 2>&1 </dev/null &\n",
         program = programs.server().display()
     );
     // An orderly stop ends with the removal of the pid file. The process itself may stay until the test has waited for it.

@@ -65,11 +65,28 @@ impl Bench {
     /// Starts the node, waits until it waits for the others, and ends it and its keeper: its store exists now.
     pub(crate) async fn make_store(&mut self) -> Result<()> {
         self.node.start()?;
-        let log = self.node.log().to_owned();
-        let waiting = async || Ok(fs::read_to_string(&log)?.contains("waiting for all").then_some(()));
-        until("the node to wait for the others", SOON, waiting).await?;
+        says(&self.node, "waiting for all").await?;
         self.node.terminate().await?;
         self.node.signal_keeper(rustix::process::Signal::TERM)?;
+        self.nothing_runs().await
+    }
+
+    /// Starts all three nodes, waits until they are a group, and ends them: the store knows its group and cluster now.
+    pub(crate) async fn form_group(&mut self) -> Result<()> {
+        let mut others = Vec::new();
+        for (host, name) in self.sandbox.hosts().iter().zip(["db1", "db2", "db3"]).skip(1) {
+            others.push(Node::new(host, name, self.files.config())?);
+        }
+        let mut nodes = vec![&mut self.node];
+        nodes.extend(&mut others);
+        for node in &mut nodes {
+            node.start()?;
+        }
+        for node in nodes {
+            says(node, "status=formed").await?;
+            node.terminate().await?;
+            node.signal_keeper(rustix::process::Signal::TERM)?;
+        }
         self.nothing_runs().await
     }
 
@@ -102,6 +119,12 @@ impl Bench {
         };
         until("every process to end", SOON, left).await
     }
+}
+
+/// Waits until a node's log has these words.
+pub(crate) async fn says(node: &Node, words: &str) -> Result<()> {
+    let said = async || Ok(fs::read_to_string(node.log())?.contains(words).then_some(()));
+    until(words, SOON, said).await
 }
 
 /// What was said has one error, with all of `words`, and no secret.

@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan};
 use crate::bench::{Bench, NODE};
 
 /// Has the node use the certificates of another folder, made for `cluster` so many days ago.
-fn other_certificates(bench: &Bench, cluster: &str, days_ago: u32) -> Result<String> {
+pub(crate) fn other(bench: &Bench, cluster: &str, days_ago: u32) -> Result<String> {
     let folder = bench.sandbox.root().join("other-tls");
     let made = Timestamp::now() - (24 * i64::from(days_ago)).hours();
     batonctl::certs::make_all(cluster, &[NODE.to_owned()], "admin", &folder, false, made)?;
@@ -23,7 +23,7 @@ fn other_certificates(bench: &Bench, cluster: &str, days_ago: u32) -> Result<Str
 #[tokio::test]
 async fn an_expired_one() -> Result<()> {
     let bench = Bench::new().await?;
-    let certificate = other_certificates(&bench, NAME, batonctl::certs::LEAF_DAYS + 1)?;
+    let certificate = other(&bench, NAME, batonctl::certs::LEAF_DAYS + 1)?;
     bench.refuses(&[&certificate, "expired on", "batonctl certs node db1 --force"]).await
 }
 
@@ -39,14 +39,14 @@ async fn another_nodes() -> Result<()> {
 #[tokio::test]
 async fn another_clusters() -> Result<()> {
     let bench = Bench::new().await?;
-    let certificate = other_certificates(&bench, "warehouse", 0)?;
+    let certificate = other(&bench, "warehouse", 0)?;
     bench.refuses(&[&certificate, "warehouse", NAME, "tls.cert"]).await
 }
 
 #[tokio::test]
 async fn one_of_another_ca() -> Result<()> {
     let bench = Bench::new().await?;
-    let certificate = other_certificates(&bench, NAME, 0)?;
+    let certificate = other(&bench, NAME, 0)?;
     let ca = bench.files.certificate("ca.pem").display().to_string();
     bench.refuses(&[&certificate, &ca, "not signed by", "of one cluster"]).await
 }

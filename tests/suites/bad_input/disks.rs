@@ -5,8 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use baton_tests::cluster::NAME;
 
 use crate::bench::Bench;
+use crate::certificates;
 
 /// $1: what is mounted and how, with the data folder as $DATA. Runs the rest with that mount, which nobody else sees, and
 /// writes down what was in the folder before and after.
@@ -89,6 +91,16 @@ async fn a_store_with_a_damaged_page() -> Result<()> {
         file.write_all_at(&[0xa5; 512], at)?;
     }
     bench.refuses(&[&store(&bench), "damaged", "batonctl node remove"]).await
+}
+
+#[tokio::test]
+async fn a_store_of_another_cluster() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    bench.form_group().await?;
+    certificates::other(&bench, "warehouse", 0)?;
+    bench.replace("/tls/ca.pem", "/other-tls/ca.pem")?;
+    bench.replace(&format!("[cluster]\nname = \"{NAME}\""), "[cluster]\nname = \"warehouse\"")?;
+    bench.refuses(&[&store(&bench), NAME, "warehouse", "correct the name"]).await
 }
 
 #[tokio::test]
