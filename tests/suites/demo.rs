@@ -40,7 +40,11 @@ struct Fault {
 /// Standard output of a demo that ended well.
 async fn played(arguments: &[&str]) -> Result<String> {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_baton-demo"));
-    demo.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    demo.args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let demo = demo.spawn()?;
     let pid = demo.id().context("the demo has ended already")?;
     let output = within("the demo", WHOLE, demo.wait_with_output()).await?;

@@ -117,10 +117,14 @@ fn nothing_banned_is_there() -> Result<()> {
 #[test]
 fn a_license_is_read_as_its_author_meant_it() {
     let allowed = ["MIT", "ISC", "Unicode-3.0"].map(str::to_owned).into();
-    for good in ["MIT", "Apache-2.0 OR MIT", "Apache-2.0/MIT", "MIT AND ISC", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
+    for good in
+        ["MIT", "Apache-2.0 OR MIT", "Apache-2.0/MIT", "MIT AND ISC", "(MIT OR Apache-2.0) AND Unicode-3.0"]
+    {
         assert!(is_allowed(good, &allowed), "{good}");
     }
-    for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND GPL-3.0", "(GPL-3.0 OR AGPL-3.0) AND MIT"] {
+    for bad in
+        ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND GPL-3.0", "(GPL-3.0 OR AGPL-3.0) AND MIT"]
+    {
         assert!(!is_allowed(bad, &allowed), "{bad}");
     }
 }

@@ -36,6 +36,7 @@ use crate::operate::{
 use crate::peers::Peers;
 use crate::proxysql::Board;
 use crate::quarantine::{Archiver, Keep};
+use crate::route::Leaving;
 use crate::serve::Callers;
 use crate::serve::peer::PeerService;
 use crate::sql::{Account, ManagedServer};
@@ -79,6 +80,8 @@ pub struct Parts {
     pub certificate_left: CertificateLeft,
     /// Who is told what happens.
     pub listeners: watch::Receiver<Listeners>,
+    /// The sessions of its router, if it has one.
+    pub leaving: Leaving,
     /// The server beside it; `None` on a witness.
     pub beside: Option<BesideParts>,
 }
@@ -147,6 +150,7 @@ pub struct Assembly {
     pub(super) callers: Callers,
     pub(super) listeners: watch::Receiver<Listeners>,
     actor: Option<Arc<Actor>>,
+    leaving: Leaving,
     donor: Option<Arc<Donor>>,
 }
 
@@ -209,6 +213,7 @@ impl Assembly {
             callers: parts.callers,
             listeners: parts.listeners,
             actor: None,
+            leaving: parts.leaving,
             donor: None,
             me,
             cluster,
@@ -250,6 +255,7 @@ impl Assembly {
             voter: Arc::clone(&self.voter),
             table: Arc::clone(&self.table),
             actor: self.actor.clone(),
+            leaving: self.leaving.clone(),
             donor: self.donor.clone(),
         }
     }
@@ -266,6 +272,7 @@ impl Assembly {
             peers: Arc::clone(&self.peers),
             voter: Arc::clone(&self.voter),
             actor: self.actor.clone(),
+            leaving: self.leaving.clone(),
             remote: Arc::clone(&self.remote),
         }
     }

@@ -35,7 +35,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::operate::{ArchiveParts, BackupParts, RebuildParts, Tools, Unit};
 use crate::peers::{Dialer, Peers};
 use crate::quarantine::BinlogArchiver;
-use crate::route::{Router, RouterError, RouterOptions, Routes};
+use crate::route::{Leaving, Router, RouterError, RouterOptions};
 use crate::serve::Callers;
 use crate::serve::settings::{backup_plan, config_differs, live};
 use crate::sql::{Address, BinlogReader, SqlServer};
@@ -169,7 +169,10 @@ impl Daemon {
         let beside = keeper.clone().map(|keeper| (keeper, program));
         let parts = parts(&file, loaded, &identity, listeners.subscribe(), beside);
         let node = match parts {
-            Ok(parts) => Assembly::start(parts).await,
+            Ok(parts) => {
+                let leaving = router.as_ref().map(Router::leaving).unwrap_or_default();
+                Assembly::start(Parts { leaving, ..parts }).await
+            }
             Err(error) => Err(error),
         };
         let node = match node {
@@ -233,7 +236,8 @@ impl Daemon {
     }
 
     fn route(&mut self, router: Router, readings: watch::Receiver<Reading>) {
-        let (sender, routes) = watch::channel(Routes::default());
+        let sender = router.leaving().routes();
+        let routes = sender.subscribe();
         let states = self.node.states.clone();
         let probed = self.probed();
         self.node.tasks.spawn(routes::follow(states, readings, probed, names::by_this_host(), sender));
@@ -297,6 +301,7 @@ fn parts(
     Ok(Parts {
         certificate_left: Arc::new(move || expires.duration_since(Timestamp::now()).try_into().ok()),
         listeners,
+        leaving: Leaving::default(),
         group: group_of(config, &me, identity),
         clock: Arc::new(RealClock),
         now: Arc::new(|| Timestamp::now().as_millisecond()),

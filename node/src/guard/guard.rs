@@ -10,7 +10,7 @@ use tracing::error;
 use super::adopting::Adopting;
 use super::asking::{self, REPLIES, Reply};
 use super::behind::{Behind, DONE, Done};
-use super::clock::{self, Boottime, Clock};
+use super::clock::{Boottime, Clock};
 use super::duty::{Duty, duty};
 use super::events::EventsSeen;
 use super::handle::{GuardHandle, Request, Seen};
@@ -327,28 +327,8 @@ impl Guard {
             return;
         }
         error!("the keeper has died; closing the server");
-        let process = match &self.server {
-            Attached::To { process, .. } => Arc::clone(process),
-            Attached::None | Attached::Dying { .. } | Attached::Gone { .. } => return,
-        };
-        let clock = Arc::clone(&self.ports.clock);
-        let lease_ends = async {
-            match lease {
-                Some(lease) => clock::sleep_until(&*clock, lease.until).await,
-                None => std::future::pending().await,
-            }
-        };
-        let closed = tokio::select! {
-            closed = self.close("the keeper has died") => closed,
-            () = lease_ends => Err("the lease has ended before it was closed".to_owned()),
-        };
-        if let Err(why) = closed
-            && lease.is_some()
-        {
-            error!(why, "the server could not be closed; killing it");
-            if let Err(error) = process.kill() {
-                error!(%error, "the server could not be killed");
-            }
+        if matches!(self.server, Attached::To { .. }) {
+            self.close_or_kill(lease, None, "the keeper has died").await;
         }
     }
 

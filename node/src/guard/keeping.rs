@@ -1,11 +1,12 @@
 //! Holding a lease, and closing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
 
 use super::asking::Reply;
-use super::clock::Boottime;
+use super::clock::{self, Boottime};
 use super::guard::{Attached, Guard};
 use super::lease::Rounds;
 use super::longer::Asks;
@@ -146,9 +147,7 @@ impl Guard {
                 TakeOver::Nothing => {
                     self.give_up_hand_over("there is no lease");
                     // It was closed, or is about to be killed. The leader is told that this epoch is over here.
-                    if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
-                        self.trouble = Some(error);
-                    }
+                    self.note_closed(epoch).await;
                     return self.keep_closed().await;
                 }
             }
@@ -241,20 +240,59 @@ impl Guard {
         }
     }
 
+    /// The keeper kills a server whose lease has ended, and this daemon does so where the keeper stands still.
     pub(super) async fn close_for_want_of_lease(&mut self, epoch: Epoch) {
         warn!(%epoch, "no majority of the voters has granted more lease; closing the server");
         self.give_up_hand_over("no majority of the voters grants a lease");
-        if let Err(why) = self.end_epoch(epoch, "the lease ends").await {
-            warn!(why, "the server could not be closed; the keeper kills it when the lease ends");
+        self.rounds = None;
+        self.close_or_kill(self.lease, Some(epoch), "the lease ends").await;
+        self.lease = None;
+    }
+
+    /// Notes that `ends` has ended here and closes the server, and kills it at the end of its lease where that has not come
+    /// through. Without a lease nothing is killed.
+    pub(super) async fn close_or_kill(&mut self, lease: Option<Lease>, ends: Option<Epoch>, why: &str) {
+        let process = match &self.server {
+            Attached::To { process, .. } => Some(Arc::clone(process)),
+            Attached::None | Attached::Dying { .. } | Attached::Gone { .. } => None,
+        };
+        let clock = Arc::clone(&self.ports.clock);
+        let until = lease.map_or(Boottime::NEVER, |lease| lease.until);
+        let closing = async {
+            if let Some(epoch) = ends {
+                self.note_closed(epoch).await;
+            }
+            self.close_server(why).await
+        };
+        let closed = tokio::select! {
+            closed = closing => closed,
+            () = clock::sleep_until(&*clock, until) => Err("the lease has ended before it was closed".to_owned()),
+        };
+        let why = match closed {
+            Ok(()) => return self.settle_closed().await,
+            Err(why) => why,
+        };
+        let Some(process) = process.filter(|_| until != Boottime::NEVER) else {
+            return warn!(why, "the server could not be closed");
+        };
+        warn!(pid = process.pid(), why, "the server could not be closed; it is killed when its lease ends");
+        clock::sleep_until(&*clock, until).await;
+        if let Err(error) = process.kill() {
+            error!(%error, "the server could not be killed");
+        }
+    }
+
+    /// The epoch has ended on this host, whatever becomes of its server.
+    async fn note_closed(&mut self, epoch: Epoch) {
+        if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
+            self.trouble = Some(error);
         }
     }
 
     /// Ends an epoch here: its lease is renewed no more, and the server is closed.
     pub(super) async fn end_epoch(&mut self, epoch: Epoch, why: &str) -> Result<(), String> {
         self.rounds = None;
-        if let Err(error) = self.memory.change(|r| r.closed = r.closed.max(epoch)).await {
-            self.trouble = Some(error);
-        }
+        self.note_closed(epoch).await;
         let closed = self.close(why).await;
         self.lease = None;
         closed
@@ -262,6 +300,12 @@ impl Guard {
 
     /// Closes, reads back, kills the sessions; then the keeper lets the server live.
     pub(super) async fn close(&mut self, why: &str) -> Result<(), String> {
+        self.close_server(why).await?;
+        self.settle_closed().await;
+        Ok(())
+    }
+
+    async fn close_server(&mut self, why: &str) -> Result<(), String> {
         let Attached::To { process, .. } = &self.server else { return Err("no server to close".into()) };
         let pid = process.pid();
         let proof = self.ports.server.close(&CloseOptions::default()).await.map_err(|e| e.to_string())?;
@@ -270,7 +314,6 @@ impl Guard {
             return Err(format!("closed ({why}), but writes are still possible: {}", gaps.join("; ")));
         }
         info!(pid, why, sessions = proof.sessions_killed.len(), "closed the server");
-        self.settle_closed().await;
         Ok(())
     }
 

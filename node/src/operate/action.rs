@@ -47,6 +47,12 @@ pub enum Action {
         /// Sessions that hold it up are killed.
         kill_blockers: bool,
     },
+    /// Wait until this node's router leads nobody to the open writer, and its sessions there have ended between two
+    /// statements. Every node does, a witness too; the order's epoch is that writer's.
+    LeaveWriter {
+        /// How many milliseconds sessions get for the end of their statements, once nobody is led there any more.
+        sessions_ms: u64,
+    },
     /// The switchover is taken back: nothing closes the server for it from now on, and one that is closed already is
     /// closed for good.
     Settle,

@@ -149,6 +149,7 @@ impl Actor {
                 Some(restart) => done(restart.run(&order.operation).await),
                 None => Acted::Failed("it has no means to restart its server".into()),
             },
+            Action::LeaveWriter { .. } => Acted::Failed("that is the router's, not the server's".into()),
             Action::RotateBinlog => done(self.server.rotate_binlog().await.map_err(|e| e.to_string())),
             Action::Inspect(seconds) => match self.server.inspect(Duration::from_secs(seconds)).await {
                 Ok(found) => Acted::Inspected(Box::new(found)),

@@ -15,6 +15,7 @@ use super::power;
 use crate::consensus::Group;
 use crate::guard::{Electorate, ExpiryAnswer, LeaseAnswer, LeaseRequest, Voter, Voters};
 use crate::peers::{Link, Peers};
+use crate::route::Leaving;
 use crate::sql::CloseOptions;
 use crate::state::{Epoch, NodeName};
 
@@ -38,6 +39,8 @@ pub struct Net {
     pub voter: Arc<Voter>,
     /// This node's own server; `None` on a witness.
     pub actor: Option<Arc<Actor>>,
+    /// This node's router's sessions.
+    pub leaving: Leaving,
     /// Servers by address.
     pub remote: Remote,
 }
@@ -47,6 +50,20 @@ impl Net {
         let membership = self.group.membership();
         let (_, member) = membership.by_name(node)?;
         self.peers.link(node, &member.address).ok()
+    }
+}
+
+/// [`Action::LeaveWriter`] at this node, within `bound`. It changes nothing, so that an older leader may ask as well.
+pub async fn leave(leaving: &Leaving, epoch: Epoch, sessions_ms: u64, bound: Duration) -> Acted {
+    let within = Duration::from_millis(sessions_ms);
+    let leaves = async {
+        leaving.led_away(epoch.0).await;
+        timeout(within, leaving.left(epoch.0)).await
+    };
+    match timeout(bound, leaves).await {
+        Ok(Ok(())) => Acted::Done,
+        Ok(Err(_)) => Acted::Failed(format!("sessions are at it after {sessions_ms} ms")),
+        Err(_) => Acted::Failed(format!("its router leads to it after {} ms", bound.as_millis())),
     }
 }
 
@@ -117,7 +134,12 @@ impl Hands for Net {
     ) -> BoxFuture<'_, Option<Acted>> {
         async move {
             if node == self.me {
-                return Some(self.actor.as_ref()?.act(&order, action, bound).await);
+                return match action {
+                    Action::LeaveWriter { sessions_ms } => {
+                        Some(leave(&self.leaving, order.epoch, sessions_ms, bound).await)
+                    }
+                    action => Some(self.actor.as_ref()?.act(&order, action, bound).await),
+                };
             }
             let mut client = self.link(&node)?.first;
             let message = ActRequest {

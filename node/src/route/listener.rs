@@ -125,9 +125,11 @@ impl Connection {
             Port::Reader => |c| &c.reader_sessions,
         });
         let talk = Talk::default();
+        let at_writer = found.target.writer_epoch().filter(|_| self.port == Port::Writer);
+        let entered = at_writer.map(|epoch| self.shared.leaving.enter(epoch));
         let within = self.shared.options.leave_within;
         let cut = session::must_end(&talk, found.target, self.port, within, self.routes.clone(), shutdown);
-        let ending = session::run(client, found.stream, &talk, cut).await;
+        let ending = session::run(client, (found.stream, entered), &talk, cut).await;
         match ending {
             Ending::Cut => counters.count(|c| &c.cut_total),
             Ending::ServerGone => counters.count(|c| &c.server_gone_total),

@@ -25,7 +25,8 @@
 //!
 //! # Files
 //!
-//! `listener` accepts, `hold` finds a server (and waits for one), `session` passes bytes by two `pump`s. Free of I/O:
+//! `listener` accepts, `hold` finds a server (and waits for one), `session` passes bytes by two `pump`s, `leaving` tells who is
+//! still at a writer. Free of I/O:
 //! `target` says where a session may go and whether it may stay; `conversation` follows a session's packets through
 //! `framing`, `handshake` and `reply` to know where a cut does no harm; `wire` builds the error packet.
 
@@ -34,6 +35,7 @@ mod counters;
 mod framing;
 mod handshake;
 mod hold;
+mod leaving;
 mod listener;
 mod pump;
 mod reply;
@@ -51,6 +53,7 @@ use tokio::{net::TcpListener, sync::Semaphore, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::counters::{Counters, Stats};
+pub use self::leaving::Leaving;
 use self::target::Port;
 
 /// Where sessions go now. The node publishes a new value whenever the replicated state changes it.
@@ -136,6 +139,7 @@ pub struct Router {
 struct Shared {
     options: RouterOptions,
     counters: Counters,
+    leaving: Leaving,
     sessions: Arc<Semaphore>,
     held: Arc<Semaphore>,
 }
@@ -157,6 +161,7 @@ impl Router {
         let permits = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
         let shared = Shared {
             counters: Counters::default(),
+            leaving: Leaving::default(),
             sessions: permits(options.sessions_max),
             held: permits(options.held_max),
             options,
@@ -177,6 +182,11 @@ impl Router {
     /// A handle on the counters that stays valid while and after the router serves.
     pub fn counters(&self) -> Counters {
         self.shared.counters.clone()
+    }
+
+    /// How its sessions leave a writer, and where its routes are to be published for that.
+    pub fn leaving(&self) -> Leaving {
+        self.shared.leaving.clone()
     }
 
     /// What the router does now and has done since it was bound.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Routes,
     conversation::{Conversation, Parting},
+    leaving::Entered,
     pump::{Broken, Pump},
     target::{self, Fate, Port},
     wire::ServerError,
@@ -76,10 +77,10 @@ impl Talk {
     }
 }
 
-/// Runs the session. `cut` says when it must end and with what words.
+/// Runs the session. `cut` says when it must end and with what words. `entered` goes with the server.
 pub(super) async fn run(
     client: &mut TcpStream,
-    server: TcpStream,
+    (server, entered): (TcpStream, Option<Entered>),
     talk: &Talk,
     cut: impl Future<Output = ServerError>,
 ) -> Ending {
@@ -111,9 +112,13 @@ pub(super) async fn run(
     };
     // At the latest here the server is let go, before anything that depends on the client's pace.
     // Between two statements the server is not held up, and the client may take its time with the last reply.
-    let within = if conversation.is_between_statements() { LINGER } else { DRAIN_TIME };
+    let (within, entered) = match conversation.is_between_statements() {
+        // Nothing more of this client reaches the server, however slowly it reads.
+        true => (LINGER, None),
+        false => (DRAIN_TIME, entered),
+    };
     let drained = timeout(within, drain(&mut down, client, &server, &mut conversation)).await;
-    drop(server);
+    drop((server, entered));
     if matches!(drained, Ok(Ok(()))) && down.is_empty() {
         part(client, conversation.parting(), &ending, &error).await;
     }

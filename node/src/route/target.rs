@@ -27,6 +27,16 @@ pub(super) struct Target {
     role: Role,
 }
 
+impl Target {
+    /// The epoch of the writer for which it was chosen, `None` for a reader.
+    pub(super) fn writer_epoch(&self) -> Option<u64> {
+        match self.role {
+            Role::Writer { epoch } => Some(epoch),
+            Role::Reader => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Writer { epoch: u64 },

@@ -20,8 +20,9 @@ use crate::guard::{ExpiryAnswer, LeaseAnswer, LeaseRequest, Voter};
 use crate::identity::node_of;
 use crate::observe::Table;
 use crate::operate::action::{Acted, Action, Order};
-use crate::operate::net::wait_expired;
+use crate::operate::net::{leave, wait_expired};
 use crate::operate::{Actor, Donor, Pieces};
+use crate::route::Leaving;
 use crate::serve::Callers;
 use crate::state::{Epoch, NodeName, OperationId};
 
@@ -47,6 +48,8 @@ pub struct PeerService {
     pub table: Arc<Table>,
     /// This node's own server; `None` on a witness.
     pub actor: Option<Arc<Actor>>,
+    /// This node's router's sessions.
+    pub leaving: Leaving,
     /// Gives copies of that server; `None` where there are no means for it.
     pub donor: Option<Arc<Donor>>,
 }
@@ -195,9 +198,12 @@ impl Peer for PeerService {
         let action: Action = serde_json::from_slice(&request.json).map_err(malformed)?;
         let order = Order { term: request.term, epoch: Epoch(request.epoch), operation: request.operation };
         let bound = Duration::from_millis(request.bound_ms).min(BOUND_MAX);
-        let acted = match &self.actor {
-            Some(actor) => actor.act(&order, action, bound).await,
-            None => Acted::Failed("this node is a witness".into()),
+        let acted = match (&self.actor, action) {
+            (_, Action::LeaveWriter { sessions_ms }) => {
+                leave(&self.leaving, order.epoch, sessions_ms, bound).await
+            }
+            (Some(actor), action) => actor.act(&order, action, bound).await,
+            (None, _) => Acted::Failed("this node is a witness".into()),
         };
         let json = serde_json::to_vec(&acted).map_err(|e| Status::internal(e.to_string()))?;
         Ok(Response::new(ActReply { json }))

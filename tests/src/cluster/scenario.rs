@@ -7,7 +7,7 @@ use baton_proto::control::StatusReply;
 use tokio::time::sleep;
 
 use super::{Cluster, ClusterOptions, DirectWriters, ReturnOfOldWriter};
-use crate::sandbox::{Ledger, LedgerOptions, until};
+use crate::sandbox::{Ledger, LedgerOptions, Outcome, Write, until};
 
 /// How long writes may take to come again on a machine that does other things beside the test.
 const WRITES: Duration = Duration::from_secs(30);
@@ -156,18 +156,36 @@ impl Scenario {
                     judged && !node.open
                 })
             });
-            if judged || Instant::now() > deadline {
-                break;
+            let late = Instant::now() > deadline;
+            if judged || late {
+                match self.cluster.old_writer_returns(name).await {
+                    Ok(ReturnOfOldWriter::Follows) => return Ok(None),
+                    Ok(ReturnOfOldWriter::Quarantined(extra)) => {
+                        println!("{}: {name} is out, it alone has {extra}", self.name);
+                        return Ok(Some(name));
+                    }
+                    // It was judged while its keeper was about to end it: what it has is asked once it is back.
+                    Err(_) if !late && !self.cluster.server(name)?.answers().await => {}
+                    Err(error) => return Err(error),
+                }
             }
             sleep(LOOK).await;
         }
-        match self.cluster.old_writer_returns(name).await? {
-            ReturnOfOldWriter::Follows => Ok(None),
-            ReturnOfOldWriter::Quarantined(extra) => {
-                println!("{}: {name} is out, it alone has {extra}", self.name);
-                Ok(Some(name))
-            }
-        }
+    }
+
+    /// Waits until the client that writes straight to this node's server has given up a write since the fault: what was
+    /// acknowledged to it before is told by then.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub async fn gives_up_on(&self, name: &str) -> Result<()> {
+        let (_, ledger) = self.direct.ledgers().find(|(node, _)| *node == name).context("no such node")?;
+        let given_up = async || {
+            let writes = ledger.writes();
+            let lost = |write: &Write| write.ended > self.fault && write.outcome != Outcome::Acknowledged;
+            Ok(writes.iter().any(lost).then_some(()))
+        };
+        until("its direct client to give up", WRITES, given_up).await
     }
 
     /// Ends the direct clients, for a comparison of data between servers.

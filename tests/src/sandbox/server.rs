@@ -273,6 +273,11 @@ impl Server {
         within(&what, CONNECT_BOUND, Conn::new(root_options(&self.socket()))).await
     }
 
+    /// Whether it accepts a connection of root through its socket now.
+    pub async fn answers(&self) -> bool {
+        self.connect().await.is_ok()
+    }
+
     /// Runs statements as root, one after another on one connection.
     ///
     /// # Errors

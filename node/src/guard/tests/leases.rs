@@ -133,6 +133,26 @@ async fn without_its_keeper_a_server_that_does_not_close_is_killed_when_the_leas
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&exit), Some(9));
 }
 
+/// It is alive, so that nobody misses it, and takes nothing: its server would outlive its lease.
+#[tokio::test(start_paused = true)]
+async fn beside_a_keeper_that_stands_still_a_server_that_does_not_close_is_killed_when_the_lease_ends() {
+    let world = World::of(granted(1), ALL);
+    let (handle, _guard) = world.guard().await;
+    world.until("open", |f| f.open).await;
+    world.facts().close_hangs = true;
+    world.facts().keeper_silent = true;
+    let end = deadline(&world);
+    while world.0.server.lock().unwrap().child().try_wait().unwrap().is_none() {
+        let late = world.now().saturating_since(end);
+        assert!(late <= TTL / 5, "it runs {late:?} past its lease");
+        sleep(Duration::from_millis(1)).await;
+        // A process ends in real time.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(world.now() >= end, "killed before its lease ended");
+    assert_eq!(handle.seen().closed, Epoch(1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_only_watched_keeps_its_writer_when_the_keeper_dies() {
     let world = World::of(crate::state::ClusterState::default(), ALL);

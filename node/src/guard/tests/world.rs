@@ -325,6 +325,9 @@ impl KeeperPort for Ports {
     fn extend(&self, epoch: Epoch, pid: i32, deadline: Boottime) -> BoxFuture<'_, Result<(), String>> {
         async move {
             let mut facts = self.facts();
+            if facts.keeper_silent {
+                return Err("no answer".into());
+            }
             let held = facts.held.as_mut().filter(|h| h.epoch == epoch && h.process.0 == pid);
             held.ok_or("not held")?.deadline = Some(deadline);
             facts.events.push("extended");

@@ -4,6 +4,7 @@
 
 pub(super) mod appointed;
 mod ask;
+mod leave;
 mod measure;
 mod ready;
 mod sets;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::ask::act;
+use self::leave::routers_leave;
 pub use self::measure::measure;
 use self::ready::becomes_right;
 use self::sets::{catches_up, close, grant, shortened};
@@ -121,9 +123,13 @@ async fn forward(
     *began = Some(start);
     let planned = operation.planned.unwrap_or(Planned { max_pause_ms: 500, kill_blockers: false });
     let deadline = start + Duration::from_millis(planned.max_pause_ms).saturating_sub(FOR_THE_UNDO);
-    let drained = term.lead.routing.drained(from, DRAINED_WITHIN).await;
+    let (drained, late) =
+        tokio::join!(term.lead.routing.drained(from, DRAINED_WITHIN), routers_leave(term, operation));
     if drained.of > 0 {
         journal.line(from, StepName::Freeze, format!("new writes wait at {drained} ProxySQL"));
+    }
+    if !late.is_empty() {
+        journal.line(from, StepName::Freeze, format!("sessions are still led to it by {}", late.join(", ")));
     }
     let closed = close(term, operation, from, planned, deadline).await?;
     match catches_up(term, operation, (from, to), &closed, deadline).await {

@@ -227,7 +227,7 @@ async fn a_reply_that_has_arrived_is_delivered_before_the_cut() {
             server.write_all(&encode(1, &ok(9))).unwrap();
             ServerError::not_here("cut".into())
         };
-        session::run(&mut to_client, to_server, &Talk::default(), cut).await
+        session::run(&mut to_client, (to_server, None), &Talk::default(), cut).await
     });
     server.write(0, &greeting(PLAIN)).await;
     let authenticating = client.authenticate(PLAIN);

@@ -84,6 +84,7 @@ async fn orders_are_taken_from_the_node_that_leads_under_their_term_and_from_no_
         voter: Arc::new(voter),
         table: Arc::default(),
         actor: None,
+        leaving: crate::route::Leaving::default(),
         donor: None,
     };
     let mut server = Server::builder().tls_config(bench.identity("db1").server_tls()).unwrap();

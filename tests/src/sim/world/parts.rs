@@ -7,6 +7,7 @@ use baton_node::consensus::{FormationCommand, GroupOptions, Medium, Pace};
 use baton_node::daemon::{BesideParts, Parts};
 use baton_node::operate::attend::{Remote, SourceAt};
 use baton_node::peers::Peers;
+use baton_node::route::Leaving;
 use baton_node::serve::Callers;
 use baton_node::sql::{ManagedServer, Source};
 use baton_node::state::{Change, Cluster, Command, CommandId, Member, NodeName};
@@ -23,6 +24,7 @@ impl Node {
         let nodes: Vec<(NodeName, String)> =
             self.around.plan.nodes.iter().map(|(n, _)| (n.clone(), format!("{n}:7000"))).collect();
         Parts {
+            leaving: Leaving::default(),
             group: GroupOptions {
                 cluster: "sim".into(),
                 node: self.name.clone(),

@@ -1,0 +1,38 @@
+//! The routers let go of the writer before it is closed: a statement that reached it after that would be refused.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::timeout;
+
+use super::super::action::{Acted, Action};
+use super::super::lead::Term;
+use crate::decide::diagnose::FRESH;
+use crate::state::Operation;
+
+/// How many milliseconds of the pause statements under way may take: most are answered in a few, and whoever has a longer one
+/// loses it to the close.
+const SESSIONS_MS: u64 = 50;
+/// How long a node may take to hear of it, on a disk that keeps a write back, and for that.
+const LEAVES_WITHIN: Duration = Duration::from_millis(150);
+
+/// Waits, bounded, until every router leads nobody to the writer any more, and no session of theirs is there. Returns the
+/// nodes of which that is not known. One that has not been heard lately is not waited for.
+pub(super) async fn routers_leave(term: &Term<'_>, operation: &Operation) -> Vec<String> {
+    let state = term.state();
+    let seen = term.lead.table.snapshot(&state);
+    let asked = state
+        .members
+        .keys()
+        .filter(|node| **node == term.lead.me || seen.of(node).is_some_and(|heard| heard.age <= FRESH));
+    let leave = Action::LeaveWriter { sessions_ms: SESSIONS_MS };
+    let leaves = asked.map(|node| async {
+        let order = term.order(operation.from, &operation.id);
+        let act = term.lead.hands.act(node.clone(), order, leave.clone(), LEAVES_WITHIN);
+        match timeout(LEAVES_WITHIN, act).await {
+            Ok(Some(Acted::Done)) => None,
+            _ => Some(node.to_string()),
+        }
+    });
+    join_all(leaves).await.into_iter().flatten().collect()
+}
