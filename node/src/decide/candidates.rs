@@ -8,7 +8,10 @@ use super::diagnosis::LostKind;
 use super::seen::Observations;
 use crate::gtid::{Dialect, GtidSet, MysqlSet};
 use crate::mutation::mutate;
-use crate::state::{ClusterState, NodeName, OnClosedByHand, Operation, OutReason};
+use crate::state::{BackupWork, ClusterState, NodeName, OnClosedByHand, Operation, OutReason};
+
+/// A backup under way is ended within a second, in which so many transactions can be applied elsewhere.
+const BACKUP_COSTS: u64 = 1_000;
 
 /// Everything a choice looks at.
 pub(super) struct Field<'a> {
@@ -64,9 +67,16 @@ impl<'a> Field<'a> {
             let preferred = (Reverse(priority), elsewhere, version, disk);
             // Whoever has less to apply opens sooner: one that lags is waited for before the next is tried.
             let unapplied = a.received.subtract(&a.executed).map_or(0, |set| set.count());
+            let unapplied = unapplied + if self.is_backed_up(&a.node) { BACKUP_COSTS } else { 0 };
             (self.turn(a), errant, hampered, preferred, unapplied, a.node.clone())
         });
         fit
+    }
+
+    /// Whether a backup of it is being made, which has to end before it applies what it received.
+    fn is_backed_up(&self, node: &NodeName) -> bool {
+        let task = self.state.backups.task.as_ref();
+        task.is_some_and(|task| task.node == *node && matches!(task.work, BackupWork::Make { .. }))
     }
 
     /// Why no server is fit.

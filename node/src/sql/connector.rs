@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
@@ -76,6 +77,8 @@ pub struct Connector {
     limits: Limits,
     max_packet: usize,
     own_ids: Arc<Mutex<HashSet<u32>>>,
+    /// Where the server lets administrators in when it is full, once that is known.
+    admin: Arc<Mutex<Option<(String, u16)>>>,
 }
 
 impl fmt::Debug for Connector {
@@ -95,6 +98,7 @@ impl Connector {
             limits: Limits::default(),
             max_packet: MAX_PACKET,
             own_ids: Arc::default(),
+            admin: Arc::default(),
         }
     }
 
@@ -136,6 +140,37 @@ impl Connector {
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Notes where the server lets administrators in when it is full; `None` where it has no such interface.
+    pub(super) fn learn_admin(&self, admin: Option<(String, u16)>) {
+        *self.admin.lock().unwrap_or_else(PoisonError::into_inner) = admin;
+    }
+
+    /// [`Self::connect`], and over the administrative interface where every other connection is taken.
+    pub(super) async fn connect_when_full(&self, deadline: Instant) -> Result<Conn, SqlError> {
+        let full = match self.connect(deadline).await {
+            Err(full @ SqlError::TooManyConnections) => full,
+            other => return other,
+        };
+        let admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((host, port)) = admin else { return Err(full) };
+        let (host, socket) = match &self.address {
+            // Another host's loopback address would be this one's.
+            Address::Tcp { host, .. } => (host.clone(), None),
+            Address::Socket(path) => (host, Some(path.clone())),
+        };
+        let mut conn =
+            self.at(Address::Tcp { host, port }).connect(deadline).await.map_err(|_| full.clone())?;
+        let Some(socket) = socket else { return Ok(conn) };
+        // By its socket it is this very server; another one may have the port.
+        let told = timeout_at(deadline, conn.query_first::<String, _>("SELECT @@GLOBAL.socket")).await;
+        let same = |told: &str| std::fs::canonicalize(told).ok() == std::fs::canonicalize(&socket).ok();
+        if matches!(told, Ok(Ok(Some(told))) if same(&told)) {
+            return Ok(conn);
+        }
+        self.end(conn);
+        Err(full)
     }
 
     /// Connects within the connect limit, and by `deadline`.

@@ -10,7 +10,7 @@ const ASK: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 
      'enforce_gtid_consistency', 'gtid_strict_mode', 'log_replica_updates', 'log_slave_updates', 'binlog_format', \
      'sync_binlog', 'innodb_flush_log_at_trx_commit', 'relay_log_recovery', 'sync_relay_log', 'skip_replica_start', \
      'skip_slave_start', 'replica_net_timeout', 'slave_net_timeout', 'event_scheduler', 'report_host', 'report_port', \
-     'port', 'socket', 'datadir', 'max_connections', 'admin_address', 'admin_port', 'extra_port')";
+     'port', 'socket', 'datadir', 'max_connections', 'admin_address', 'admin_port', 'extra_port', 'bind_address')";
 
 /// Takes the inventory.
 pub(super) async fn take(wire: &mut Wire) -> Result<Inventory, SqlError> {
@@ -35,11 +35,6 @@ fn identity(v: &Fields) -> Result<Identity, SqlError> {
 fn settings(dialect: Dialect, v: &Fields) -> Settings {
     let number = |names: &[&str]| v.number(names).unwrap_or(0);
     let text = |name: &str| v.text(&[name]).unwrap_or_default().to_owned();
-    // MySQL's separate interface exists when it has an address, MariaDB's when it has a port.
-    let admin_port = match dialect {
-        Dialect::Mysql => v.filled(&["admin_address"]).and_then(|_| v.number(&["admin_port"])),
-        Dialect::Mariadb => v.number(&["extra_port"]),
-    };
     Settings {
         log_bin: v.is_on(&["log_bin"]),
         gtid_mode: dialect == Dialect::Mariadb || v.is_on(&["gtid_mode"]),
@@ -59,6 +54,19 @@ fn settings(dialect: Dialect, v: &Fields) -> Settings {
         socket: text("socket"),
         datadir: text("datadir"),
         max_connections: number(&["max_connections"]),
-        admin_port: admin_port.filter(|port: &u16| *port != 0),
+        admin: admin(dialect, v),
     }
+}
+
+/// MySQL's separate interface exists when it has an address, MariaDB's when it has a port.
+fn admin(dialect: Dialect, v: &Fields) -> Option<(String, u16)> {
+    let (host, port) = match dialect {
+        Dialect::Mysql => (v.filled(&["admin_address"])?, v.number(&["admin_port"])?),
+        Dialect::Mariadb => {
+            let bound =
+                v.filled(&["bind_address"]).filter(|address| !matches!(*address, "*" | "::" | "0.0.0.0"));
+            (bound.unwrap_or("127.0.0.1"), v.number(&["extra_port"])?)
+        }
+    };
+    (port != 0).then(|| (host.to_owned(), port))
 }

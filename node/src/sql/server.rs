@@ -82,7 +82,9 @@ impl ManagedServer for SqlServer {
     fn inventory(&self) -> SqlFuture<'_, Inventory> {
         Box::pin(async move {
             let mut wire = self.watch.take("inventory", self.limits.query).await?;
-            inventory::take(&mut wire).await
+            let inventory = inventory::take(&mut wire).await?;
+            self.connector.learn_admin(inventory.settings.admin.clone());
+            Ok(inventory)
         })
     }
 

@@ -217,8 +217,10 @@ pub struct Settings {
     pub datadir: String,
     /// `max_connections`.
     pub max_connections: u32,
-    /// MySQL's separate port for administrators, where configured.
-    pub admin_port: Option<u16>,
+    /// The interface that has room when every connection is taken, where there is one: MySQL's `admin_address` and
+    /// `admin_port`, MariaDB's `extra_port`.
+    #[serde(default)]
+    pub admin: Option<(String, u16)>,
 }
 
 /// Everything: an inventory and a pulse.

@@ -33,7 +33,7 @@ impl Wire {
     ) -> Result<Self, SqlError> {
         let begun = Instant::now();
         let deadline = begun + bound;
-        let conn = connector.connect(deadline).await?;
+        let conn = connector.connect_when_full(deadline).await?;
         Self::over(conn, connector, known, what, begun, deadline).await
     }
 
@@ -198,7 +198,7 @@ impl Drop for InFlight<'_> {
 /// process list.
 async fn kill(connector: Connector, id: u32) {
     let deadline = Instant::now() + connector.limits().connect;
-    if let Ok(mut conn) = connector.connect(deadline).await {
+    if let Ok(mut conn) = connector.connect_when_full(deadline).await {
         let _gone_already = timeout_at(deadline, conn.query_drop(format!("KILL {id}"))).await;
         connector.end(conn);
     }

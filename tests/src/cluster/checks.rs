@@ -104,6 +104,9 @@ impl Cluster {
     /// When it admitted a server with transactions of its own, quarantined one without, or did neither in time.
     pub async fn old_writer_returns(&self, old: &str) -> Result<ReturnOfOldWriter> {
         let judged = self.reaches("the old writer to be judged", JUDGED, |status| {
+            if !status.writer_open {
+                return false;
+            }
             let node = status.nodes.iter().find(|node| node.name == old);
             node.is_some_and(|node| {
                 node.role == "out" || (node.role == "replica" && node.acker && node.replicating)

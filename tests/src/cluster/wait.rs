@@ -52,7 +52,8 @@ impl Cluster {
         until("the cluster to be fit for adoption", FORMED, look)
             .await
             .map_err(|error| self.explained(error))?;
-        self.ctl.status().await
+        let status = async || Ok(Some(self.ctl.status().await?));
+        until("a status", FORMED, status).await
     }
 
     /// Waits until everything is as it should be: a writer that is open, everybody else replicating from it, and no

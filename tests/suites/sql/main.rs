@@ -3,6 +3,7 @@
 
 mod closing;
 mod cut;
+mod full;
 mod held_up;
 mod managed;
 mod moving;
@@ -12,6 +13,7 @@ use baton_tests::on_both;
 
 use closing::closes_and_opens;
 use cut::{receiver_stops_in_mid_login, receiver_stops_without_its_source};
+use full::full_server_is_reached;
 use held_up::applier_is_freed;
 use moving::moves_the_writer;
 use restarting::{ends_with_a_waiting_commit, restarts_with_a_relay_log};
@@ -31,5 +33,7 @@ on_both!(
 );
 
 on_both!(receiver_stops_in_mid_login, mysql_receiver_stops_in_mid_login, mariadb_receiver_stops_in_mid_login);
+
+on_both!(full_server_is_reached, mysql_full_server_is_reached, mariadb_full_server_is_reached);
 
 on_both!(applier_is_freed, mysql_applier_is_freed, mariadb_applier_is_freed);

@@ -3,7 +3,9 @@
 use super::*;
 use crate::decide::choose::{Held, choose};
 use crate::decide::tried::{Disk, Tried};
-use crate::state::{Loss, OnClosedByHand, OnLoss, Recovered, WithoutAckers};
+use crate::state::{
+    BackupTask, BackupWork, Loss, OnClosedByHand, OnLoss, OperationId, Recovered, WithoutAckers,
+};
 
 fn nobody_seen() -> Observations {
     Observations::default()
@@ -181,6 +183,32 @@ fn among_equals_the_one_with_less_to_apply_comes_first() {
     let answers = [behind("db2", "1:1-2"), behind("db3", "1:1-899")];
     let choice = choose(&cluster("db1 db2 db3"), &failover("x"), &nobody_seen(), &answers).unwrap();
     assert_eq!((choice.node, choice.runners_up), (name("db3"), list("db2")));
+}
+
+/// A backup breaks ties, and outweighs a second's applying at most.
+#[test]
+fn one_that_is_being_backed_up_comes_after_its_equals() {
+    let chosen = |priority: i32, executed: &str| {
+        let mut state = cluster("db1 db2 db3");
+        state.members.get_mut(&name("db2")).unwrap().priority = priority;
+        state.backups.task = Some(BackupTask {
+            id: OperationId("1".into()),
+            node: name("db2"),
+            work: BackupWork::Make { backup: "b1".into(), at_writer: false, full_speed: false },
+            by: "cron".into(),
+            started_ms: 0,
+            begun: true,
+            slot: None,
+        });
+        let mut other = has("db3", my("1:1-9000"));
+        other.executed = my(executed);
+        let answers = [has("db2", my("1:1-9000")), other];
+        choose(&state, &failover("x"), &nobody_seen(), &answers).unwrap().node
+    };
+    assert_eq!(chosen(0, "1:1-9000"), name("db3"));
+    assert_eq!(chosen(0, "1:1-8900"), name("db3"), "a hundred are applied sooner than it is ended");
+    assert_eq!(chosen(0, "1:1-5000"), name("db2"), "and four thousand are not");
+    assert_eq!(chosen(5, "1:1-9000"), name("db2"), "priority comes first");
 }
 
 /// Three replicas with everything; what decides among them, one thing after the other.

@@ -81,7 +81,10 @@ enum What {
     },
     /// Lost packets on every link, busy processors and a busy disk: nothing may move
     Unrest {
-        /// For how long
+        /// How often
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+        runs: u32,
+        /// For how long each time
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1_000))]
         minutes: u64,
         #[command(flatten)]
@@ -145,11 +148,11 @@ async fn main() -> ExitCode {
             (result, common.json)
         }
         What::Rest { runs, common } => (measure_rest(&mut rows, common.dialects(), *runs).await, common.json),
-        What::Unrest { minutes, common } => {
+        What::Unrest { runs, minutes, common } => {
             let mut result = Ok(());
             for dialect in common.dialects() {
                 let length = Duration::from_secs(*minutes * 60);
-                result = result.and(unrest::measure(&mut rows, *dialect, length).await);
+                result = result.and(unrest::measure(&mut rows, *dialect, *runs, length).await);
             }
             (result, common.json)
         }

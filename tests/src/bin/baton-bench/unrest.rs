@@ -25,22 +25,33 @@ const SYNCED_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Between two looks at how it goes.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// One cluster under it for so long.
-pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, length: Duration) -> Result<()> {
-    let cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
-    let measured = endure(&cluster, dialect, length).await;
-    let measured = measured.map_err(|error| cluster.explained(error))?;
-    let name = format!("{} {} min of {LOSS_PERCENT} % loss, busy", dialect.name(), length.as_secs() / 60);
-    for (what, value, unit) in [
-        ("longest write gap", measured.gap_ms, "ms"),
-        ("failovers", measured.failovers, "times"),
-        ("self-closures", measured.closures, "times"),
-        ("elections", measured.elections, "times"),
-        ("acknowledged writes a second", measured.writes_per_second, "writes/s"),
-    ] {
-        rows.add(format!("{name}: {what}"), vec![value], unit, measured.lost);
+/// One cluster after the other under it, each for so long.
+pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, runs: u32, length: Duration) -> Result<()> {
+    let mut all = Vec::new();
+    let mut result = Ok(());
+    for _ in 0..runs {
+        let cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
+        match endure(&cluster, dialect, length).await {
+            Ok(measured) => all.push(measured),
+            Err(error) => {
+                result = Err(cluster.explained(error));
+                break;
+            }
+        }
     }
-    Ok(())
+    let name = format!("{} {} min of {LOSS_PERCENT} % loss, busy", dialect.name(), length.as_secs() / 60);
+    let lost = all.iter().map(|measured| measured.lost).sum();
+    let figures: [(&str, fn(&Measured) -> f64, &'static str); 5] = [
+        ("longest write gap", |m| m.gap_ms, "ms"),
+        ("failovers", |m| m.failovers, "times"),
+        ("self-closures", |m| m.closures, "times"),
+        ("elections", |m| m.elections, "times"),
+        ("acknowledged writes a second", |m| m.writes_per_second, "writes/s"),
+    ];
+    for (what, value, unit) in figures {
+        rows.add(format!("{name}: {what}"), all.iter().map(value).collect(), unit, lost);
+    }
+    result
 }
 
 struct Measured {

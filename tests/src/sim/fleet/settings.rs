@@ -102,7 +102,7 @@ impl ServerSettings {
             socket: format!("/run/{}/server.sock", self.host),
             datadir: format!("/var/lib/{}", self.host),
             max_connections: u32::try_from(self.max_connections).unwrap_or(u32::MAX),
-            admin_port: None,
+            admin: None,
         }
     }
 }
