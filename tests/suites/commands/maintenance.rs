@@ -16,6 +16,8 @@ use crate::{REFUSED, SOON, ctl, done, has, patient};
 const PAUSE: Duration = Duration::from_millis(1500);
 /// A stop, a start, and the way back to being an acker: what `batonctl` itself waits for at most is longer.
 const RESTART: Duration = Duration::from_secs(180);
+/// The shortest maintenance, and the way back.
+const ENDS: Duration = Duration::from_secs(100);
 /// Leaving the list of ackers, or coming back to it, on such a machine.
 const CHANGES: Duration = Duration::from_secs(40);
 
@@ -29,6 +31,49 @@ on_both!(
     mysql_last_acker_is_given_up_on_purpose,
     mariadb_last_acker_is_given_up_on_purpose
 );
+
+/// The writer moves first, and its server is restarted then.
+#[tokio::test]
+async fn mysql_writer_is_restarted_after_a_switchover() -> Result<()> {
+    let cluster = Cluster::managed(patient(Dialect::MySql)).await?;
+    let before = cluster.pre_flight().await?;
+    let mut ledger = cluster.ledger(&[], light());
+    writes_go_on(&cluster, &ledger).await?;
+    let run = process_of(cluster.server(&before.writer)?).await?;
+    let mut command = cluster.ctl().command(&["restart", &before.writer, "--switchover"]);
+    let restarted = within("batonctl restart", RESTART, command.output()).await;
+    let output = restarted.map_err(|error| cluster.explained(error))?;
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), cluster.explained(anyhow::anyhow!("{said}")));
+    has(&said, &["server has been restarted"])?;
+    ensure!(process_of(cluster.server(&before.writer)?).await? != run, "it is the same process");
+    writes_go_on(&cluster, &ledger).await?;
+    ledger.stop().await;
+    let after = cluster.post_check(&ledger, &[]).await?;
+    ensure!(after.epoch == before.epoch + 1 && after.writer != before.writer, "{after:#?}");
+    Ok(())
+}
+
+/// The writer moves first; its maintenance ends by itself, and nobody says so.
+#[tokio::test]
+async fn mariadb_maintenance_of_the_writer_ends_by_itself() -> Result<()> {
+    let cluster = Cluster::managed(patient(Dialect::MariaDb)).await?;
+    let before = cluster.pre_flight().await?;
+    let mut ledger = cluster.ledger(&[], light());
+    writes_go_on(&cluster, &ledger).await?;
+    let asked = ["maintenance", &before.writer, "--for", "1m", "--switchover"];
+    let said = done(&cluster, &asked).await.map_err(|error| cluster.explained(error))?;
+    has(&said, &["is in maintenance until"])?;
+    let of_old = |status: &StatusReply| status.nodes.iter().find(|n| n.name == before.writer).cloned();
+    let status = cluster.ctl().status().await?;
+    ensure!(status.writer != before.writer && status.epoch == before.epoch + 1, "{status:#?}");
+    ensure!(of_old(&status).is_some_and(|node| node.role == "out" && !node.candidate), "{status:#?}");
+    let back = |status: &StatusReply| of_old(status).is_some_and(|node| node.acker && node.replicating);
+    cluster.reaches("its maintenance to end", ENDS, back).await?;
+    ledger.stop().await;
+    cluster.post_check(&ledger, &[]).await?;
+    Ok(())
+}
 
 async fn replica_is_restarted_out_of_the_way(dialect: Dialect) -> Result<()> {
     let mut cluster = Cluster::managed(patient(dialect)).await?;

@@ -27,6 +27,9 @@ pub(super) enum Plot {
     MoreAppliedLessReceived,
     /// The writer's daemon stands still while its host is cut off: only the keeper is left.
     LeftToItsKeeper,
+    /// The writer's keeper stands still while its host is cut off: only the daemon is left, and commits that wait for ackers
+    /// hold its close up.
+    LeftToItsDaemon,
     /// A server is about to be opened when its host is cut off; its epoch is over when it is heard again by some.
     OpensLate,
     /// The voters that a cut-off writer has its lease from start anew.
@@ -45,10 +48,11 @@ pub(super) enum Plot {
 
 impl Plot {
     /// All of them.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::SlowCandidates,
         Self::MoreAppliedLessReceived,
         Self::LeftToItsKeeper,
+        Self::LeftToItsDaemon,
         Self::OpensLate,
         Self::VotersStartAnew,
         Self::MovedWithReplicaCutOff,
@@ -68,6 +72,7 @@ impl Faults {
             Plot::SlowCandidates => self.slow_candidates(&writer).await,
             Plot::MoreAppliedLessReceived => self.more_applied_less_received(&writer).await,
             Plot::LeftToItsKeeper => self.left_to_its_keeper(&writer).await,
+            Plot::LeftToItsDaemon => self.left_to_its_daemon(&writer).await,
             Plot::OpensLate => self.opens_late(&writer).await,
             Plot::VotersStartAnew => self.voters_start_anew(&writer).await,
             Plot::MovedWithReplicaCutOff => self.moved_with_replica_cut_off(&writer).await,
@@ -114,6 +119,13 @@ impl Faults {
 
     async fn left_to_its_keeper(&self, writer: &Arc<Node>) -> Option<()> {
         self.begin(Fault::StopDaemon, writer);
+        self.begin(Fault::Isolate, writer);
+        sleep(self.draw.millis(2000..7000)).await;
+        Some(())
+    }
+
+    async fn left_to_its_daemon(&self, writer: &Arc<Node>) -> Option<()> {
+        self.begin(Fault::StopKeeper, writer);
         self.begin(Fault::Isolate, writer);
         sleep(self.draw.millis(2000..7000)).await;
         Some(())
