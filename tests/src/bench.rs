@@ -22,6 +22,8 @@ use baton_node::gtid::Dialect as Family;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+/// How often one row of the data is doubled.
+const DOUBLED: usize = 12;
 /// A replica on a busy machine, after all writes have stopped.
 const CATCHES_UP: Duration = Duration::from_secs(60);
 
@@ -50,6 +52,7 @@ impl Bench {
         let servers = sandbox.servers().await?;
         replication::attach(&servers[0], &[&servers[1]], false).await?;
         fill(&servers[0]).await?;
+        is_filled(&servers[1]).await?;
         let ledger = Ledger::start(sandbox.client(), &[servers[0].address()], LedgerOptions::default());
         for folder in ["store", "run"] {
             fs::create_dir(sandbox.root().join(folder))?;
@@ -227,10 +230,20 @@ impl Bench {
     }
 }
 
+/// Backups are taken of the replica: one that has little makes a single object.
+async fn is_filled(replica: &Server) -> Result<()> {
+    let filled = async || {
+        let rows: Vec<u64> = replica.query("SELECT COUNT(*) FROM app.noise").await?;
+        ensure!(rows == [1 << DOUBLED], "{rows:?} rows");
+        Ok(Some(()))
+    };
+    until("the replica to have the data", CATCHES_UP, filled).await
+}
+
 /// Four MiB that do not compress, so that even a small server makes several objects.
 async fn fill(source: &Server) -> Result<()> {
     source.execute(["CREATE TABLE app.noise (id INT PRIMARY KEY AUTO_INCREMENT, data BLOB)"]).await?;
     source.execute(["INSERT INTO app.noise (data) VALUES (RANDOM_BYTES(1024))"]).await?;
     let double = "INSERT INTO app.noise (data) SELECT RANDOM_BYTES(1024) FROM app.noise";
-    source.execute([double; 12]).await
+    source.execute([double; DOUBLED]).await
 }
