@@ -10,18 +10,17 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::info;
 
-use super::coverage::coverage;
+use super::coverage::{Piece, coverage};
 use super::entry::{Origin, Timeline};
 use super::index::Index;
 use super::plan::{Plan, Reading, plan};
-use super::send::send;
-use super::spool::{Spool, Waiting};
+use super::sending::Sender;
+use super::spool::Spool;
 use super::tail::{Limits, Tail};
 use crate::backup::pipeline::Recipients;
 use crate::backup::run::{AccountSpec, StoreSpec};
-use crate::backup::store::Store;
 use crate::gtid::GtidSet;
 use crate::sql::{Address, BinlogReader, BinlogStart, Connector};
 
@@ -29,9 +28,8 @@ use crate::sql::{Address, BinlogReader, BinlogStart, Connector};
 const QUEUE: usize = 256;
 /// Between two looks at what the server has.
 const LOOK: Duration = Duration::from_secs(1);
-/// After an upload that failed: at first, and at most.
-const PAUSE: Duration = Duration::from_secs(2);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// While it looks through the store it says so.
+const SAYS: Duration = Duration::from_secs(10);
 /// When the server is lost: what was read goes to the store within this, or later.
 const EMPTIED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -69,6 +67,9 @@ pub struct ArchiveSpec {
 pub struct Progress {
     /// Where it goes.
     pub timeline: Timeline,
+    /// It looks what is there, and has read nothing yet. Of the rest only the lag is known then.
+    #[serde(default)]
+    pub begins: bool,
     /// Everything that the server had so many milliseconds ago is in the store.
     pub lag_ms: u64,
     /// How many transactions the server has that the store lacks.
@@ -88,15 +89,15 @@ pub struct Progress {
 }
 
 /// Shared by those who read, send and tell.
-struct Shared {
-    progress: Mutex<Progress>,
+pub(super) struct Shared {
+    pub(super) progress: Mutex<Progress>,
     /// What is in the store, or need not be.
-    safe: Mutex<GtidSet>,
+    pub(super) safe: Mutex<GtidSet>,
     /// Something was sent: there is room again.
-    sent: Notify,
+    pub(super) sent: Notify,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -112,24 +113,30 @@ pub async fn run_unless(
     let archive = async {
         let store = spec.store.open()?;
         let spool = Spool::open(&spec.spool).await?;
-        rest(spec, &store, &spool).await?;
-        let mut index = Index::default();
-        index.look(&store, &spec.cluster).await.map_err(|e| e.to_string())?;
+        let mut sender = Sender::new(spec, &store, &spool);
+        let looked = async {
+            sender.rest().await?;
+            let index = Index::look(&store, &spec.cluster).await?;
+            sender.tidy(&index).await;
+            Ok::<_, String>(index)
+        };
+        let index = saying(&told, looked).await?;
+        let pieces = index.pieces().map_err(|e| format!("the archive: {e}"))?;
         let reader = BinlogReader::new(connector(&spec.account)?);
         let start = reader.start().await.map_err(|e| e.to_string())?;
-        let plan = planned(spec, &index, &start)?;
+        let plan = planned(spec, &pieces, &start)?;
         let shared = Shared {
             progress: Mutex::new(Progress {
                 timeline: plan.timeline,
-                holes: holes(&index, &plan)?,
-                unreadable: index.unreadable.len() as u64,
+                holes: holes(&pieces, &plan)?,
+                unreadable: index.unreadable() as u64,
                 ..Progress::default()
             }),
             safe: Mutex::new(plan.start.clone()),
             sent: Notify::new(),
         };
         info!(timeline = %plan.timeline, start = %plan.start, "the binlog is archived");
-        follow(spec, &store, &spool, &reader, &start, plan, &shared, &told).await
+        follow(spec, sender, &spool, &reader, &start, plan, &shared, &told).await
     };
     let (mut archive, mut given_up) = (pin!(archive), pin!(given_up));
     tokio::select! {
@@ -139,11 +146,11 @@ pub async fn run_unless(
 }
 
 /// Where to go on, unless nobody said that a hole may be left.
-fn planned(spec: &ArchiveSpec, index: &Index, start: &BinlogStart) -> Result<Plan, String> {
+fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<Plan, String> {
     let (epoch, is_writer) = (spec.epoch, spec.is_writer);
     let reading =
         Reading { epoch, is_writer, executed: start.executed.clone(), purged: start.purged.clone() };
-    let plan = plan(&index.pieces(), &reading).map_err(|e| format!("the archive: {e}"))?;
+    let plan = plan(pieces, &reading).map_err(|e| format!("the archive: {e}"))?;
     if plan.gap.is_empty() || spec.may_leap {
         return Ok(plan);
     }
@@ -151,8 +158,8 @@ fn planned(spec: &ArchiveSpec, index: &Index, start: &BinlogStart) -> Result<Pla
 }
 
 /// Everything that is missing, and what is about to be.
-fn holes(index: &Index, plan: &Plan) -> Result<String, String> {
-    let found = coverage(&index.pieces()).map_err(|e| format!("the archive: {e}"))?;
+fn holes(pieces: &[Piece], plan: &Plan) -> Result<String, String> {
+    let found = coverage(pieces).map_err(|e| format!("the archive: {e}"))?;
     let all = match found {
         Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string())?,
         None => plan.gap.clone(),
@@ -160,13 +167,18 @@ fn holes(index: &Index, plan: &Plan) -> Result<String, String> {
     Ok(if all.is_empty() { String::new() } else { all.to_string() })
 }
 
-/// Sends what an earlier process left: it may be all that there is of it.
-async fn rest(spec: &ArchiveSpec, store: &Store, spool: &Spool) -> Result<(), String> {
-    for waiting in spool.waiting()? {
-        send(store, &spec.recipients, &waiting, spool.content(&waiting)).await?;
-        spool.remove(&waiting)?;
+/// Does what comes before reading, and says every now and then that it goes on, and since when.
+async fn saying<T>(told: &impl Fn(Progress), done: impl Future<Output = T>) -> T {
+    let (mut done, began) = (pin!(done), Instant::now());
+    loop {
+        tokio::select! {
+            done = &mut done => return done,
+            () = sleep(SAYS) => {
+                let lag_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                told(Progress { begins: true, lag_ms, ..Progress::default() });
+            }
+        }
     }
-    Ok(())
 }
 
 fn connector(account: &AccountSpec) -> Result<Connector, String> {
@@ -180,7 +192,7 @@ fn connector(account: &AccountSpec) -> Result<Connector, String> {
 #[expect(clippy::too_many_arguments, reason = "what one run has, each of it once")]
 async fn follow(
     spec: &ArchiveSpec,
-    store: &Store,
+    mut sender: Sender<'_>,
     spool: &Spool,
     reader: &BinlogReader,
     start: &BinlogStart,
@@ -189,11 +201,12 @@ async fn follow(
     told: &impl Fn(Progress),
 ) -> Result<(), String> {
     let (queue, waiting) = mpsc::channel(QUEUE);
-    let server = Origin { node: spec.node.clone(), version: start.version.clone() };
+    let server =
+        Origin { node: spec.node.clone(), version: start.version.clone(), is_writer: spec.is_writer };
     let of = (spec.cluster.clone(), plan.timeline, server);
     let limits = Limits { segment_bytes: spec.segment_bytes, segment_ms: spec.segment_ms };
     let tail = Tail::new(spool.clone(), of, plan.start, limits);
-    let mut sending = pin!(send_all(spec, store, spool, shared, waiting));
+    let mut sending = pin!(sender.all(shared, waiting));
     let room = async || {
         while spool.bytes()? >= spec.spool_bytes {
             drop(timeout(LOOK, shared.sent.notified()).await);
@@ -209,41 +222,6 @@ async fn follow(
     drop(timeout(EMPTIED_WITHIN, sending).await);
     told(locked(&shared.progress).clone());
     Err(lost)
-}
-
-/// Sends segment after segment, each until the store has it.
-async fn send_all(
-    spec: &ArchiveSpec,
-    store: &Store,
-    spool: &Spool,
-    shared: &Shared,
-    mut waiting: mpsc::Receiver<Waiting>,
-) -> Result<(), String> {
-    while let Some(next) = waiting.recv().await {
-        let mut pause = PAUSE;
-        while let Err(why) = send(store, &spec.recipients, &next, spool.content(&next)).await {
-            warn!(why, "a segment of the binlog is not in the store");
-            {
-                let mut progress = locked(&shared.progress);
-                progress.failed = progress.failed.saturating_add(1);
-                progress.error = why;
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        spool.remove(&next)?;
-        {
-            let mut safe = locked(&shared.safe);
-            *safe = safe.union(&next.span.added).map_err(|e| e.to_string())?;
-        }
-        let mut progress = locked(&shared.progress);
-        progress.sent += 1;
-        (progress.failed, progress.error) = (0, String::new());
-        progress.archived_ms = progress.archived_ms.max(next.span.last_ms);
-        drop(progress);
-        shared.sent.notify_waiters();
-    }
-    Ok(())
 }
 
 /// Says how far it is. The lag is the age of the newest look at the server whose transactions are all in the store.

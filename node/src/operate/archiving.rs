@@ -124,6 +124,11 @@ impl ArchiveRunner {
                 }
             };
             match event {
+                // Nothing else is known yet than how long it takes; what was said before stays.
+                Ok(Event::Progress(now)) if now.begins => self.progress.send_modify(|known| {
+                    let known = known.get_or_insert_default();
+                    known.lag_ms = known.lag_ms.max(now.lag_ms);
+                }),
                 Ok(Event::Progress(now)) => self.tell(*now),
                 Ok(Event::Stopped) => return Ok(()),
                 Ok(Event::Failed(why)) => return Err(why),

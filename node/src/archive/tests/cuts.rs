@@ -153,7 +153,7 @@ async fn the_spool_lists_what_is_whole_and_nothing_else() {
     let folder = Folder::new("spool");
     let spool = Spool::open(&folder.0).await.unwrap();
     let (part, span) = grown(&spool).finish().unwrap().unwrap();
-    let server = Origin { node: "db2".into(), version: "10.11".into() };
+    let server = Origin { node: "db2".into(), version: "10.11".into(), is_writer: false };
     let timeline = Timeline { epoch: 3, reset: 0 };
     let waiting = Waiting { cluster: "shop".into(), timeline, span, server };
     spool.keep(&part, &waiting).unwrap();
