@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::run::{ArchiveSpec, Progress, run_unless};
+use super::run::{ArchiveSpec, Ended, Progress, run_unless};
 use crate::backup::worker::{self, Said};
 
 /// The command's name.
@@ -18,6 +18,8 @@ pub enum Event {
     Progress(Box<Progress>),
     /// It was told to stop; the last thing it says.
     Stopped,
+    /// Its server cannot send what the archive lacks, in words; the last thing it says.
+    Lacks(String),
     /// It cannot go on, and why; the last thing it says.
     Failed(String),
 }
@@ -41,7 +43,11 @@ pub fn attend() -> Result<(), String> {
         // Whoever does not hear it any more has closed the input, too.
         let told = |now| drop(worker::say(&Event::Progress(Box::new(now))));
         let given_up = async { drop(wanted.await) };
-        run_unless(&spec, told, given_up).await.map(|()| Event::Stopped)
+        match run_unless(&spec, told, given_up).await {
+            Ok(()) => Ok(Event::Stopped),
+            Err(lacks @ Ended::Lacks(_)) => Ok(Event::Lacks(lacks.to_string())),
+            Err(Ended::Failed(why)) => Err(why),
+        }
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
@@ -88,6 +89,23 @@ pub struct Progress {
     pub unreadable: u64,
 }
 
+/// Why it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Ended {
+    /// The server cannot send what the archive lacks. Another may.
+    #[error("the server cannot send what the archive lacks: {0}")]
+    Lacks(GtidSet),
+    /// Anything else, which says nothing of what the server has.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<String> for Ended {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
 /// Shared by those who read, send and tell.
 pub(super) struct Shared {
     pub(super) progress: Mutex<Progress>,
@@ -109,7 +127,7 @@ pub async fn run_unless(
     spec: &ArchiveSpec,
     told: impl Fn(Progress),
     given_up: impl Future<Output = ()>,
-) -> Result<(), String> {
+) -> Result<(), Ended> {
     let archive = async {
         let store = spec.store.open()?;
         let spool = Spool::open(&spec.spool).await?;
@@ -136,7 +154,7 @@ pub async fn run_unless(
             sent: Notify::new(),
         };
         info!(timeline = %plan.timeline, start = %plan.start, "the binlog is archived");
-        follow(spec, sender, &spool, &reader, &start, plan, &shared, &told).await
+        Ok(follow(spec, sender, &spool, &reader, &start, plan, &shared, &told).await?)
     };
     let (mut archive, mut given_up) = (pin!(archive), pin!(given_up));
     tokio::select! {
@@ -146,7 +164,7 @@ pub async fn run_unless(
 }
 
 /// Where to go on, unless nobody said that a hole may be left.
-fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<Plan, String> {
+fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<Plan, Ended> {
     let (epoch, is_writer) = (spec.epoch, spec.is_writer);
     let reading =
         Reading { epoch, is_writer, executed: start.executed.clone(), purged: start.purged.clone() };
@@ -154,7 +172,7 @@ fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<
     if plan.gap.is_empty() || spec.may_leap {
         return Ok(plan);
     }
-    Err(format!("the server cannot send what the archive lacks: {}", plan.gap))
+    Err(Ended::Lacks(plan.gap))
 }
 
 /// Everything that is missing, and what is about to be.

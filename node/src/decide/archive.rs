@@ -1,6 +1,7 @@
 //! Whose server is read for the archive of the binlog, and what is wrong with that. A replica, as for backups; the writer only
 //! while no replica can be read.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ const TRIES: u32 = 3;
 const TOLD_AFTER: u32 = 2;
 /// Nobody gives way sooner, unless it cannot be read at all.
 const STAYS_MS: UnixMillis = 10_000;
+/// For so long a new leader waits for the first reports of all before it takes anybody's turn away.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// An archive that is further behind than this is told of.
 const BEHIND: Duration = Duration::from_secs(60);
 
@@ -40,56 +43,77 @@ pub struct Archiving {
     pub ended: u32,
     /// Why the last upload failed, or why it came to nothing.
     pub error: String,
+    /// It came to nothing because its server cannot send what the archive lacks, and for no other reason.
+    #[serde(default)]
+    pub lacks: bool,
     /// Transactions that are missing in the middle of the archive.
     pub holes: String,
     /// Entries in the store that cannot be read.
     pub unreadable: u64,
 }
 
-/// What the group is to agree on, if anything: whose turn it is.
-pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Change> {
+/// What the group is to agree on, if anything: whose turn it is. `leading` is for how long this leader has led.
+pub fn next(
+    state: &ClusterState,
+    seen: &Observations,
+    leading: Duration,
+    now_ms: UnixMillis,
+) -> Option<Change> {
     let current = state.collector.as_ref();
+    if leading < HEARD_WITHIN && state.data_nodes().any(|(node, _)| seen.of(node).is_none()) {
+        return None;
+    }
     if !is_wanted(seen) {
-        return current.map(|_| Change::Collect { node: None, turns: 0, may_leap: false });
+        return current.map(|_| collect(None, 0, &BTreeSet::new(), false));
     }
     let servers = readers(state, seen);
     let wanted = wanted(current.map(|now| &now.node));
     let Some(current) = current else {
         let node = choose(&servers, &wanted).ok()?.node.clone();
-        return Some(Change::Collect { node: Some(node), turns: 0, may_leap: false });
+        return Some(collect(Some(&node), 0, &BTreeSet::new(), false));
     };
     let said = seen.of(&current.node).and_then(|heard| heard.report.archiving.as_ref());
-    if said.is_some_and(|said| said.ended >= TRIES) {
-        return give_way(current, &servers, &wanted);
+    if let Some(said) = said.filter(|said| said.ended >= TRIES) {
+        return give_way(current, said.lacks, &servers, &wanted);
     }
     let best = choose(&servers, &wanted).ok()?;
     if best.node != current.node {
         let can_be_read = choose(&only(&servers, &current.node), &wanted).is_ok();
         // One whose turn it is because another failed keeps it until it gets on, or fails itself.
         let has_stayed = current.turns == 0 && now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
-        let (turns, may_leap) = (current.turns, current.may_leap);
-        let change = Change::Collect { node: Some(best.node.clone()), turns, may_leap };
         if has_stayed || !can_be_read {
-            return Some(change);
+            return Some(collect(Some(&best.node), current.turns, &current.lacking, current.may_leap));
         }
     }
     let is_well =
         said.is_some_and(|said| said.works && said.ended == 0 && (said.sent > 0 || said.behind == 0));
-    let forgives = is_well && (current.turns > 0 || current.may_leap);
-    forgives.then(|| Change::Collect { node: Some(current.node.clone()), turns: 0, may_leap: false })
+    let forgives = is_well && (current.turns > 0 || !current.lacking.is_empty() || current.may_leap);
+    forgives.then(|| collect(Some(&current.node), 0, &BTreeSet::new(), false))
 }
 
-/// Another one's turn. Once everybody had one, the next may leave a hole: nobody can send what is missing.
-fn give_way(current: &Collector, servers: &[Server], wanted: &Wanted) -> Option<Change> {
+fn collect(node: Option<&NodeName>, turns: u32, lacking: &BTreeSet<NodeName>, may_leap: bool) -> Change {
+    Change::Collect { node: node.cloned(), turns, lacking: lacking.clone(), may_leap }
+}
+
+/// Another one's turn. Once every server that can be read has said that it cannot send what is missing, the next may leave a
+/// hole: nobody can. Any other failure, such as that of a store which is away, says nothing of what there is to read.
+fn give_way(current: &Collector, lacks: bool, servers: &[Server], wanted: &Wanted) -> Option<Change> {
     let others: Vec<Server> = servers.iter().filter(|server| server.node != current.node).cloned().collect();
     let fit = |server: &&Server| choose(&only(servers, &server.node), wanted).is_ok();
-    let count = servers.iter().filter(fit).count();
+    let mut lacking = current.lacking.clone();
+    if lacks {
+        lacking.insert(current.node.clone());
+    }
+    let may_leap = lacks && servers.iter().filter(fit).all(|server| lacking.contains(&server.node));
+    let may_leap = may_leap || current.may_leap;
     let turns = current.turns.saturating_add(1);
-    let may_leap = turns as usize >= count;
-    match choose(&others, wanted) {
-        Ok(other) => Some(Change::Collect { node: Some(other.node.clone()), turns, may_leap }),
-        Err(_) if current.may_leap => None,
-        Err(_) => Some(Change::Collect { node: Some(current.node.clone()), turns, may_leap: true }),
+    // A server that has not been asked yet comes before those that lack it.
+    let unasked: Vec<Server> =
+        others.iter().filter(|server| !lacks || !lacking.contains(&server.node)).cloned().collect();
+    match choose(&unasked, wanted).or_else(|_| choose(&others, wanted)) {
+        Ok(other) => Some(collect(Some(&other.node), turns, &lacking, may_leap)),
+        Err(_) if current.may_leap == may_leap && current.lacking == lacking => None,
+        Err(_) => Some(collect(Some(&current.node), turns, &lacking, may_leap)),
     }
 }
 

@@ -50,6 +50,19 @@ pub struct ArchiveSettings {
     pub segment_every: Duration,
 }
 
+/// How a process came to nothing.
+struct Ended {
+    why: String,
+    /// Its server cannot send what the archive lacks.
+    lacks: bool,
+}
+
+impl From<String> for Ended {
+    fn from(why: String) -> Self {
+        Self { why, lacks: false }
+    }
+}
+
 /// Archives for one node.
 pub struct ArchiveRunner {
     /// This node.
@@ -107,7 +120,7 @@ impl ArchiveRunner {
     }
 
     /// Until it is not wanted any more, which is well, or it came to nothing.
-    async fn archive(&self, settings: &ArchiveSettings, spec: &ArchiveSpec) -> Result<(), String> {
+    async fn archive(&self, settings: &ArchiveSettings, spec: &ArchiveSpec) -> Result<(), Ended> {
         info!(epoch = spec.epoch, is_writer = spec.is_writer, "the binlog is archived here");
         let mut working = Working::start(&self.parts.program, spec).await?;
         let mut states = self.states.clone();
@@ -131,8 +144,9 @@ impl ArchiveRunner {
                 }),
                 Ok(Event::Progress(now)) => self.tell(*now),
                 Ok(Event::Stopped) => return Ok(()),
-                Ok(Event::Failed(why)) => return Err(why),
-                Err(_) => return Err(format!("it has said nothing for {} s", SILENT.as_secs())),
+                Ok(Event::Lacks(why)) => return Err(Ended { why, lacks: true }),
+                Ok(Event::Failed(why)) => return Err(why.into()),
+                Err(_) => return Err(format!("it has said nothing for {} s", SILENT.as_secs()).into()),
             }
         }
     }
@@ -151,22 +165,23 @@ impl ArchiveRunner {
             failed: now.failed,
             ended: if gets_on { 0 } else { before },
             error: now.error,
+            lacks: false,
             holes: now.holes,
             unreadable: now.unreadable,
         }));
     }
 
     /// How it ended. What was said before stays, so that nobody takes silence for health.
-    fn note(&self, ended: Result<(), String>) {
+    fn note(&self, ended: Result<(), Ended>) {
         self.progress.send_modify(|now| {
             let now = now.get_or_insert_default();
             now.works = false;
             match ended {
                 Ok(()) => now.ended = 0,
-                Err(why) => {
+                Err(Ended { why, lacks }) => {
                     warn!(why, "the archive of the binlog does not get on");
                     now.ended = now.ended.saturating_add(1);
-                    now.error = why;
+                    (now.error, now.lacks) = (why, lacks);
                 }
             }
         });

@@ -1,5 +1,6 @@
 //! Whose binlog is archived, and what is told of that.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::decide::archive::{Archiving, alarms, next};
@@ -16,16 +17,21 @@ fn configured() -> (ClusterState, Seen) {
 }
 
 fn collects(node: &str, turns: u32) -> Option<Collector> {
-    Some(Collector { node: name(node), since_ms: 0, turns, may_leap: false })
+    Some(Collector { node: name(node), since_ms: 0, turns, lacking: BTreeSet::new(), may_leap: false })
 }
 
 /// `node turns leap`, `nobody`, or nothing.
 fn decided(state: &ClusterState, seen: &Seen, now_ms: i64) -> Option<String> {
-    let Change::Collect { node, turns, may_leap } = next(state, &seen.observations(), now_ms)? else {
+    said(next(state, &seen.observations(), Duration::from_secs(60), now_ms)?)
+}
+
+fn said(change: Change) -> Option<String> {
+    let Change::Collect { node, turns, lacking, may_leap } = change else {
         return Some("something else".into());
     };
     let leap = if may_leap { " leap" } else { "" };
-    Some(node.map_or("nobody".to_owned(), |node| format!("{node} {turns}{leap}")))
+    let lack: String = lacking.iter().map(|node| format!(" -{node}")).collect();
+    Some(node.map_or("nobody".to_owned(), |node| format!("{node} {turns}{lack}{leap}")))
 }
 
 fn told(state: &ClusterState, seen: &Seen) -> Vec<String> {
@@ -54,25 +60,65 @@ fn a_replica_and_the_writer_only_while_there_is_none() {
 }
 
 #[test]
-fn who_gets_nowhere_gives_way_and_in_the_end_a_hole_is_left() {
+fn a_new_leader_waits_for_the_first_reports() {
+    let (mut state, mut seen) = configured();
+    state.collector = collects("db2", 0);
+    let after = |seen: &Seen, secs| {
+        next(&state, &seen.observations(), Duration::from_secs(secs), 60_000).and_then(said)
+    };
+    assert_eq!(after(&Seen(Vec::new()), 0), None, "nobody has said anything yet");
+    seen.silent("db2");
+    assert_eq!(after(&seen, 9), None, "the leader's own report is there alone");
+    assert_eq!(after(&seen, 10), Some("db1 0".into()));
+    assert_eq!(after(&configured().1, 0), None, "everybody was heard, and db2 goes on");
+}
+
+#[test]
+fn who_cannot_send_what_is_missing_gives_way_and_in_the_end_a_hole_is_left() {
     let (mut state, mut seen) = configured();
     state.collector = collects("db2", 0);
     let fails = |seen: &mut Seen, node: &str, ended| {
-        seen.report(node).archiving = Some(Archiving { ended, error: "gone".into(), ..Archiving::default() });
+        let said = Archiving { ended, lacks: true, error: "gone".into(), ..Archiving::default() };
+        seen.report(node).archiving = Some(said);
+    };
+    let lacks = |state: &mut ClusterState, node: &str, turns, lacking: &[&str]| {
+        let lacking = lacking.iter().map(|node| name(node)).collect();
+        state.collector = Some(Collector { lacking, ..collects(node, turns).unwrap() });
     };
     fails(&mut seen, "db2", 2);
     assert_eq!(decided(&state, &seen, 60_000), None);
     assert_eq!(told(&state, &seen), ["ArchiveStalled: the archive of the binlog does not get on: db2: gone"]);
     fails(&mut seen, "db2", 3);
-    assert_eq!(decided(&state, &seen, 1), Some("db1 1".into()));
-    state.collector = collects("db1", 1);
+    assert_eq!(decided(&state, &seen, 1), Some("db1 1 -db2".into()));
+    lacks(&mut state, "db1", 1, &["db2"]);
     assert_eq!(decided(&state, &seen, 60_000), None, "db2 is the better one, and has just failed");
     fails(&mut seen, "db1", 3);
-    assert_eq!(decided(&state, &seen, 1), Some("db2 2 leap".into()), "everybody had a turn");
+    assert_eq!(decided(&state, &seen, 1), Some("db2 2 -db1 -db2 leap".into()), "nobody has it");
     let works = Archiving { works: true, sent: 1, ..Archiving::default() };
     seen.report("db1").archiving = Some(works);
     seen.channel("db2").sql_running = false;
     assert_eq!(decided(&state, &seen, 1), Some("db1 0".into()), "it gets on, and the turns are forgotten");
+}
+
+#[test]
+fn an_outage_of_the_store_leaves_no_hole_however_long_it_lasts() {
+    let (mut state, mut seen) = configured();
+    state.collector = collects("db2", 0);
+    let away = Archiving { ended: 3, error: "store disk: away".into(), ..Archiving::default() };
+    for node in ["db1", "db2"] {
+        seen.report(node).archiving = Some(away.clone());
+    }
+    for turns in 1..20 {
+        let decided = decided(&state, &seen, 1).unwrap();
+        let node = if turns % 2 == 1 { "db1" } else { "db2" };
+        assert_eq!(decided, format!("{node} {turns}"));
+        state.collector = collects(node, turns);
+    }
+    // One server that lacks it, twice, is not all of them.
+    state.collector =
+        Some(Collector { lacking: BTreeSet::from([name("db2")]), ..collects("db2", 3).unwrap() });
+    seen.report("db2").archiving = Some(Archiving { lacks: true, ..away });
+    assert_eq!(decided(&state, &seen, 1), Some("db1 4 -db2".into()));
 }
 
 #[test]
