@@ -165,9 +165,13 @@ pub async fn run_unless(
 
 /// Where to go on, unless nobody said that a hole may be left.
 fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<Plan, Ended> {
-    let (epoch, is_writer) = (spec.epoch, spec.is_writer);
-    let reading =
-        Reading { epoch, is_writer, executed: start.executed.clone(), purged: start.purged.clone() };
+    let reading = Reading {
+        epoch: spec.epoch,
+        writer: Some(spec.node.clone()).filter(|_| spec.is_writer),
+        own_id: start.own_id,
+        executed: start.executed.clone(),
+        purged: start.purged.clone(),
+    };
     let plan = plan(pieces, &reading).map_err(|e| format!("the archive: {e}"))?;
     if plan.gap.is_empty() || spec.may_leap {
         return Ok(plan);
