@@ -19,13 +19,14 @@ pub mod open;
 pub mod plan;
 pub mod process;
 pub mod rollup;
+mod room;
 pub mod run;
 mod segment;
 mod send;
 mod sending;
 pub mod shelf;
 mod shelving;
-mod spool;
+pub mod spool;
 mod tail;
 #[cfg(test)]
 mod tests;

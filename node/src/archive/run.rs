@@ -18,7 +18,7 @@ use super::entry::{Origin, Timeline};
 use super::index::Index;
 use super::plan::{Plan, Reading, plan};
 use super::sending::Sender;
-use super::spool::Spool;
+use super::spool::{Spool, left};
 use super::tail::{Limits, Tail};
 use crate::backup::pipeline::Recipients;
 use crate::backup::run::{AccountSpec, StoreSpec};
@@ -59,6 +59,10 @@ pub struct ArchiveSpec {
     pub segment_bytes: u64,
     /// And at the latest so many milliseconds after it began.
     pub segment_ms: u64,
+    /// What stays free on the disk of that folder, in bytes.
+    pub keep_free_bytes: u64,
+    /// Whether the server is read. Otherwise what an earlier process left goes to the store, and that is all.
+    pub follows: bool,
     /// Whether to go on where the server cannot send what is missing. That leaves a hole.
     pub may_leap: bool,
 }
@@ -87,6 +91,12 @@ pub struct Progress {
     pub holes: String,
     /// Entries in the store that cannot be read.
     pub unreadable: u64,
+    /// Segments that waited on this node's disk, cannot be read and were set aside there.
+    #[serde(default)]
+    pub aside: u64,
+    /// Why the server is read no further for now; empty while it is.
+    #[serde(default)]
+    pub waits: String,
 }
 
 /// Why it ended.
@@ -130,10 +140,13 @@ pub async fn run_unless(
 ) -> Result<(), Ended> {
     let archive = async {
         let store = spec.store.open()?;
-        let spool = Spool::open(&spec.spool).await?;
+        let spool = Spool::open(&spec.spool, spec.keep_free_bytes).await?;
         let mut sender = Sender::new(spec, &store, &spool);
+        saying(&told, sender.rest()).await?;
+        if !spec.follows {
+            return Ok(());
+        }
         let looked = async {
-            sender.rest().await?;
             let index = Index::look(&store, &spec.cluster).await?;
             sender.tidy(&index).await;
             Ok::<_, String>(index)
@@ -148,6 +161,7 @@ pub async fn run_unless(
                 timeline: plan.timeline,
                 holes: holes(&pieces, &plan)?,
                 unreadable: index.unreadable() as u64,
+                aside: left(&spec.spool)?.aside,
                 ..Progress::default()
             }),
             safe: Mutex::new(plan.start.clone()),
@@ -230,10 +244,15 @@ async fn follow(
     let tail = Tail::new(spool.clone(), of, plan.start, limits);
     let mut sending = pin!(sender.all(shared, waiting));
     let room = async || {
-        while spool.bytes()? >= spec.spool_bytes {
+        loop {
+            let lacking = spool.room().lacking()?;
+            let is_room = lacking.is_none() && spool.bytes()? < spec.spool_bytes;
+            locked(&shared.progress).waits = lacking.unwrap_or_default();
+            if is_room {
+                return Ok(());
+            }
             drop(timeout(LOOK, shared.sent.notified()).await);
         }
-        Ok(())
     };
     let lost = tokio::select! {
         why = tail.read(reader, queue, room) => why,

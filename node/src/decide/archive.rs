@@ -10,7 +10,7 @@ use super::backup::LAG_MAX;
 use super::backup::choose::{Server, Wanted, choose};
 use super::backup::field::readers;
 use super::diagnosis::Trouble;
-use super::seen::Observations;
+use super::seen::{Observations, Report};
 use crate::state::{Change, ClusterState, Collector, NodeName, UnixMillis};
 
 /// Whoever has come to nothing so often in a row gives way to another.
@@ -50,6 +50,12 @@ pub struct Archiving {
     pub holes: String,
     /// Entries in the store that cannot be read.
     pub unreadable: u64,
+    /// Segments that waited on its disk, cannot be read and were set aside there.
+    #[serde(default)]
+    pub aside: u64,
+    /// Why its server is read no further for now; empty while it is.
+    #[serde(default)]
+    pub waits: String,
 }
 
 /// What the group is to agree on, if anything: whose turn it is. `leading` is for how long this leader has led.
@@ -135,21 +141,31 @@ pub fn alarms(state: &ClusterState, seen: &Observations) -> Vec<Trouble> {
     if !is_wanted(seen) {
         return Vec::new();
     }
+    let mut found: Vec<_> = seen.iter().filter_map(|(node, heard)| set_aside(node, &heard.report)).collect();
     let Some(collector) = &state.collector else {
         let nobody = choose(&readers(state, seen), &wanted(None)).err();
-        return nobody
-            .map(|why| Trouble::ArchiveStalled(format!("no server can be read: {why}")))
-            .into_iter()
-            .collect();
+        found.extend(nobody.map(|why| Trouble::ArchiveStalled(format!("no server can be read: {why}"))));
+        return found;
     };
     let Some(said) = seen.of(&collector.node).and_then(|heard| heard.report.archiving.as_ref()) else {
-        return Vec::new();
+        return found;
     };
-    let mut found: Vec<_> = stalled(&collector.node, said).map(Trouble::ArchiveStalled).into_iter().collect();
+    found.extend(stalled(&collector.node, said).map(Trouble::ArchiveStalled));
     if !said.holes.is_empty() {
         found.push(Trouble::ArchiveHole(said.holes.clone()));
     }
     found
+}
+
+/// Whosever turn it is: it may be all that there is of these transactions.
+fn set_aside(node: &NodeName, report: &Report) -> Option<Trouble> {
+    let aside = report.archiving.as_ref()?.aside;
+    (aside > 0).then(|| {
+        Trouble::ArchiveStalled(format!(
+            "{node}: {aside} segments that waited in paths.data/binlog cannot be read; look at the files that end in .aside, \
+             then remove them"
+        ))
+    })
 }
 
 fn stalled(node: &NodeName, said: &Archiving) -> Option<String> {
@@ -158,6 +174,9 @@ fn stalled(node: &NodeName, said: &Archiving) -> Option<String> {
     }
     if said.ended >= TOLD_AFTER {
         return Some(format!("{node}: {}", said.error));
+    }
+    if !said.waits.is_empty() {
+        return Some(format!("{node}: {}", said.waits));
     }
     if said.unreadable > 0 {
         return Some(format!("{} of its entries in the store cannot be read", said.unreadable));

@@ -34,6 +34,8 @@ fn spec(bench: &Bench, index: usize, epoch: u64, is_writer: bool) -> Result<Arch
         spool_bytes: 256 << 20,
         segment_bytes: 64 << 10,
         segment_ms: 500,
+        keep_free_bytes: 0,
+        follows: true,
         may_leap: false,
     })
 }

@@ -137,6 +137,16 @@ fn what_is_wrong_is_told() {
     let lag_ms = u64::try_from(Duration::from_secs(60).as_millis()).unwrap();
     let said = format!("{stalled}: what was committed 60 s ago is not in the store; 7 transactions wait");
     assert_eq!(archiving(&state, Archiving { lag_ms, behind: 7, ..Archiving::default() }), [said]);
+    let waits = "3 MiB are free".to_owned();
+    assert_eq!(
+        archiving(&state, Archiving { waits, ..Archiving::default() }),
+        [format!("{stalled}: 3 MiB are free")]
+    );
+    let aside = archiving(&state, Archiving { aside: 2, ..Archiving::default() });
+    assert!(
+        aside[0]
+            .starts_with(&format!("{stalled}: 2 segments that waited in paths.data/binlog cannot be read"))
+    );
     let hole = "ArchiveHole: the archive of the binlog lacks 0-1-4..9: nothing can be restored across that";
     assert_eq!(archiving(&state, Archiving { holes: "0-1-4..9".into(), ..Archiving::default() }), [hole]);
 }
