@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::archive::process::{Archiving as Working, Event};
+use crate::archive::process::{Archiving as Working, Done, Event};
 use crate::archive::run::{ArchiveSpec, Progress};
 use crate::archive::spool::{Left, left};
 use crate::backup::pipeline::Recipients;
@@ -178,9 +178,9 @@ impl ArchiveRunner {
                     let known = known.get_or_insert_default();
                     known.lag_ms = known.lag_ms.max(now.lag_ms);
                 }),
-                Ok(Event::Progress(now)) => self.tell(*now),
-                Ok(Event::Stopped) => return Ok(()),
-                Ok(Event::Lacks(why)) => return Err(Ended { why, lacks: true }),
+                Ok(Event::Progress(now)) => self.tell(now),
+                Ok(Event::Done(Done::Stopped)) => return Ok(()),
+                Ok(Event::Done(Done::Lacks(why))) => return Err(Ended { why, lacks: true }),
                 Ok(Event::Failed(why)) => return Err(why.into()),
                 Err(_) => return Err(format!("it has said nothing for {} s", SILENT.as_secs()).into()),
             }
