@@ -69,7 +69,7 @@ async fn goes_on(dialect: Dialect) -> Result<()> {
         Ok(found) => found,
         Err(_) => shelf.has_all(server).await.map_err(|error| cluster.explained(error))?,
     };
-    ensure!(found.side.is_empty() || !found.archived.is_empty(), "{found:?}");
+    shelf.is_beside(&found.side, server).await?;
     let entries = shelf.entries().await?;
     let epochs: Vec<u64> = entries.values().map(|entry| entry.timeline.epoch).collect();
     ensure!(epochs.iter().max().context("none")? - epochs.iter().min().context("none")? >= 2, "{epochs:?}");

@@ -97,6 +97,13 @@ impl Shelf {
         Ok(found)
     }
 
+    /// What is archived beside the line is nothing that the writer has.
+    pub(super) async fn is_beside(&self, side: &GtidSet, writer: &Server) -> Result<()> {
+        let has = executed(writer).await?;
+        ensure!(side.subtract(&has)? == *side, "beside the line: {side}\non the writer: {has}");
+        Ok(())
+    }
+
     /// Each segment as a file, read by the program that came with the server. The SQL of all.
     pub(super) async fn readable(&self, entries: &BTreeMap<String, Entry>) -> Result<String> {
         let name = if self.dialect == Dialect::MySql { "mysqlbinlog" } else { "mariadb-binlog" };
