@@ -1,16 +1,30 @@
 //! What the entries of an archive say together. Pure.
 
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Entry, Span, Timeline};
 use crate::gtid::{DialectMismatch, GtidSet};
 
-use super::entry::{Span, Timeline};
-
-/// A segment, as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A segment, as far as it matters here, or several that follow one another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
     /// Its line of history.
     pub timeline: Timeline,
+    /// The node that was read, where its server held the write role of that epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<String>,
     /// Its place there.
+    #[serde(flatten)]
     pub span: Span,
+}
+
+impl Piece {
+    /// What matters of an entry.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        let writer = Some(entry.server.node.clone()).filter(|_| entry.server.is_writer);
+        Self { timeline: entry.timeline, writer, span: entry.span.clone() }
+    }
 }
 
 /// What an archive holds of the newest history.
@@ -28,6 +42,17 @@ pub struct Coverage {
     pub side: GtidSet,
     /// Where it can be restored to, one entry for each stretch between holes, oldest first.
     pub windows: Vec<Window>,
+}
+
+impl Coverage {
+    /// What of these holes, which were found earlier, is missing yet: nobody has brought it since, and what went before it
+    /// has not been removed.
+    ///
+    /// # Errors
+    /// They are another family's.
+    pub fn still_lacks(&self, holes: &GtidSet) -> Result<GtidSet, DialectMismatch> {
+        holes.subtract(&self.archived)?.subtract(&self.base)
+    }
 }
 
 /// A stretch of history without a hole.

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::shelf::Shelf;
 use crate::backup::pipeline::{Recipients, StreamSummary};
 use crate::gtid::GtidSet;
 
@@ -66,6 +67,9 @@ pub struct Origin {
     pub node: String,
     /// Its version, in its own words.
     pub version: String,
+    /// Whether it held the write role of its line's epoch.
+    #[serde(default)]
+    pub is_writer: bool,
 }
 
 /// A segment in a store.
@@ -120,22 +124,33 @@ pub fn archive_prefix(cluster: &str) -> String {
     format!("{cluster}/{FOLDER}/")
 }
 
+/// Where everything is that is on the shelf of this name.
+#[must_use]
+pub fn shelf_prefix(cluster: &str, shelf: &str) -> String {
+    format!("{}{shelf}/", archive_prefix(cluster))
+}
+
 /// The name of the entry of what adds `added`.
 #[must_use]
-pub fn entry_key(cluster: &str, timeline: Timeline, added: &GtidSet) -> String {
-    format!("{}{timeline}/{}{ENTRY}", archive_prefix(cluster), digest(added))
+pub fn entry_key(cluster: &str, shelf: &Shelf, added: &GtidSet) -> String {
+    format!("{}{}{ENTRY}", shelf_prefix(cluster, &shelf.to_string()), digest(added))
 }
 
 /// Whether `key` names an entry of this cluster's.
 #[must_use]
 pub fn is_entry_key(cluster: &str, key: &str) -> bool {
-    key.starts_with(&archive_prefix(cluster)) && key.ends_with(ENTRY)
+    shelf_of(cluster, key).is_some() && key.ends_with(ENTRY)
+}
+
+/// The shelf that what is called `key` is on.
+fn shelf_of(cluster: &str, key: &str) -> Option<Shelf> {
+    key.strip_prefix(&archive_prefix(cluster))?.split_once('/')?.0.parse().ok()
 }
 
 /// The name of an object of what adds `added`, but for its number. `attempt` is drawn anew each time.
 #[must_use]
-pub fn object_prefix(cluster: &str, timeline: Timeline, added: &GtidSet, attempt: &str) -> String {
-    format!("{}{timeline}/{}.{attempt}.", archive_prefix(cluster), digest(added))
+pub fn object_prefix(cluster: &str, shelf: &Shelf, added: &GtidSet, attempt: &str) -> String {
+    format!("{}{}.{attempt}.", shelf_prefix(cluster, &shelf.to_string()), digest(added))
 }
 
 /// What the objects of a segment call it in their headers.
@@ -168,8 +183,10 @@ impl Entry {
             return Err(EntryError::Newer(format));
         }
         let entry: Self = serde_json::from_slice(json).map_err(unreadable)?;
-        let is_its_own =
-            entry.cluster == cluster && entry_key(cluster, entry.timeline, &entry.span.added) == key;
+        let is_its_own = entry.cluster == cluster
+            && shelf_of(cluster, key).is_some_and(|shelf| {
+                shelf.timeline == entry.timeline && entry_key(cluster, &shelf, &entry.span.added) == key
+            });
         if is_its_own && !entry.stream.objects.is_empty() { Ok(entry) } else { Err(EntryError::Misplaced) }
     }
 

@@ -4,8 +4,9 @@
 //! segments, each of them a whole binlog file ([`segment`]), that wait on this node's disk ([`spool`]) until a store has them
 //! ([`send`]). Beside each lies an [`entry`], written last, that says which transactions it adds and to which it adds them.
 //! Nothing else is known of an archive: the entries together say what can be restored, and where something is missing
-//! ([`coverage`]). So it does not matter who wrote them, in which order, or how often: whoever goes on reads what is there and
-//! asks its server for the rest ([`run`]).
+//! ([`coverage`]). So it does not matter who wrote them, in which order, or how often: whoever goes on reads what is there
+//! ([`index`]) and asks its server for the rest ([`run`]). Entries lie on shelves of a bounded size ([`shelf`]), and a
+//! [`rollup`] says what those of a whole shelf come to, or of thousands: a beginning takes as long after a year as after a day.
 //!
 //! Nothing here runs inside the daemon: reading what a binlog holds is no work for the process that holds a lease.
 
@@ -17,10 +18,15 @@ pub mod index;
 pub mod open;
 pub mod plan;
 pub mod process;
+pub mod rollup;
+mod room;
 pub mod run;
 mod segment;
 mod send;
-mod spool;
+mod sending;
+pub mod shelf;
+mod shelving;
+pub mod spool;
 mod tail;
 #[cfg(test)]
 mod tests;

@@ -4,14 +4,17 @@ use crate::gtid::{Dialect, DialectMismatch, GtidSet};
 
 use super::coverage::Piece;
 use super::entry::Timeline;
+use crate::sql::OwnId;
 
 /// A server that is about to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     /// The epoch that it follows.
     pub epoch: u64,
-    /// Whether it holds the write role.
-    pub is_writer: bool,
+    /// The node, where it holds the write role.
+    pub writer: Option<String>,
+    /// What its own transactions are called after.
+    pub own_id: OwnId,
     /// Every transaction that it has.
     pub executed: GtidSet,
     /// Those that it cannot send.
@@ -36,8 +39,8 @@ pub struct Plan {
 /// # Errors
 /// The archive is one of another family's servers.
 pub fn plan(pieces: &[Piece], reading: &Reading) -> Result<Plan, DialectMismatch> {
-    let Reading { epoch, is_writer, executed, purged } = reading;
-    let timeline = timeline(pieces, *epoch, *is_writer, executed)?;
+    let Reading { executed, purged, .. } = reading;
+    let timeline = timeline(pieces, reading)?;
     let mut archived = GtidSet::empty(executed.dialect());
     // What went before the archive's beginning was never asked for, and is no gap.
     let mut base: Option<&GtidSet> = None;
@@ -75,22 +78,32 @@ fn on_from(mut known: GtidSet, pieces: &[Piece], timeline: Timeline) -> Result<G
     Ok(known)
 }
 
-/// Within its epoch nobody takes a transaction from the writer: where one that is archived is not there any more, its history
-/// was begun anew.
-fn timeline(
-    pieces: &[Piece],
-    epoch: u64,
-    is_writer: bool,
-    executed: &GtidSet,
-) -> Result<Timeline, DialectMismatch> {
-    let newest = pieces.iter().map(|piece| piece.timeline).filter(|t| t.epoch <= epoch).max();
+/// Within its epoch nobody takes a transaction from the writer: where one that it had is not there any more, its history was
+/// begun anew. It had what was read from it as the writer, and what it committed itself. Anything else that a replica sent in
+/// this epoch may be the tail of an older writer, which the cluster went on without.
+fn timeline(pieces: &[Piece], reading: &Reading) -> Result<Timeline, DialectMismatch> {
+    let newest = pieces.iter().map(|piece| piece.timeline).filter(|t| t.epoch <= reading.epoch).max();
     // A reset holds for the epochs after it.
     let reset = newest.map_or(0, |timeline| timeline.reset);
-    let now = Timeline { epoch, reset };
-    for piece in pieces.iter().filter(|piece| is_writer && piece.timeline == now) {
-        if !executed.contains(&piece.span.added)? {
-            return Ok(Timeline { epoch, reset: reset + 1 });
+    let now = Timeline { epoch: reading.epoch, reset };
+    if reading.writer.is_none() {
+        return Ok(now);
+    }
+    for Piece { span, writer, .. } in pieces.iter().filter(|piece| piece.timeline == now) {
+        let lacks = span.added.subtract(&reading.executed)?;
+        let was_its = writer == &reading.writer && !lacks.is_empty();
+        if was_its || is_of(&lacks, reading.own_id) {
+            return Ok(Timeline { reset: reset + 1, ..now });
         }
     }
     Ok(now)
+}
+
+/// Whether a server committed any of these first.
+fn is_of(set: &GtidSet, own_id: OwnId) -> bool {
+    match (set, own_id) {
+        (GtidSet::Mysql(set), OwnId::Uuid(uuid)) => set.uuids().any(|of| of == uuid),
+        (GtidSet::Mariadb(set), OwnId::Id(id)) => set.last_gtids().any(|last| last.server_id == id),
+        _ => false,
+    }
 }

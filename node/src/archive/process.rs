@@ -4,49 +4,42 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::run::{ArchiveSpec, Progress, run_unless};
-use crate::backup::worker::{self, Said};
+use super::run::{ArchiveSpec, Ended, Progress, run_unless};
+use crate::backup::worker;
 
 /// The command's name.
 const COMMAND: &str = "archive";
 
-/// What the process says.
+/// What it came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Event {
-    /// How far it is.
-    Progress(Box<Progress>),
-    /// It was told to stop; the last thing it says.
+pub enum Done {
+    /// It was told to stop, or has sent all that waited.
     Stopped,
-    /// It cannot go on, and why; the last thing it says.
-    Failed(String),
+    /// Its server cannot send what the archive lacks, in words.
+    Lacks(String),
 }
 
-impl Said for Event {
-    fn failed(why: String) -> Self {
-        Self::Failed(why)
-    }
-
-    fn goes_on(&self) -> bool {
-        matches!(self, Self::Progress(_))
-    }
-}
+/// What the process says.
+pub type Event = worker::Event<Progress, Done>;
 
 /// The process's own part: everything between its first line and its last.
 ///
 /// # Errors
 /// Nobody can be told.
 pub fn attend() -> Result<(), String> {
-    worker::attend(async |spec: ArchiveSpec, wanted| {
-        // Whoever does not hear it any more has closed the input, too.
-        let told = |now| drop(worker::say(&Event::Progress(Box::new(now))));
+    worker::attend(async |spec: ArchiveSpec, told: fn(Progress), wanted| {
         let given_up = async { drop(wanted.await) };
-        run_unless(&spec, told, given_up).await.map(|()| Event::Stopped)
+        match run_unless(&spec, told, given_up).await {
+            Ok(()) => Ok(Done::Stopped),
+            Err(lacks @ Ended::Lacks(_)) => Ok(Done::Lacks(lacks.to_string())),
+            Err(Ended::Failed(why)) => Err(why),
+        }
     })
 }
 
 /// The process at its work.
-pub type Archiving = worker::Working<Event>;
+pub type Archiving = worker::Working<Progress, Done>;
 
 impl Archiving {
     /// Starts the process: `program` is this program.

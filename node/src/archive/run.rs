@@ -8,16 +8,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::coverage::coverage;
+use super::coverage::{Piece, coverage};
 use super::entry::{Origin, Timeline};
 use super::index::Index;
 use super::plan::{Plan, Reading, plan};
-use super::send::send;
-use super::spool::{Spool, Waiting};
+use super::sending::Sender;
+use super::spool::{Spool, left};
 use super::tail::{Limits, Tail};
 use crate::backup::pipeline::Recipients;
 use crate::backup::run::{AccountSpec, StoreSpec};
@@ -29,9 +30,10 @@ use crate::sql::{Address, BinlogReader, BinlogStart, Connector};
 const QUEUE: usize = 256;
 /// Between two looks at what the server has.
 const LOOK: Duration = Duration::from_secs(1);
-/// After an upload that failed: at first, and at most.
-const PAUSE: Duration = Duration::from_secs(2);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// While it looks through the store it says so.
+const SAYS: Duration = Duration::from_secs(10);
+/// Whether another node has brought what is missing is looked at this often, while something is.
+const HOLES_EVERY: Duration = Duration::from_secs(600);
 /// When the server is lost: what was read goes to the store within this, or later.
 const EMPTIED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -60,6 +62,10 @@ pub struct ArchiveSpec {
     pub segment_bytes: u64,
     /// And at the latest so many milliseconds after it began.
     pub segment_ms: u64,
+    /// What stays free on the disk of that folder, in bytes.
+    pub keep_free_bytes: u64,
+    /// Whether the server is read. Otherwise what an earlier process left goes to the store, and that is all.
+    pub follows: bool,
     /// Whether to go on where the server cannot send what is missing. That leaves a hole.
     pub may_leap: bool,
 }
@@ -69,6 +75,9 @@ pub struct ArchiveSpec {
 pub struct Progress {
     /// Where it goes.
     pub timeline: Timeline,
+    /// It looks what is there, and has read nothing yet. Of the rest only the lag is known then.
+    #[serde(default)]
+    pub begins: bool,
     /// Everything that the server had so many milliseconds ago is in the store.
     pub lag_ms: u64,
     /// How many transactions the server has that the store lacks.
@@ -81,22 +90,59 @@ pub struct Progress {
     pub failed: u32,
     /// Why the last one did.
     pub error: String,
-    /// Transactions that are missing in the middle of the archive, as it was when this began. Empty if there are none.
+    /// Transactions that are missing in the middle of the archive. Empty if there are none.
     pub holes: String,
     /// Entries in the store that cannot be read.
     pub unreadable: u64,
+    /// Segments that waited on this node's disk, cannot be read and were set aside there.
+    #[serde(default)]
+    pub aside: u64,
+    /// Why the server is read no further for now; empty while it is.
+    #[serde(default)]
+    pub waits: String,
+}
+
+/// Why it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Ended {
+    /// The server cannot send what the archive lacks. Another may.
+    #[error("the server cannot send what the archive lacks: {0}")]
+    Lacks(GtidSet),
+    /// Anything else, which says nothing of what the server has.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<String> for Ended {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
 }
 
 /// Shared by those who read, send and tell.
-struct Shared {
-    progress: Mutex<Progress>,
+pub(super) struct Shared {
+    pub(super) progress: Mutex<Progress>,
     /// What is in the store, or need not be.
-    safe: Mutex<GtidSet>,
+    pub(super) safe: Mutex<GtidSet>,
+    /// What is missing in the middle.
+    pub(super) holes: Mutex<GtidSet>,
     /// Something was sent: there is room again.
-    sent: Notify,
+    pub(super) sent: Notify,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+impl Shared {
+    /// What is missing in the middle now.
+    pub(super) fn lacks(&self, holes: GtidSet) {
+        locked(&self.progress).holes = shown(&holes);
+        *locked(&self.holes) = holes;
+    }
+}
+
+fn shown(holes: &GtidSet) -> String {
+    if holes.is_empty() { String::new() } else { holes.to_string() }
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -108,28 +154,40 @@ pub async fn run_unless(
     spec: &ArchiveSpec,
     told: impl Fn(Progress),
     given_up: impl Future<Output = ()>,
-) -> Result<(), String> {
+) -> Result<(), Ended> {
     let archive = async {
         let store = spec.store.open()?;
-        let spool = Spool::open(&spec.spool).await?;
-        rest(spec, &store, &spool).await?;
-        let mut index = Index::default();
-        index.look(&store, &spec.cluster).await.map_err(|e| e.to_string())?;
+        let spool = Spool::open(&spec.spool, spec.keep_free_bytes).await?;
+        let mut sender = Sender::new(spec, &store, &spool);
+        saying(&told, sender.rest()).await?;
+        if !spec.follows {
+            return Ok(());
+        }
+        let looked = async {
+            let index = Index::look(&store, &spec.cluster).await?;
+            sender.tidy(&index).await;
+            Ok::<_, String>(index)
+        };
+        let index = saying(&told, looked).await?;
+        let pieces = index.pieces().map_err(|e| format!("the archive: {e}"))?;
         let reader = BinlogReader::new(connector(&spec.account)?);
         let start = reader.start().await.map_err(|e| e.to_string())?;
-        let plan = planned(spec, &index, &start)?;
+        let plan = planned(spec, &pieces, &start)?;
+        let holes = holes(&pieces, &plan)?;
         let shared = Shared {
             progress: Mutex::new(Progress {
                 timeline: plan.timeline,
-                holes: holes(&index, &plan)?,
-                unreadable: index.unreadable.len() as u64,
+                holes: shown(&holes),
+                unreadable: index.unreadable() as u64,
+                aside: left(&spec.spool)?.aside,
                 ..Progress::default()
             }),
             safe: Mutex::new(plan.start.clone()),
+            holes: Mutex::new(holes),
             sent: Notify::new(),
         };
         info!(timeline = %plan.timeline, start = %plan.start, "the binlog is archived");
-        follow(spec, &store, &spool, &reader, &start, plan, &shared, &told).await
+        Ok(follow(spec, sender, &spool, &reader, &start, plan, &shared, &told).await?)
     };
     let (mut archive, mut given_up) = (pin!(archive), pin!(given_up));
     tokio::select! {
@@ -139,34 +197,68 @@ pub async fn run_unless(
 }
 
 /// Where to go on, unless nobody said that a hole may be left.
-fn planned(spec: &ArchiveSpec, index: &Index, start: &BinlogStart) -> Result<Plan, String> {
-    let (epoch, is_writer) = (spec.epoch, spec.is_writer);
-    let reading =
-        Reading { epoch, is_writer, executed: start.executed.clone(), purged: start.purged.clone() };
-    let plan = plan(&index.pieces(), &reading).map_err(|e| format!("the archive: {e}"))?;
+fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<Plan, Ended> {
+    let reading = Reading {
+        epoch: spec.epoch,
+        writer: Some(spec.node.clone()).filter(|_| spec.is_writer),
+        own_id: start.own_id,
+        executed: start.executed.clone(),
+        purged: start.purged.clone(),
+    };
+    let plan = plan(pieces, &reading).map_err(|e| format!("the archive: {e}"))?;
     if plan.gap.is_empty() || spec.may_leap {
         return Ok(plan);
     }
-    Err(format!("the server cannot send what the archive lacks: {}", plan.gap))
+    Err(Ended::Lacks(plan.gap))
 }
 
 /// Everything that is missing, and what is about to be.
-fn holes(index: &Index, plan: &Plan) -> Result<String, String> {
-    let found = coverage(&index.pieces()).map_err(|e| format!("the archive: {e}"))?;
-    let all = match found {
-        Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string())?,
-        None => plan.gap.clone(),
-    };
-    Ok(if all.is_empty() { String::new() } else { all.to_string() })
+fn holes(pieces: &[Piece], plan: &Plan) -> Result<GtidSet, String> {
+    let found = coverage(pieces).map_err(|e| format!("the archive: {e}"))?;
+    match found {
+        Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string()),
+        None => Ok(plan.gap.clone()),
+    }
 }
 
-/// Sends what an earlier process left: it may be all that there is of it.
-async fn rest(spec: &ArchiveSpec, store: &Store, spool: &Spool) -> Result<(), String> {
-    for waiting in spool.waiting()? {
-        send(store, &spec.recipients, &waiting, spool.content(&waiting)).await?;
-        spool.remove(&waiting)?;
+/// Looks now and then for what is missing: another node may have brought it, or what went before it may be gone. A store that
+/// does not answer is asked the next time.
+async fn look_for_holes(store: &Store, cluster: &str, shared: &Shared) {
+    loop {
+        sleep(HOLES_EVERY).await;
+        let holes = locked(&shared.holes).clone();
+        if holes.is_empty() {
+            continue;
+        }
+        let found = match Index::look(store, cluster).await.map(|index| index.pieces()) {
+            Ok(Ok(pieces)) => coverage(&pieces),
+            Ok(Err(error)) => Err(error),
+            Err(why) => {
+                warn!(why, "whether the archive lacks anything yet is not known");
+                continue;
+            }
+        };
+        // Meanwhile some of it may have been sent from here.
+        if let Ok(Some(left)) = found.and_then(|found| found.map(|f| f.still_lacks(&holes)).transpose())
+            && let Ok(left) = locked(&shared.holes).intersect(&left)
+        {
+            shared.lacks(left);
+        }
     }
-    Ok(())
+}
+
+/// Does what comes before reading, and says every now and then that it goes on, and since when.
+async fn saying<T>(told: &impl Fn(Progress), done: impl Future<Output = T>) -> T {
+    let (mut done, began) = (pin!(done), Instant::now());
+    loop {
+        tokio::select! {
+            done = &mut done => return done,
+            () = sleep(SAYS) => {
+                let lag_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                told(Progress { begins: true, lag_ms, ..Progress::default() });
+            }
+        }
+    }
 }
 
 fn connector(account: &AccountSpec) -> Result<Connector, String> {
@@ -180,7 +272,7 @@ fn connector(account: &AccountSpec) -> Result<Connector, String> {
 #[expect(clippy::too_many_arguments, reason = "what one run has, each of it once")]
 async fn follow(
     spec: &ArchiveSpec,
-    store: &Store,
+    mut sender: Sender<'_>,
     spool: &Spool,
     reader: &BinlogReader,
     start: &BinlogStart,
@@ -189,61 +281,34 @@ async fn follow(
     told: &impl Fn(Progress),
 ) -> Result<(), String> {
     let (queue, waiting) = mpsc::channel(QUEUE);
-    let server = Origin { node: spec.node.clone(), version: start.version.clone() };
+    let server =
+        Origin { node: spec.node.clone(), version: start.version.clone(), is_writer: spec.is_writer };
     let of = (spec.cluster.clone(), plan.timeline, server);
     let limits = Limits { segment_bytes: spec.segment_bytes, segment_ms: spec.segment_ms };
     let tail = Tail::new(spool.clone(), of, plan.start, limits);
-    let mut sending = pin!(send_all(spec, store, spool, shared, waiting));
+    let store = sender.store();
+    let mut sending = pin!(sender.all(shared, waiting));
     let room = async || {
-        while spool.bytes()? >= spec.spool_bytes {
+        loop {
+            let lacking = spool.room().lacking()?;
+            let is_room = lacking.is_none() && spool.bytes()? < spec.spool_bytes;
+            locked(&shared.progress).waits = lacking.unwrap_or_default();
+            if is_room {
+                return Ok(());
+            }
             drop(timeout(LOOK, shared.sent.notified()).await);
         }
-        Ok(())
     };
     let lost = tokio::select! {
         why = tail.read(reader, queue, room) => why,
         why = tell(reader, shared, told) => why,
         why = &mut sending => return why,
+        () = look_for_holes(store, &spec.cluster, shared) => return Ok(()),
     };
     // The queue's other end is gone: it ends when everything is sent.
     drop(timeout(EMPTIED_WITHIN, sending).await);
     told(locked(&shared.progress).clone());
     Err(lost)
-}
-
-/// Sends segment after segment, each until the store has it.
-async fn send_all(
-    spec: &ArchiveSpec,
-    store: &Store,
-    spool: &Spool,
-    shared: &Shared,
-    mut waiting: mpsc::Receiver<Waiting>,
-) -> Result<(), String> {
-    while let Some(next) = waiting.recv().await {
-        let mut pause = PAUSE;
-        while let Err(why) = send(store, &spec.recipients, &next, spool.content(&next)).await {
-            warn!(why, "a segment of the binlog is not in the store");
-            {
-                let mut progress = locked(&shared.progress);
-                progress.failed = progress.failed.saturating_add(1);
-                progress.error = why;
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        spool.remove(&next)?;
-        {
-            let mut safe = locked(&shared.safe);
-            *safe = safe.union(&next.span.added).map_err(|e| e.to_string())?;
-        }
-        let mut progress = locked(&shared.progress);
-        progress.sent += 1;
-        (progress.failed, progress.error) = (0, String::new());
-        progress.archived_ms = progress.archived_ms.max(next.span.last_ms);
-        drop(progress);
-        shared.sent.notify_waiters();
-    }
-    Ok(())
 }
 
 /// Says how far it is. The lag is the age of the newest look at the server whose transactions are all in the store.

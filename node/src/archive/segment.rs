@@ -10,13 +10,20 @@ use mysql_async::binlog::events::Event;
 use super::cut::Begun;
 use super::entry::Span;
 use super::frame::{MAGIC, framed, previous};
+use super::room::Room;
 use crate::gtid::GtidSet;
+
+/// The disk is looked at again after so many bytes: a single transaction can have more than it has room for.
+const LOOK_BYTES: u64 = 4 << 20;
 
 /// A segment that grows.
 pub(super) struct Segment {
     path: PathBuf,
+    room: Room,
     file: BufWriter<File>,
     bytes: u64,
+    /// How many there were when the disk was last looked at.
+    looked: u64,
     /// Where the last whole transaction ends.
     whole: u64,
     after: GtidSet,
@@ -30,7 +37,7 @@ pub(super) struct Segment {
 impl Segment {
     /// Begins one in a file of its own, in the place of one that was left there. `format` is the event that describes the
     /// server's file.
-    pub(super) fn begin(path: &Path, format: &Event, after: GtidSet) -> Result<Self, String> {
+    pub(super) fn begin(path: &Path, room: Room, format: &Event, after: GtidSet) -> Result<Self, String> {
         let told = told(path);
         let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
         let file = BufWriter::new(options.map_err(&told)?);
@@ -38,8 +45,10 @@ impl Segment {
         let (path, whole) = (path.to_owned(), 0);
         let mut segment = Self {
             path,
+            room,
             file,
             bytes: 0,
+            looked: 0,
             whole,
             after,
             added,
@@ -128,12 +137,17 @@ impl Segment {
         file.set_len(self.whole).map_err(&told)?;
         file.seek(SeekFrom::Start(self.whole)).map_err(&told)?;
         self.bytes = self.whole;
+        self.looked = self.looked.min(self.whole);
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.file.write_all(bytes).map_err(told(&self.path))?;
         self.bytes += bytes.len() as u64;
+        if self.bytes - self.looked >= LOOK_BYTES {
+            self.looked = self.bytes;
+            return self.room.lacking()?.map_or(Ok(()), Err);
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use rand::Rng;
 use tokio::task::spawn_blocking;
 
 use super::entry::{Entry, FORMAT, entry_key, object_prefix, segment_id};
+use super::shelf::Shelf;
 use super::spool::Waiting;
 use crate::backup::pipeline::{Limits, Recipients, StreamSummary, StreamWriter};
 use crate::backup::store::{Queue, Store, Uploader, channel};
@@ -19,20 +20,21 @@ const PART: usize = 8 << 20;
 /// Hard enough for text, and quick.
 const LEVEL: i32 = 3;
 
-/// Brings the segment at `content` there. The one that lies there already may come from another node.
+/// Brings the segment at `content` to a shelf, unless it is there already: the answer to the last try may have been lost.
 pub(super) async fn send(
     store: &Store,
     recipients: &Recipients,
+    shelf: &Shelf,
     waiting: &Waiting,
     content: PathBuf,
 ) -> Result<(), String> {
     let Waiting { cluster, timeline, span, server } = waiting.clone();
-    let key = entry_key(&cluster, timeline, &span.added);
+    let key = entry_key(&cluster, shelf, &span.added);
     if store.size(&key).await.map_err(|e| e.to_string())?.is_some() {
         return Ok(());
     }
     let attempt = format!("{:016x}", rand::rng().random::<u64>());
-    let object = object_prefix(&cluster, timeline, &span.added, &attempt);
+    let object = object_prefix(&cluster, shelf, &span.added, &attempt);
     let (queue, parts) = channel();
     let uploading = Uploader::new(store.clone(), &object, PART, 1).run(parts);
     let (id, whom) = (segment_id(timeline, &span.added), recipients.clone());

@@ -47,6 +47,9 @@ impl Tail {
         queue: mpsc::Sender<Waiting>,
         room: impl AsyncFn() -> Result<(), String>,
     ) -> String {
+        if let Err(why) = room().await {
+            return why;
+        }
         let mut events = match reader.follow(&self.known).await {
             Ok(events) => events,
             Err(error) => return error.to_string(),
@@ -55,20 +58,21 @@ impl Tail {
             let step = match self.next(&mut events).await {
                 Ok(Some(event)) => self.take(&event),
                 Ok(None) => self.end(),
-                // The last of it is on disk before anything else.
-                Err(why) => {
-                    if let Ok(Some(waiting)) = self.end() {
-                        drop(queue.send(waiting).await);
-                    }
-                    return why;
-                }
+                Err(why) => Err(why),
             };
             let sent = match step {
                 Ok(None) => continue,
                 Ok(Some(waiting)) => {
                     queue.send(waiting).await.map_err(|_| "nobody sends any more".to_owned())
                 }
-                Err(why) => Err(why),
+                Err(why) => {
+                    // The last of what is whole is on disk before anything else, and the rest takes no room there.
+                    if let Ok(Some(waiting)) = self.end() {
+                        drop(queue.send(waiting).await);
+                    }
+                    self.spool.discard();
+                    return why;
+                }
             };
             if let Err(why) = sent {
                 return why;
@@ -130,7 +134,10 @@ impl Tail {
             Some(growing) => growing,
             None => {
                 let format = self.format.as_ref().ok_or("the server sends no format event")?;
-                (Segment::begin(&self.spool.part(), format, self.known.clone())?, Instant::now())
+                (
+                    Segment::begin(&self.spool.part(), self.spool.room(), format, self.known.clone())?,
+                    Instant::now(),
+                )
             }
         };
         Ok(&mut self.growing.insert(growing).0)

@@ -3,3 +3,4 @@
 
 mod cover;
 mod cuts;
+mod rolled;

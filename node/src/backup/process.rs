@@ -1,6 +1,4 @@
-//! A backup is made, and read again, by a process of its own, `baton-node backup`: what it is to do comes as the first line of
-//! its input, what it has to say goes out as JSON, one object a line. When its input ends, whoever wanted that is gone, and it
-//! gives up.
+//! A backup is made, and read again, by a process of its own, `baton-node backup`.
 
 use std::path::Path;
 
@@ -9,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::remove::{RemoveSpec, remove_unless};
 use super::run::{Made, Progress, RunSpec, run_unless};
 use super::verify::{Checked, VerifySpec, verify_unless};
-use super::worker::{self, Said};
+use super::worker;
 
 /// The command's name.
 const COMMAND: &str = "backup";
@@ -26,55 +24,42 @@ pub enum Job {
     Remove(Box<RemoveSpec>),
 }
 
-/// What the process says.
+/// What it came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Event {
-    /// How far it is.
-    Progress(Progress),
-    /// The backup is made; the last thing it says.
+pub enum Done {
+    /// The backup is made.
     Made(Box<Made>),
-    /// What was found in the stores; the last thing it says.
+    /// What was found in the stores.
     Checked(Checked),
-    /// The backup is not in the store any more; the last thing it says.
+    /// The backup is not in the store any more.
     Removed,
-    /// It came to nothing, and why; the last thing it says.
-    Failed(String),
 }
 
-impl Said for Event {
-    fn failed(why: String) -> Self {
-        Self::Failed(why)
-    }
-
-    fn goes_on(&self) -> bool {
-        matches!(self, Self::Progress(_))
-    }
-}
+/// What the process says.
+pub type Event = worker::Event<Progress, Done>;
 
 /// The process's own part: everything between its first line and its last.
 ///
 /// # Errors
 /// Nobody can be told.
 pub fn attend() -> Result<(), String> {
-    worker::attend(async |job: Job, wanted| {
-        // Whoever does not hear it any more has closed the input, too.
-        let told = |now| drop(worker::say(&Event::Progress(now)));
+    worker::attend(async |job: Job, told: fn(Progress), wanted| {
         let given_up = async { drop(wanted.await) };
         match &job {
             Job::Make(spec) => run_unless(spec, told, given_up).await.map(|mut made| {
                 // The stores have it; whoever hears this holds a lease and needs none of it.
                 made.manifest.inventory = Vec::new();
-                Event::Made(Box::new(made))
+                Done::Made(Box::new(made))
             }),
-            Job::Verify(spec) => verify_unless(spec, told, given_up).await.map(Event::Checked),
-            Job::Remove(spec) => remove_unless(spec, given_up).await.map(|_| Event::Removed),
+            Job::Verify(spec) => verify_unless(spec, told, given_up).await.map(Done::Checked),
+            Job::Remove(spec) => remove_unless(spec, given_up).await.map(|_| Done::Removed),
         }
     })
 }
 
 /// A job that another process is at.
-pub type Working = worker::Working<Event>;
+pub type Working = worker::Working<Progress, Done>;
 
 impl Working {
     /// Starts the process: `program` is this program. Polite, it runs only when nobody else wants to.

@@ -372,6 +372,14 @@ pub static KEYS: &[Key] = &[
          has the rest.",
     ),
     key(
+        "archive.keep_free_mib",
+        Kind::Integer { min: 0, max: 1_048_576 },
+        Value("2048"),
+        Restart,
+        "What stays free on the disk of `paths.data`, where the group's own state lies: with less, nothing more is read, also in \
+         the middle of a transaction, and people are told.",
+    ),
+    key(
         "raft.heartbeat",
         Kind::Duration { min_ms: 10, max_ms: 10_000 },
         Value("100ms"),

@@ -377,6 +377,9 @@ pub struct ArchiveConfig {
     /// The most that waits on a node's disk, in MiB.
     #[serde(default)]
     pub spool_mib: u64,
+    /// What stays free on that disk, in MiB.
+    #[serde(default)]
+    pub keep_free_mib: u64,
 }
 
 /// One `[[backup.schedule]]`

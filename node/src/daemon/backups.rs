@@ -49,6 +49,7 @@ pub(super) fn archive(config: &Config) -> Option<ArchiveSettings> {
         store,
         spool: config.paths.data.join(SPOOL),
         spool_bytes: archive.spool_mib.saturating_mul(MIB),
+        keep_free_bytes: archive.keep_free_mib.saturating_mul(MIB),
         segment_bytes: archive.segment_mib.saturating_mul(MIB),
         segment_every: archive.segment_every,
     })

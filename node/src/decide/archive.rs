@@ -1,6 +1,7 @@
 //! Whose server is read for the archive of the binlog, and what is wrong with that. A replica, as for backups; the writer only
 //! while no replica can be read.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,9 @@ use super::backup::LAG_MAX;
 use super::backup::choose::{Server, Wanted, choose};
 use super::backup::field::readers;
 use super::diagnosis::Trouble;
-use super::seen::Observations;
-use crate::state::{Change, ClusterState, Collector, NodeName, UnixMillis};
+use super::seen::{Observations, Report};
+use crate::gtid::{GtidSet, MariadbGtid, MariadbSet};
+use crate::state::{Backup, Change, ClusterState, Collector, NodeName, UnixMillis};
 
 /// Whoever has come to nothing so often in a row gives way to another.
 const TRIES: u32 = 3;
@@ -18,6 +20,8 @@ const TRIES: u32 = 3;
 const TOLD_AFTER: u32 = 2;
 /// Nobody gives way sooner, unless it cannot be read at all.
 const STAYS_MS: UnixMillis = 10_000;
+/// For so long a new leader waits for the first reports of all before it takes anybody's turn away.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// An archive that is further behind than this is told of.
 const BEHIND: Duration = Duration::from_secs(60);
 
@@ -40,56 +44,83 @@ pub struct Archiving {
     pub ended: u32,
     /// Why the last upload failed, or why it came to nothing.
     pub error: String,
+    /// It came to nothing because its server cannot send what the archive lacks, and for no other reason.
+    #[serde(default)]
+    pub lacks: bool,
     /// Transactions that are missing in the middle of the archive.
     pub holes: String,
     /// Entries in the store that cannot be read.
     pub unreadable: u64,
+    /// Segments that waited on its disk, cannot be read and were set aside there.
+    #[serde(default)]
+    pub aside: u64,
+    /// Why its server is read no further for now; empty while it is.
+    #[serde(default)]
+    pub waits: String,
 }
 
-/// What the group is to agree on, if anything: whose turn it is.
-pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Change> {
+/// What the group is to agree on, if anything: whose turn it is. `leading` is for how long this leader has led.
+pub fn next(
+    state: &ClusterState,
+    seen: &Observations,
+    leading: Duration,
+    now_ms: UnixMillis,
+) -> Option<Change> {
     let current = state.collector.as_ref();
+    if leading < HEARD_WITHIN && state.data_nodes().any(|(node, _)| seen.of(node).is_none()) {
+        return None;
+    }
     if !is_wanted(seen) {
-        return current.map(|_| Change::Collect { node: None, turns: 0, may_leap: false });
+        return current.map(|_| collect(None, 0, &BTreeSet::new(), false));
     }
     let servers = readers(state, seen);
     let wanted = wanted(current.map(|now| &now.node));
     let Some(current) = current else {
         let node = choose(&servers, &wanted).ok()?.node.clone();
-        return Some(Change::Collect { node: Some(node), turns: 0, may_leap: false });
+        return Some(collect(Some(&node), 0, &BTreeSet::new(), false));
     };
     let said = seen.of(&current.node).and_then(|heard| heard.report.archiving.as_ref());
-    if said.is_some_and(|said| said.ended >= TRIES) {
-        return give_way(current, &servers, &wanted);
+    if let Some(said) = said.filter(|said| said.ended >= TRIES) {
+        return give_way(current, said.lacks, &servers, &wanted);
     }
     let best = choose(&servers, &wanted).ok()?;
     if best.node != current.node {
         let can_be_read = choose(&only(&servers, &current.node), &wanted).is_ok();
         // One whose turn it is because another failed keeps it until it gets on, or fails itself.
         let has_stayed = current.turns == 0 && now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
-        let (turns, may_leap) = (current.turns, current.may_leap);
-        let change = Change::Collect { node: Some(best.node.clone()), turns, may_leap };
         if has_stayed || !can_be_read {
-            return Some(change);
+            return Some(collect(Some(&best.node), current.turns, &current.lacking, current.may_leap));
         }
     }
     let is_well =
         said.is_some_and(|said| said.works && said.ended == 0 && (said.sent > 0 || said.behind == 0));
-    let forgives = is_well && (current.turns > 0 || current.may_leap);
-    forgives.then(|| Change::Collect { node: Some(current.node.clone()), turns: 0, may_leap: false })
+    let forgives = is_well && (current.turns > 0 || !current.lacking.is_empty() || current.may_leap);
+    forgives.then(|| collect(Some(&current.node), 0, &BTreeSet::new(), false))
 }
 
-/// Another one's turn. Once everybody had one, the next may leave a hole: nobody can send what is missing.
-fn give_way(current: &Collector, servers: &[Server], wanted: &Wanted) -> Option<Change> {
+fn collect(node: Option<&NodeName>, turns: u32, lacking: &BTreeSet<NodeName>, may_leap: bool) -> Change {
+    Change::Collect { node: node.cloned(), turns, lacking: lacking.clone(), may_leap }
+}
+
+/// Another one's turn. Once every server that can be read has said that it cannot send what is missing, the next may leave a
+/// hole: nobody can. Any other failure, such as that of a store which is away, says nothing of what there is to read.
+fn give_way(current: &Collector, lacks: bool, servers: &[Server], wanted: &Wanted) -> Option<Change> {
     let others: Vec<Server> = servers.iter().filter(|server| server.node != current.node).cloned().collect();
     let fit = |server: &&Server| choose(&only(servers, &server.node), wanted).is_ok();
-    let count = servers.iter().filter(fit).count();
+    let mut lacking = current.lacking.clone();
+    if lacks {
+        lacking.insert(current.node.clone());
+    }
+    let may_leap = lacks && servers.iter().filter(fit).all(|server| lacking.contains(&server.node));
+    let may_leap = may_leap || current.may_leap;
     let turns = current.turns.saturating_add(1);
-    let may_leap = turns as usize >= count;
-    match choose(&others, wanted) {
-        Ok(other) => Some(Change::Collect { node: Some(other.node.clone()), turns, may_leap }),
-        Err(_) if current.may_leap => None,
-        Err(_) => Some(Change::Collect { node: Some(current.node.clone()), turns, may_leap: true }),
+    // A server that has not been asked yet comes before those that lack it.
+    let unasked: Vec<Server> =
+        others.iter().filter(|server| !lacks || !lacking.contains(&server.node)).cloned().collect();
+    match choose(&unasked, wanted).or_else(|_| choose(&others, wanted)) {
+        Ok(other) => Some(collect(Some(&other.node), turns, &lacking, may_leap)),
+        Err(_) if current.may_leap == may_leap && current.lacking == lacking => None,
+        Err(_) => Some(collect(Some(&current.node), turns, &lacking, may_leap)),
     }
 }
 
@@ -111,21 +142,55 @@ pub fn alarms(state: &ClusterState, seen: &Observations) -> Vec<Trouble> {
     if !is_wanted(seen) {
         return Vec::new();
     }
+    let mut found: Vec<_> = seen.iter().filter_map(|(node, heard)| set_aside(node, &heard.report)).collect();
     let Some(collector) = &state.collector else {
         let nobody = choose(&readers(state, seen), &wanted(None)).err();
-        return nobody
-            .map(|why| Trouble::ArchiveStalled(format!("no server can be read: {why}")))
-            .into_iter()
-            .collect();
+        found.extend(nobody.map(|why| Trouble::ArchiveStalled(format!("no server can be read: {why}"))));
+        return found;
     };
     let Some(said) = seen.of(&collector.node).and_then(|heard| heard.report.archiving.as_ref()) else {
-        return Vec::new();
+        return found;
     };
-    let mut found: Vec<_> = stalled(&collector.node, said).map(Trouble::ArchiveStalled).into_iter().collect();
-    if !said.holes.is_empty() {
+    found.extend(stalled(&collector.node, said).map(Trouble::ArchiveStalled));
+    if !said.holes.is_empty() && !is_past(state, &said.holes) {
         found.push(Trouble::ArchiveHole(said.holes.clone()));
     }
     found
+}
+
+/// Whether every backup that is kept has what is missing. Nobody restores across it any more then.
+fn is_past(state: &ClusterState, holes: &str) -> bool {
+    let is_kept =
+        |backup: &&Backup| backup.is_good() && backup.stores.iter().any(|store| backup.stays_in(store));
+    let mut kept = state.backups.catalogue.values().filter(is_kept).peekable();
+    kept.peek().is_some() && kept.all(|backup| reaches(&backup.gtids, holes))
+}
+
+/// Whether a backup has what is missing. MariaDB names the last of each domain alone: it is behind what is missing there.
+fn reaches(has: &str, holes: &str) -> bool {
+    if let Ok(holes) = GtidSet::parse_mysql(holes) {
+        return GtidSet::parse_mysql(has).is_ok_and(|has| has.contains(&holes) == Ok(true));
+    }
+    let (Ok(GtidSet::Mariadb(has)), Ok(holes)) =
+        (GtidSet::parse_mariadb_state(has), holes.parse::<MariadbSet>())
+    else {
+        return false;
+    };
+    let is_before = |hole: MariadbGtid| {
+        has.last_gtids().any(|last| last.domain == hole.domain && last.sequence >= hole.sequence)
+    };
+    holes.last_gtids().all(is_before)
+}
+
+/// Whosever turn it is: it may be all that there is of these transactions.
+fn set_aside(node: &NodeName, report: &Report) -> Option<Trouble> {
+    let aside = report.archiving.as_ref()?.aside;
+    (aside > 0).then(|| {
+        Trouble::ArchiveStalled(format!(
+            "{node}: {aside} segments that waited in paths.data/binlog cannot be read; look at the files that end in .aside, \
+             then remove them"
+        ))
+    })
 }
 
 fn stalled(node: &NodeName, said: &Archiving) -> Option<String> {
@@ -134,6 +199,9 @@ fn stalled(node: &NodeName, said: &Archiving) -> Option<String> {
     }
     if said.ended >= TOLD_AFTER {
         return Some(format!("{node}: {}", said.error));
+    }
+    if !said.waits.is_empty() {
+        return Some(format!("{node}: {}", said.waits));
     }
     if said.unreadable > 0 {
         return Some(format!("{} of its entries in the store cannot be read", said.unreadable));

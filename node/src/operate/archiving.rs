@@ -1,15 +1,17 @@
 //! Archives this node's binlog while it is its turn, in a process of its own that is begun again when it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::archive::process::{Archiving as Working, Event};
+use crate::archive::process::{Archiving as Working, Done, Event};
 use crate::archive::run::{ArchiveSpec, Progress};
+use crate::archive::spool::{Left, left};
 use crate::backup::pipeline::Recipients;
 use crate::backup::run::{AccountSpec, StoreSpec};
 use crate::decide::archive::Archiving;
@@ -17,8 +19,11 @@ use crate::state::{ClusterState, NodeName};
 
 /// Without news, the state is looked at again this often.
 const TICK: Duration = Duration::from_secs(1);
-/// Before a process that came to nothing is begun again.
+/// Before a process that came to nothing is begun again; twice as long each time, up to the most.
 const PAUSE: Duration = Duration::from_secs(3);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// What waits on this node's disk is sent, whosever turn it is, but not more often than this.
+const REST_AGAIN: Duration = Duration::from_secs(30);
 /// A process that says nothing for so long is stuck. It speaks every second, but for a server that does not answer.
 const SILENT: Duration = Duration::from_secs(120);
 
@@ -44,10 +49,31 @@ pub struct ArchiveSettings {
     pub spool: PathBuf,
     /// The most that waits there, in bytes.
     pub spool_bytes: u64,
+    /// What stays free on its disk, in bytes.
+    pub keep_free_bytes: u64,
     /// A segment ends soon after it has so many bytes.
     pub segment_bytes: u64,
     /// And at the latest after this.
     pub segment_every: Duration,
+}
+
+/// What an earlier process left in a spool. Nothing, if that cannot be known: whoever is to read next says why.
+async fn left_in(spool: &Path) -> Left {
+    let spool = spool.to_owned();
+    spawn_blocking(move || left(&spool)).await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// How a process came to nothing.
+struct Ended {
+    why: String,
+    /// Its server cannot send what the archive lacks.
+    lacks: bool,
+}
+
+impl From<String> for Ended {
+    fn from(why: String) -> Self {
+        Self { why, lacks: false }
+    }
 }
 
 /// Archives for one node.
@@ -69,18 +95,29 @@ impl ArchiveRunner {
     pub async fn run(mut self) {
         let Some(settings) = self.parts.settings.clone() else { return };
         self.progress.send_replace(Some(Archiving::default()));
+        let mut rests_from = Instant::now();
         loop {
             let state = Arc::clone(&self.states.borrow_and_update());
             let wanted = self.wanted(&settings, &state);
             if let Some(spec) = wanted {
                 let ended = self.archive(&settings, &spec).await;
                 self.note(ended);
-                if self.progress.borrow().as_ref().is_some_and(|now| now.ended > 0) {
-                    sleep(PAUSE).await;
+                let times = self.progress.borrow().as_ref().map_or(0, |now| now.ended);
+                if times > 0 {
+                    sleep(PAUSE.saturating_mul(1 << (times - 1).min(10)).min(PAUSE_MAX)).await;
                 }
                 continue;
             }
-            self.progress.send_replace(Some(Archiving::default()));
+            let left = left_in(&settings.spool).await;
+            self.progress.send_replace(Some(Archiving { aside: left.aside, ..Archiving::default() }));
+            if left.waiting > 0 && rests_from <= Instant::now() {
+                let spec = ArchiveSpec { follows: false, ..self.spec(&settings, &state, false) };
+                if let Err(Ended { why, .. }) = self.archive(&settings, &spec).await {
+                    warn!(why, "what waits on this node's disk is not in the store");
+                }
+                rests_from = Instant::now() + REST_AGAIN;
+                continue;
+            }
             if let Ok(Err(_)) = timeout(TICK, self.states.changed()).await {
                 return;
             }
@@ -90,7 +127,11 @@ impl ArchiveRunner {
     /// What is to be done now; nothing when it is another one's turn. Another spec is another process.
     fn wanted(&self, settings: &ArchiveSettings, state: &ClusterState) -> Option<ArchiveSpec> {
         let collector = state.collector.as_ref().filter(|collector| collector.node == self.me)?;
-        Some(ArchiveSpec {
+        Some(self.spec(settings, state, collector.may_leap))
+    }
+
+    fn spec(&self, settings: &ArchiveSettings, state: &ClusterState, may_leap: bool) -> ArchiveSpec {
+        ArchiveSpec {
             cluster: self.cluster.clone(),
             epoch: state.epoch().0,
             is_writer: state.grant.as_ref().is_some_and(|grant| grant.node == self.me),
@@ -102,19 +143,26 @@ impl ArchiveRunner {
             spool_bytes: settings.spool_bytes,
             segment_bytes: settings.segment_bytes,
             segment_ms: u64::try_from(settings.segment_every.as_millis()).unwrap_or(u64::MAX),
-            may_leap: collector.may_leap,
-        })
+            keep_free_bytes: settings.keep_free_bytes,
+            follows: true,
+            may_leap,
+        }
     }
 
     /// Until it is not wanted any more, which is well, or it came to nothing.
-    async fn archive(&self, settings: &ArchiveSettings, spec: &ArchiveSpec) -> Result<(), String> {
+    async fn archive(&self, settings: &ArchiveSettings, spec: &ArchiveSpec) -> Result<(), Ended> {
         info!(epoch = spec.epoch, is_writer = spec.is_writer, "the binlog is archived here");
         let mut working = Working::start(&self.parts.program, spec).await?;
         let mut states = self.states.clone();
         loop {
+            // What only sends what waits gives way to what reads the server.
+            let is_unwanted = |state: &Arc<ClusterState>| {
+                let wanted = self.wanted(settings, state);
+                if spec.follows { wanted.as_ref() != Some(spec) } else { wanted.is_some() }
+            };
             let unwanted = async {
                 // Without a state to come the daemon ends.
-                drop(states.wait_for(|state| self.wanted(settings, state).as_ref() != Some(spec)).await);
+                drop(states.wait_for(is_unwanted).await);
             };
             let event = tokio::select! {
                 event = timeout(SILENT, working.next()) => event,
@@ -124,10 +172,17 @@ impl ArchiveRunner {
                 }
             };
             match event {
-                Ok(Event::Progress(now)) => self.tell(*now),
-                Ok(Event::Stopped) => return Ok(()),
-                Ok(Event::Failed(why)) => return Err(why),
-                Err(_) => return Err(format!("it has said nothing for {} s", SILENT.as_secs())),
+                Ok(Event::Progress(_)) if !spec.follows => {}
+                // Nothing else is known yet than how long it takes; what was said before stays.
+                Ok(Event::Progress(now)) if now.begins => self.progress.send_modify(|known| {
+                    let known = known.get_or_insert_default();
+                    known.lag_ms = known.lag_ms.max(now.lag_ms);
+                }),
+                Ok(Event::Progress(now)) => self.tell(now),
+                Ok(Event::Done(Done::Stopped)) => return Ok(()),
+                Ok(Event::Done(Done::Lacks(why))) => return Err(Ended { why, lacks: true }),
+                Ok(Event::Failed(why)) => return Err(why.into()),
+                Err(_) => return Err(format!("it has said nothing for {} s", SILENT.as_secs()).into()),
             }
         }
     }
@@ -146,22 +201,25 @@ impl ArchiveRunner {
             failed: now.failed,
             ended: if gets_on { 0 } else { before },
             error: now.error,
+            lacks: false,
             holes: now.holes,
             unreadable: now.unreadable,
+            aside: now.aside,
+            waits: now.waits,
         }));
     }
 
     /// How it ended. What was said before stays, so that nobody takes silence for health.
-    fn note(&self, ended: Result<(), String>) {
+    fn note(&self, ended: Result<(), Ended>) {
         self.progress.send_modify(|now| {
             let now = now.get_or_insert_default();
             now.works = false;
             match ended {
                 Ok(()) => now.ended = 0,
-                Err(why) => {
+                Err(Ended { why, lacks }) => {
                     warn!(why, "the archive of the binlog does not get on");
                     now.ended = now.ended.saturating_add(1);
-                    now.error = why;
+                    (now.error, now.lacks) = (why, lacks);
                 }
             }
         });

@@ -16,11 +16,11 @@ use crate::backup::engine::{Engine, Extent};
 use crate::backup::lineage::Lineage;
 use crate::backup::lineage_file;
 use crate::backup::manifest::{About, Server};
-use crate::backup::process::{Event, Job, Working};
+use crate::backup::process::{Done, Event, Job, Working};
 use crate::backup::remove::RemoveSpec;
 use crate::backup::run::{Made, RunSpec};
 use crate::backup::settings::Settings;
-use crate::backup::verify::{Checked, VerifySpec};
+use crate::backup::verify::VerifySpec;
 use crate::decide::backup::Backing;
 use crate::decide::copying::Samples;
 use crate::gtid::Dialect;
@@ -74,13 +74,6 @@ pub struct BackupRunner {
     pub proposer: Proposer,
     /// Told how far it is.
     pub progress: watch::Sender<Option<Backing>>,
-}
-
-/// What a task came to.
-enum Done {
-    Made(Box<Made>),
-    Checked(Checked),
-    Removed,
 }
 
 impl BackupRunner {
@@ -185,9 +178,7 @@ impl BackupRunner {
                         rate,
                     }));
                 }
-                Event::Made(made) => return Ok(Done::Made(made)),
-                Event::Checked(checked) => return Ok(Done::Checked(checked)),
-                Event::Removed => return Ok(Done::Removed),
+                Event::Done(done) => return Ok(done),
                 Event::Failed(why) => return Err(why),
             }
         }

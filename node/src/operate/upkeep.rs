@@ -29,7 +29,7 @@ pub(super) async fn run(term: &Term<'_>, state: &ClusterState, seen: &Observatio
         need => need,
     };
     let Some(need) = need else {
-        if let Some(change) = archive::next(state, seen, term.lead.proposer.now_ms()) {
+        if let Some(change) = archive::next(state, seen, term.leading(), term.lead.proposer.now_ms()) {
             info!(?change, "whose binlog is archived");
             match term.lead.proposer.must(change).await {
                 Ok(()) => return Ok(()),

@@ -30,9 +30,16 @@ pub(super) struct Held {
 impl Shelf {
     /// Looks through a store, for `cluster` or the only one that is there.
     pub(super) async fn look(store: Store, cluster: Option<&str>) -> Result<Self, String> {
-        let prefix = cluster.map(cluster_prefix).unwrap_or_default();
-        let items = store.list(&prefix).await.map_err(|e| e.to_string())?;
-        let sizes: BTreeMap<_, _> = items.into_iter().map(|item| (item.key, item.bytes)).collect();
+        // The folder of backups alone: beside it may be years of binlog.
+        let clusters = match cluster {
+            Some(cluster) => vec![cluster.to_owned()],
+            None => store.folders("").await.map_err(|e| e.to_string())?,
+        };
+        let mut sizes = BTreeMap::new();
+        for cluster in clusters {
+            let items = store.list(&cluster_prefix(&cluster)).await.map_err(|e| e.to_string())?;
+            sizes.extend(items.into_iter().map(|item| (item.key, item.bytes)));
+        }
         let cluster = the_cluster(&sizes, cluster).map_err(|why| format!("store {}: {why}", store.name()))?;
         let own = cluster_prefix(&cluster);
         let sizes = sizes.into_iter().filter(|(key, _)| key.starts_with(&own)).collect();

@@ -16,7 +16,7 @@ use super::connector::Connector;
 use super::error::SqlError;
 use super::fields::text_at;
 use super::wire::Wire;
-use crate::gtid::{Dialect, GtidSet};
+use crate::gtid::{Dialect, GtidSet, ServerUuid};
 
 /// Names this reader to the server, beside the one that reads a binlog once. A second one ends the connection of the first.
 const FOLLOWER_ID: u32 = 4_294_901_761;
@@ -27,11 +27,22 @@ const SILENT: Duration = Duration::from_secs(20);
 /// A server has purged what was asked for, or never had it.
 const NOT_THERE: u16 = 1236;
 
+/// A server, as its own transactions name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnId {
+    /// MySQL: by `server_uuid`.
+    Uuid(ServerUuid),
+    /// MariaDB: by `server_id`.
+    Id(u32),
+}
+
 /// Where a server's binlog stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinlogStart {
     /// Its version, in its own words.
     pub version: String,
+    /// What the transactions that it commits first are called after.
+    pub own_id: OwnId,
     /// Every transaction that it has.
     pub executed: GtidSet,
     /// What went before its oldest file: it has that, and cannot send it.
@@ -100,8 +111,10 @@ async fn asked(wire: &mut Wire) -> Result<BinlogStart, SqlError> {
     let odd = |e: String| SqlError::Unexpected(e);
     let missing = || odd("the server does not say which transactions it has".into());
     let ask = match wire.caps().dialect {
-        Dialect::Mysql => "SELECT @@version, @@GLOBAL.gtid_purged, @@GLOBAL.gtid_executed",
-        Dialect::Mariadb => "SELECT @@version, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_state",
+        Dialect::Mysql => "SELECT @@version, @@GLOBAL.gtid_purged, @@GLOBAL.gtid_executed, @@server_uuid",
+        Dialect::Mariadb => {
+            "SELECT @@version, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_state, @@GLOBAL.server_id"
+        }
     };
     let row = wire.row(ask).await?.ok_or_else(missing)?;
     let text = |index| text_at(&row, index).ok_or_else(missing);
@@ -110,7 +123,8 @@ async fn asked(wire: &mut Wire) -> Result<BinlogStart, SqlError> {
         Dialect::Mysql => {
             let purged = GtidSet::parse_mysql(&text(1)?).map_err(|e| odd(e.to_string()))?;
             let executed = GtidSet::parse_mysql(&text(2)?).map_err(|e| odd(e.to_string()))?;
-            Ok(BinlogStart { version, executed, purged })
+            let own_id = OwnId::Uuid(text(3)?.parse().map_err(|_| missing())?);
+            Ok(BinlogStart { version, own_id, executed, purged })
         }
         Dialect::Mariadb => {
             let position = GtidSet::parse_mariadb_pos(&text(1)?).map_err(|e| odd(e.to_string()))?;
@@ -122,7 +136,8 @@ async fn asked(wire: &mut Wire) -> Result<BinlogStart, SqlError> {
             };
             let purged = if is_logged { GtidSet::empty(Dialect::Mariadb) } else { position.clone() };
             let executed = state.union(&position).map_err(|e| odd(e.to_string()))?;
-            Ok(BinlogStart { version, executed, purged })
+            let own_id = OwnId::Id(text(3)?.parse().map_err(|_| missing())?);
+            Ok(BinlogStart { version, own_id, executed, purged })
         }
     }
 }

@@ -42,7 +42,7 @@ pub mod trial;
 mod wire;
 
 pub use binlog::{BinlogEvents, BinlogFile, BinlogReader, TableColumn};
-pub use binlog_follow::{BinlogStart, BinlogTail};
+pub use binlog_follow::{BinlogStart, BinlogTail, OwnId};
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
 pub use managed::{

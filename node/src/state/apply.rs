@@ -130,8 +130,8 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::PinBackup { backup, is_pinned, by } => retention::pin(state, at, (backup, *is_pinned), by),
         Change::LeaveStores { backup, stores, by } => retention::leave(state, at, (backup, stores), by),
         Change::EndBackup { task, why, by_hand } => backup::end(state, at, task, why, *by_hand),
-        Change::Collect { node, turns, may_leap } => {
-            collector::appoint(state, at, node.as_ref(), *turns, *may_leap)
+        Change::Collect { node, turns, lacking, may_leap } => {
+            collector::appoint(state, at, node.as_ref(), *turns, lacking, *may_leap)
         }
         Change::Decided { what, why } => {
             state.note(at, what, why.clone());

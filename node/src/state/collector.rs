@@ -1,5 +1,7 @@
 //! Whose server is read for the archive of the binlog.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::apply::member;
@@ -12,8 +14,11 @@ pub struct Collector {
     pub node: NodeName,
     /// Since when.
     pub since_ms: UnixMillis,
-    /// How often in a row it was another one's turn because reading came to nothing.
+    /// How often in a row it was another one's turn because reading came to nothing, for whatever reason.
     pub turns: u32,
+    /// Whose servers could not send what the archive lacks, since it last got on.
+    #[serde(default)]
+    pub lacking: BTreeSet<NodeName>,
     /// It may leave a hole where its server cannot send what is missing: no other could either.
     pub may_leap: bool,
 }
@@ -24,6 +29,7 @@ pub(super) fn appoint(
     at_ms: UnixMillis,
     node: Option<&NodeName>,
     turns: u32,
+    lacking: &BTreeSet<NodeName>,
     may_leap: bool,
 ) -> Result<(), Refusal> {
     let Some(node) = node else {
@@ -35,6 +41,7 @@ pub(super) fn appoint(
     }
     let since = state.collector.as_ref().filter(|now| now.node == *node).map(|now| now.since_ms);
     let since_ms = since.unwrap_or(at_ms);
-    state.collector = Some(Collector { node: node.clone(), since_ms, turns, may_leap });
+    state.collector =
+        Some(Collector { node: node.clone(), since_ms, turns, lacking: lacking.clone(), may_leap });
     Ok(())
 }

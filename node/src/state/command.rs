@@ -339,6 +339,9 @@ pub enum Change {
         node: Option<NodeName>,
         /// See [`super::Collector::turns`].
         turns: u32,
+        /// See [`super::Collector::lacking`].
+        #[serde(default)]
+        lacking: BTreeSet<NodeName>,
         /// See [`super::Collector::may_leap`].
         may_leap: bool,
     },

@@ -40,8 +40,8 @@ async fn goes_on(dialect: Dialect) -> Result<()> {
     archived(&cluster, &shelf, "db1").await?;
     // The writer is read only as long as no replica is known to be fit.
     let newest = async || {
-        let index = shelf.index().await?;
-        let newest = index.entries.values().max_by_key(|entry| entry.span.last_ms);
+        let entries = shelf.entries().await?;
+        let newest = entries.values().max_by_key(|entry| entry.span.last_ms);
         Ok(newest.filter(|entry| entry.server.node != "db1").map(|_| ()))
     };
     until("a replica to be read", SOON, newest).await.map_err(|error| cluster.explained(error))?;
@@ -69,11 +69,11 @@ async fn goes_on(dialect: Dialect) -> Result<()> {
         Ok(found) => found,
         Err(_) => shelf.has_all(server).await.map_err(|error| cluster.explained(error))?,
     };
-    ensure!(found.side.is_empty() || !found.archived.is_empty(), "{found:?}");
-    let index = shelf.index().await?;
-    let epochs: Vec<u64> = index.entries.values().map(|entry| entry.timeline.epoch).collect();
+    shelf.is_beside(&found.side, server).await?;
+    let entries = shelf.entries().await?;
+    let epochs: Vec<u64> = entries.values().map(|entry| entry.timeline.epoch).collect();
     ensure!(epochs.iter().max().context("none")? - epochs.iter().min().context("none")? >= 2, "{epochs:?}");
-    let text = shelf.readable(&index).await?;
+    let text = shelf.readable(&entries).await?;
     ensure!(text.contains("writes"), "no rows");
     Ok(())
 }

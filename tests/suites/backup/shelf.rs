@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use baton_node::archive::coverage::{Coverage, coverage};
+use baton_node::archive::coverage::{Coverage, Piece, coverage};
 use baton_node::archive::entry::Entry;
-use baton_node::archive::index::Index;
+use baton_node::archive::index::{Index, entries};
 use baton_node::archive::open::content;
 use baton_node::backup::pipeline::Identity;
 use baton_node::backup::store::Store;
@@ -34,15 +34,35 @@ const SOON: Duration = Duration::from_secs(90);
 pub(super) type Stored = BTreeMap<PathBuf, Vec<u8>>;
 
 impl Shelf {
-    pub(super) async fn index(&self) -> Result<Index> {
-        let mut index = Index::default();
-        index.look(&self.store, "shop").await?;
-        ensure!(index.unreadable.is_empty(), "{:?}", index.unreadable);
-        Ok(index)
+    /// Every entry, by its key.
+    pub(super) async fn entries(&self) -> Result<BTreeMap<String, Entry>> {
+        let (entries, unreadable) = entries(&self.store, "shop").await?;
+        ensure!(unreadable.is_empty(), "{unreadable:?}");
+        Ok(entries)
     }
 
     pub(super) async fn covered(&self) -> Result<Coverage> {
-        coverage(&self.index().await?.pieces())?.context("nothing is archived")
+        // Entries that come meanwhile are in the second look only, and roll-ups say no more than entries do.
+        let rolled = Index::look(&self.store, "shop").await.map_err(anyhow::Error::msg)?;
+        ensure!(rolled.unreadable() == 0, "{rolled:?}");
+        let rolled = coverage(&rolled.pieces()?)?;
+        let pieces: Vec<_> = self.entries().await?.values().map(Piece::of).collect();
+        let found = coverage(&pieces)?.context("nothing is archived")?;
+        if let Some(rolled) = rolled {
+            ensure!(found.archived.contains(&rolled.archived)?, "{rolled:?}\n{found:?}");
+        }
+        Ok(found)
+    }
+
+    /// A beginning knows by the roll-ups what the entries say. To be asked once nobody archives any more.
+    pub(super) async fn rolled_as_written(&self) -> Result<()> {
+        let rolled = Index::look(&self.store, "shop").await.map_err(anyhow::Error::msg)?;
+        let rolled = coverage(&rolled.pieces()?)?;
+        let found = Some(self.covered().await?);
+        ensure!(rolled == found, "{rolled:?}\n{found:?}");
+        let (rollups, known) = (self.root.join("store/shop/binlog/rollups/1"), self.entries().await?.len());
+        ensure!(fs::read_dir(rollups)?.count() > 0, "{known} entries and no roll-up");
+        Ok(())
     }
 
     /// What the server has and the archive neither has nor follows.
@@ -77,14 +97,21 @@ impl Shelf {
         Ok(found)
     }
 
+    /// What is archived beside the line is nothing that the writer has.
+    pub(super) async fn is_beside(&self, side: &GtidSet, writer: &Server) -> Result<()> {
+        let has = executed(writer).await?;
+        ensure!(side.subtract(&has)? == *side, "beside the line: {side}\non the writer: {has}");
+        Ok(())
+    }
+
     /// Each segment as a file, read by the program that came with the server. The SQL of all.
-    pub(super) async fn readable(&self, index: &Index) -> Result<String> {
+    pub(super) async fn readable(&self, entries: &BTreeMap<String, Entry>) -> Result<String> {
         let name = if self.dialect == Dialect::MySql { "mysqlbinlog" } else { "mariadb-binlog" };
         let program = server_program(self.dialect).await?.0.with_file_name(name);
         let folder = self.root.join("unsealed");
         fs::create_dir_all(&folder)?;
         let mut text = String::new();
-        for (number, entry) in index.entries.values().enumerate() {
+        for (number, entry) in entries.values().enumerate() {
             let path = folder.join(format!("{number:05}.binlog"));
             self.unsealed(entry, path.clone()).await?;
             let mut command = Command::new(&program);

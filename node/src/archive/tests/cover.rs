@@ -1,27 +1,28 @@
 use crate::archive::coverage::{Coverage, Piece, coverage};
-use crate::archive::entry::{Span, Timeline, digest, entry_key};
+use crate::archive::entry::{Span, Timeline};
 use crate::archive::plan::{Plan, Reading, plan};
 use crate::gtid::GtidSet;
+use crate::sql::OwnId;
 
 const A: &str = "aaaaaaaa-71ca-11e1-9e33-c80aa9429562";
 const B: &str = "bbbbbbbb-71ca-11e1-9e33-c80aa9429562";
 
 /// `a1-5b3` is what server a wrote as 1 to 5, and server b as 3.
-fn my(text: &str) -> GtidSet {
+pub(super) fn my(text: &str) -> GtidSet {
     GtidSet::parse_mysql(&text.replace('a', &format!(",{A}:")).replace('b', &format!(",{B}:"))).unwrap()
 }
 
-fn maria(text: &str) -> GtidSet {
+pub(super) fn maria(text: &str) -> GtidSet {
     GtidSet::Mariadb(text.parse().unwrap())
 }
 
-fn at(epoch: u64, reset: u32, after: GtidSet, added: GtidSet, ms: u64) -> Piece {
+pub(super) fn at(epoch: u64, reset: u32, after: GtidSet, added: GtidSet, ms: u64) -> Piece {
     let transactions = added.count();
     let span = Span { after, added, transactions, first_ms: ms, last_ms: ms + 9 };
-    Piece { timeline: Timeline { epoch, reset }, span }
+    Piece { timeline: Timeline { epoch, reset }, writer: None, span }
 }
 
-fn piece(epoch: u64, after: &str, added: &str, ms: u64) -> Piece {
+pub(super) fn piece(epoch: u64, after: &str, added: &str, ms: u64) -> Piece {
     at(epoch, 0, my(after), my(added), ms)
 }
 
@@ -52,6 +53,9 @@ fn a_hole_is_what_the_line_has_and_nobody_archived() {
     assert_eq!(covered(&late).holes, my(""), "it was archived after all");
     assert_eq!(covered(&late).windows.len(), 1);
     // Read of another server, in two segments, which was told that 10 to 12 are archived.
+    let still = |pieces: &[Piece]| covered(pieces).still_lacks(&my("a7-9")).unwrap();
+    assert_eq!((still(&late[..2]), still(&late)), (my("a7-9"), my("")), "until it is archived");
+    assert_eq!(still(&late[1..2]), my(""), "or what went before it was removed");
     let in_two = [
         piece(1, "a1-3", "a4-6", 100),
         piece(1, "a1-9", "a10-12", 200),
@@ -84,15 +88,12 @@ fn numbers_that_are_used_again_after_a_reset_are_another_history() {
     let pieces = [piece(1, "", "a1-9", 100), at(1, 1, my(""), my("a1-2"), 200)];
     let found = covered(&pieces);
     assert_eq!((found.archived, found.line.clone(), found.side), (my("a1-2"), my("a1-2"), my("")));
-    let keys = pieces.map(|p| entry_key("shop", p.timeline, &my("a1-2")));
-    assert_ne!(keys[0], keys[1], "neither is written over");
-    let digest = digest(&my("a1-2"));
-    assert_eq!(keys[1], format!("shop/binlog/0000000001-1/{digest}.json"));
 }
 
 fn planned(pieces: &[Piece], epoch: u64, is_writer: bool, executed: &str, purged: &str) -> Plan {
-    let (executed, purged) = (my(executed), my(purged));
-    plan(pieces, &Reading { epoch, is_writer, executed, purged }).unwrap()
+    let writer = is_writer.then(|| "db1".to_owned());
+    let own_id = OwnId::Uuid(A.parse().unwrap());
+    plan(pieces, &Reading { epoch, writer, own_id, executed: my(executed), purged: my(purged) }).unwrap()
 }
 
 #[test]
@@ -119,7 +120,8 @@ fn mariadb_is_read_from_the_first_hole_on() {
     ];
     let at = |executed: &str, purged: &str| {
         let (executed, purged) = (maria(executed), maria(purged));
-        plan(&pieces, &Reading { epoch: 2, is_writer: false, executed, purged }).unwrap()
+        let own_id = OwnId::Id(2);
+        plan(&pieces, &Reading { epoch: 2, writer: None, own_id, executed, purged }).unwrap()
     };
     assert_eq!(at("0-1-120,0-2-140", "").start, maria("0-1-110"), "it has what is missing");
     let purged = at("0-1-120,0-2-140", "0-1-120");
@@ -136,4 +138,27 @@ fn a_writer_that_lacks_what_was_archived_in_its_epoch_was_reset() {
     let both = [pieces[0].clone(), at(1, 1, my(""), my("a1-2"), 200)];
     let next = planned(&both, 2, true, "a1-4", "");
     assert_eq!((next.timeline, next.start), (Timeline { epoch: 2, reset: 1 }, my("a1-2")));
+}
+
+#[test]
+fn the_tail_of_an_older_writer_is_no_reset() {
+    // b died with its 4 and 5, and came back with them as a replica of a, which was read in a's epoch.
+    let tail = piece(2, "b1-3", "a1b4-5", 100);
+    let planned_then = |pieces: &[Piece]| planned(pieces, 2, true, "a1-2b1-3", "");
+    let next = planned_then(std::slice::from_ref(&tail));
+    assert_eq!(next.timeline, Timeline { epoch: 2, reset: 0 });
+    assert_eq!(next.start, my("a1b1-3"), "and nothing is asked for again");
+    // The same, once it was read from a itself, which cannot have lost it otherwise.
+    let read_there = Piece { writer: Some("db1".into()), ..tail.clone() };
+    assert_eq!(planned_then(&[read_there]).timeline.reset, 1);
+    let read_before = Piece { writer: Some("db2".into()), ..tail };
+    assert_eq!(planned_then(&[read_before]).timeline.reset, 0);
+    let maria_tail = [at(2, 0, maria("0-1-100"), maria("0-1-101..103"), 1)];
+    let reset = |id| {
+        let (executed, purged) = (maria("0-1-100,0-2-101"), maria(""));
+        let reading =
+            Reading { epoch: 2, writer: Some("db2".into()), own_id: OwnId::Id(id), executed, purged };
+        plan(&maria_tail, &reading).unwrap().timeline.reset
+    };
+    assert_eq!((reset(2), reset(1)), (0, 1), "what it committed itself cannot be lost otherwise either");
 }

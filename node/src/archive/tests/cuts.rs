@@ -7,7 +7,7 @@ use mysql_async::binlog::events::{Event, FormatDescriptionEvent};
 use crate::archive::cut::{Cut, Cutter};
 use crate::archive::entry::{Origin, Timeline};
 use crate::archive::segment::Segment;
-use crate::archive::spool::{Spool, Waiting};
+use crate::archive::spool::{Left, Spool, Waiting, left};
 use crate::gtid::{Dialect, GtidSet};
 use crate::sql::binlog_event::kind;
 
@@ -114,7 +114,7 @@ impl Drop for Folder {
 
 /// One transaction, and the beginning of another.
 fn grown(spool: &Spool) -> Segment {
-    let mut segment = Segment::begin(&spool.part(), &format(), maria("0-1-100")).unwrap();
+    let mut segment = Segment::begin(&spool.part(), spool.room(), &format(), maria("0-1-100")).unwrap();
     let mut cutter = Cutter::new(&maria("0-1-100"));
     let events = [gtid(101, 0), query("BEGIN"), query("COMMIT"), gtid(102, 0), query("BEGIN")];
     for event in events {
@@ -131,7 +131,7 @@ fn grown(spool: &Spool) -> Segment {
 #[tokio::test]
 async fn a_segment_is_a_binlog_file_that_ends_with_a_whole_transaction() {
     let folder = Folder::new("segment");
-    let spool = Spool::open(&folder.0).await.unwrap();
+    let spool = Spool::open(&folder.0, 0).await.unwrap();
     let (path, span) = grown(&spool).finish().unwrap().unwrap();
     assert_eq!((span.after, span.added, span.transactions), (maria("0-1-100"), maria("0-1-101..101"), 1));
     assert_eq!((span.first_ms, span.last_ms), (1_700_000_000_000, 1_700_000_000_000));
@@ -151,16 +151,16 @@ async fn a_segment_is_a_binlog_file_that_ends_with_a_whole_transaction() {
 #[tokio::test]
 async fn the_spool_lists_what_is_whole_and_nothing_else() {
     let folder = Folder::new("spool");
-    let spool = Spool::open(&folder.0).await.unwrap();
+    let spool = Spool::open(&folder.0, 0).await.unwrap();
     let (part, span) = grown(&spool).finish().unwrap().unwrap();
-    let server = Origin { node: "db2".into(), version: "10.11".into() };
+    let server = Origin { node: "db2".into(), version: "10.11".into(), is_writer: false };
     let timeline = Timeline { epoch: 3, reset: 0 };
     let waiting = Waiting { cluster: "shop".into(), timeline, span, server };
     spool.keep(&part, &waiting).unwrap();
     drop(grown(&spool));
     fs::write(folder.0.join("0000000003-0.abc.binlog"), "its entry was never written").unwrap();
     drop(spool);
-    let spool = Spool::open(&folder.0).await.unwrap();
+    let spool = Spool::open(&folder.0, 0).await.unwrap();
     assert_eq!(spool.waiting().unwrap(), std::slice::from_ref(&waiting));
     assert!(!spool.part().exists() && spool.content(&waiting).exists());
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 3, "these two and the lock");
@@ -172,9 +172,9 @@ async fn the_spool_lists_what_is_whole_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn a_spool_has_one_user_and_the_next_one_waits_for_it() {
     let folder = Folder::new("locked");
-    let first = Spool::open(&folder.0).await.unwrap();
+    let first = Spool::open(&folder.0, 0).await.unwrap();
     fs::write(first.part(), "it grows").unwrap();
-    let why = Spool::open(&folder.0).await.unwrap_err();
+    let why = Spool::open(&folder.0, 0).await.unwrap_err();
     assert!(why.starts_with("another process archives from "), "{why}");
     assert!(first.part().exists(), "the second one has removed what grows");
     let clone = first.clone();
@@ -183,6 +183,53 @@ async fn a_spool_has_one_user_and_the_next_one_waits_for_it() {
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         drop(clone);
     };
-    let (next, ()) = tokio::join!(Spool::open(&folder.0), ends);
+    let (next, ()) = tokio::join!(Spool::open(&folder.0, 0), ends);
     assert!(!next.unwrap().part().exists());
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_disk_has_no_room_for_leaves_what_was_whole() {
+    let folder = Folder::new("room");
+    // More is to stay free than any disk has.
+    let spool = Spool::open(&folder.0, u64::MAX).await.unwrap();
+    assert!(spool.room().lacking().unwrap().is_some());
+    let mut segment = grown(&spool);
+    let large = query(&"x".repeat(5 << 20));
+    let why = segment.within(&large).unwrap_err();
+    assert!(why.contains(" MiB are free on the disk of ") && why.contains("archive.keep_free_mib"), "{why}");
+    let (part, span) = segment.finish().unwrap().unwrap();
+    assert_eq!((span.added, span.transactions), (maria("0-1-101..101"), 1));
+    assert!(fs::metadata(&part).unwrap().len() < 1 << 20);
+    spool.discard();
+    assert!(!part.exists());
+    let roomy = Folder::new("roomy");
+    let spool = Spool::open(&roomy.0, 1).await.unwrap();
+    assert_eq!((spool.room().lacking(), grown(&spool).within(&large)), (Ok(None), Ok(())));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_set_aside_and_the_rest_goes_on() {
+    let folder = Folder::new("aside");
+    assert_eq!(left(&folder.0), Ok(Left::default()), "there is no folder yet");
+    let spool = Spool::open(&folder.0, 0).await.unwrap();
+    let mut kept = Vec::new();
+    for epoch in 1..=4 {
+        let (part, span) = grown(&spool).finish().unwrap().unwrap();
+        let server = Origin { node: "db2".into(), version: "10.11".into(), is_writer: false };
+        let timeline = Timeline { epoch, reset: 0 };
+        let waiting = Waiting { cluster: "shop".into(), timeline, span, server };
+        spool.keep(&part, &waiting).unwrap();
+        kept.push(waiting);
+    }
+    let content = |at: usize| spool.content(&kept[at]);
+    fs::write(content(0).with_extension("json"), "{}").unwrap();
+    fs::remove_file(content(1)).unwrap();
+    fs::write(content(2), "no binlog").unwrap();
+    assert_eq!(left(&folder.0), Ok(Left { waiting: 4, aside: 0 }));
+    assert_eq!(spool.waiting().unwrap(), [kept[3].clone()]);
+    assert_eq!(left(&folder.0), Ok(Left { waiting: 1, aside: 3 }));
+    drop(spool);
+    let spool = Spool::open(&folder.0, 0).await.unwrap();
+    assert_eq!(spool.waiting().unwrap(), [kept[3].clone()]);
+    assert_eq!(left(&folder.0), Ok(Left { waiting: 1, aside: 3 }), "nobody but people removes it");
 }

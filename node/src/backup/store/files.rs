@@ -16,7 +16,7 @@ use super::{Item, PartTag, Upload};
 
 /// The end of a file that is still being written.
 const PARTIAL: &str = ".partial";
-/// More files than anybody keeps as backups.
+/// More files than anybody keeps below one prefix.
 const ITEMS_MAX: usize = 1_000_000;
 /// How deep keys go.
 const DEPTH_MAX: usize = 16;
@@ -26,6 +26,8 @@ const DEPTH_MAX: usize = 16;
 pub struct FileStore {
     name: String,
     root: PathBuf,
+    /// The most that one look lists.
+    items_max: usize,
 }
 
 impl FileStore {
@@ -33,7 +35,12 @@ impl FileStore {
     /// been mounted would fill the wrong one.
     #[must_use]
     pub fn new(name: &str, root: &Path) -> Self {
-        Self { name: name.to_owned(), root: root.to_owned() }
+        Self { name: name.to_owned(), root: root.to_owned(), items_max: ITEMS_MAX }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_items_max(self, items_max: usize) -> Self {
+        Self { items_max, ..self }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -163,17 +170,46 @@ impl FileStore {
         Ok(path.with_file_name(format!(".{name}.{id}{PARTIAL}")))
     }
 
-    /// Names relative to the store, and sizes.
-    async fn files(&self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        let prefix = prefix.to_owned();
-        self.on_disk(&prefix.clone(), move |root| {
+    /// The folders right below `prefix`, which is empty or ends with a slash, by name.
+    pub(super) async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let (folder, items_max) = (self.folder(prefix)?, self.items_max);
+        self.on_disk(prefix, move |root| {
             is_there(root)?;
             let mut found = Vec::new();
-            walk(root, root, 0, &mut found)?;
-            found.retain(|(name, _)| name.starts_with(&prefix));
+            for entry in there(&folder)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if check_key(&name).is_ok() && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    found.push(name);
+                    is_bounded(found.len(), items_max)?;
+                }
+            }
+            found.sort();
             Ok(found)
         })
         .await
+    }
+
+    /// Names relative to the store, and sizes. Only the folder that `prefix` lies in is read: beside it there may be more than
+    /// anybody can list.
+    async fn files(&self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let (folder, items_max) = (self.folder(prefix)?, self.items_max);
+        let prefix = prefix.to_owned();
+        self.on_disk(&prefix.clone(), move |root| {
+            is_there(root)?;
+            let mut walk = Walk { root, prefix: &prefix, items_max, found: Vec::new() };
+            walk.through(&folder, 0)?;
+            Ok(walk.found)
+        })
+        .await
+    }
+
+    /// The folder that everything below `prefix` is in.
+    fn folder(&self, prefix: &str) -> Result<PathBuf, StoreError> {
+        match prefix.rsplit_once('/') {
+            Some((folder, _)) => self.path(folder),
+            None => Ok(self.root.clone()),
+        }
     }
 
     async fn on_disk<T: Send + 'static>(
@@ -203,24 +239,52 @@ fn removed(path: &Path) -> io::Result<()> {
     }
 }
 
-fn walk(root: &Path, folder: &Path, depth: usize, found: &mut Vec<(String, u64)>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let (path, about) = match entry.metadata() {
-            Ok(about) => (entry.path(), about),
-            // It was given another name, or removed, meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        if about.is_dir() && depth < DEPTH_MAX {
-            walk(root, &path, depth + 1, found)?;
-        } else if about.is_file() {
-            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            found.push((name, about.len()));
-        }
-        if found.len() > ITEMS_MAX {
-            return Err(io::Error::other("there are more files than anybody keeps as backups"));
-        }
+/// What is in a folder; nothing is in one that is not there.
+fn there(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>> {
+    let found = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        found => Some(found?),
+    };
+    Ok(found.into_iter().flatten())
+}
+
+fn is_bounded(count: usize, items_max: usize) -> io::Result<()> {
+    if count <= items_max {
+        return Ok(());
     }
-    Ok(())
+    Err(io::Error::other("there are more files than anybody keeps"))
+}
+
+/// Looks for the files of one prefix.
+struct Walk<'p> {
+    root: &'p Path,
+    prefix: &'p str,
+    items_max: usize,
+    found: Vec<(String, u64)>,
+}
+
+impl Walk<'_> {
+    fn through(&mut self, folder: &Path, depth: usize) -> io::Result<()> {
+        for entry in there(folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            let name = path.strip_prefix(self.root).unwrap_or(&path).to_string_lossy().into_owned();
+            if !name.starts_with(self.prefix) {
+                continue;
+            }
+            let about = match entry.metadata() {
+                Ok(about) => about,
+                // It was given another name, or removed, meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if about.is_dir() && depth < DEPTH_MAX {
+                self.through(&path, depth + 1)?;
+            } else if about.is_file() {
+                self.found.push((name, about.len()));
+            }
+            is_bounded(self.found.len(), self.items_max)?;
+        }
+        Ok(())
+    }
 }

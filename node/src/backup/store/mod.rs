@@ -203,6 +203,21 @@ impl Store {
         .await
     }
 
+    /// The folders right below `prefix`, which is empty or ends with a slash: their own names, in order. What is in them is
+    /// not looked through.
+    ///
+    /// # Errors
+    /// After some tries: the store's last word, or that there are more than anybody keeps.
+    pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        retry::tried(|| async move {
+            match self {
+                Self::Files(store) => store.folders(prefix).await,
+                Self::S3(store) => store.folders(prefix).await,
+            }
+        })
+        .await
+    }
+
     /// Reads an object from its beginning. A connection that breaks is made again where it was.
     #[must_use]
     pub fn get(&self, key: &str) -> Download {

@@ -184,6 +184,7 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     segment_every = "5s"  # default
     segment_mib   = 16    # default
     spool_mib     = 1024  # default
+    keep_free_mib = 2048  # default
 
     [raft]
     heartbeat    = "100ms"  # default

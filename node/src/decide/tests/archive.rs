@@ -1,10 +1,11 @@
 //! Whose binlog is archived, and what is told of that.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::decide::archive::{Archiving, alarms, next};
-use crate::decide::sample::{Seen, managed, name};
-use crate::state::{Change, ClusterState, Collector};
+use crate::decide::sample::{Seen, managed, name, set};
+use crate::state::{Backup, Change, ClusterState, Collector};
 
 /// Both nodes have an archive in their file.
 fn configured() -> (ClusterState, Seen) {
@@ -16,16 +17,21 @@ fn configured() -> (ClusterState, Seen) {
 }
 
 fn collects(node: &str, turns: u32) -> Option<Collector> {
-    Some(Collector { node: name(node), since_ms: 0, turns, may_leap: false })
+    Some(Collector { node: name(node), since_ms: 0, turns, lacking: BTreeSet::new(), may_leap: false })
 }
 
 /// `node turns leap`, `nobody`, or nothing.
 fn decided(state: &ClusterState, seen: &Seen, now_ms: i64) -> Option<String> {
-    let Change::Collect { node, turns, may_leap } = next(state, &seen.observations(), now_ms)? else {
+    said(next(state, &seen.observations(), Duration::from_secs(60), now_ms)?)
+}
+
+fn said(change: Change) -> Option<String> {
+    let Change::Collect { node, turns, lacking, may_leap } = change else {
         return Some("something else".into());
     };
     let leap = if may_leap { " leap" } else { "" };
-    Some(node.map_or("nobody".to_owned(), |node| format!("{node} {turns}{leap}")))
+    let lack: String = lacking.iter().map(|node| format!(" -{node}")).collect();
+    Some(node.map_or("nobody".to_owned(), |node| format!("{node} {turns}{lack}{leap}")))
 }
 
 fn told(state: &ClusterState, seen: &Seen) -> Vec<String> {
@@ -54,25 +60,65 @@ fn a_replica_and_the_writer_only_while_there_is_none() {
 }
 
 #[test]
-fn who_gets_nowhere_gives_way_and_in_the_end_a_hole_is_left() {
+fn a_new_leader_waits_for_the_first_reports() {
+    let (mut state, mut seen) = configured();
+    state.collector = collects("db2", 0);
+    let after = |seen: &Seen, secs| {
+        next(&state, &seen.observations(), Duration::from_secs(secs), 60_000).and_then(said)
+    };
+    assert_eq!(after(&Seen(Vec::new()), 0), None, "nobody has said anything yet");
+    seen.silent("db2");
+    assert_eq!(after(&seen, 9), None, "the leader's own report is there alone");
+    assert_eq!(after(&seen, 10), Some("db1 0".into()));
+    assert_eq!(after(&configured().1, 0), None, "everybody was heard, and db2 goes on");
+}
+
+#[test]
+fn who_cannot_send_what_is_missing_gives_way_and_in_the_end_a_hole_is_left() {
     let (mut state, mut seen) = configured();
     state.collector = collects("db2", 0);
     let fails = |seen: &mut Seen, node: &str, ended| {
-        seen.report(node).archiving = Some(Archiving { ended, error: "gone".into(), ..Archiving::default() });
+        let said = Archiving { ended, lacks: true, error: "gone".into(), ..Archiving::default() };
+        seen.report(node).archiving = Some(said);
+    };
+    let lacks = |state: &mut ClusterState, node: &str, turns, lacking: &[&str]| {
+        let lacking = lacking.iter().map(|node| name(node)).collect();
+        state.collector = Some(Collector { lacking, ..collects(node, turns).unwrap() });
     };
     fails(&mut seen, "db2", 2);
     assert_eq!(decided(&state, &seen, 60_000), None);
     assert_eq!(told(&state, &seen), ["ArchiveStalled: the archive of the binlog does not get on: db2: gone"]);
     fails(&mut seen, "db2", 3);
-    assert_eq!(decided(&state, &seen, 1), Some("db1 1".into()));
-    state.collector = collects("db1", 1);
+    assert_eq!(decided(&state, &seen, 1), Some("db1 1 -db2".into()));
+    lacks(&mut state, "db1", 1, &["db2"]);
     assert_eq!(decided(&state, &seen, 60_000), None, "db2 is the better one, and has just failed");
     fails(&mut seen, "db1", 3);
-    assert_eq!(decided(&state, &seen, 1), Some("db2 2 leap".into()), "everybody had a turn");
+    assert_eq!(decided(&state, &seen, 1), Some("db2 2 -db1 -db2 leap".into()), "nobody has it");
     let works = Archiving { works: true, sent: 1, ..Archiving::default() };
     seen.report("db1").archiving = Some(works);
     seen.channel("db2").sql_running = false;
     assert_eq!(decided(&state, &seen, 1), Some("db1 0".into()), "it gets on, and the turns are forgotten");
+}
+
+#[test]
+fn an_outage_of_the_store_leaves_no_hole_however_long_it_lasts() {
+    let (mut state, mut seen) = configured();
+    state.collector = collects("db2", 0);
+    let away = Archiving { ended: 3, error: "store disk: away".into(), ..Archiving::default() };
+    for node in ["db1", "db2"] {
+        seen.report(node).archiving = Some(away.clone());
+    }
+    for turns in 1..20 {
+        let decided = decided(&state, &seen, 1).unwrap();
+        let node = if turns % 2 == 1 { "db1" } else { "db2" };
+        assert_eq!(decided, format!("{node} {turns}"));
+        state.collector = collects(node, turns);
+    }
+    // One server that lacks it, twice, is not all of them.
+    state.collector =
+        Some(Collector { lacking: BTreeSet::from([name("db2")]), ..collects("db2", 3).unwrap() });
+    seen.report("db2").archiving = Some(Archiving { lacks: true, ..away });
+    assert_eq!(decided(&state, &seen, 1), Some("db1 4 -db2".into()));
 }
 
 #[test]
@@ -91,6 +137,41 @@ fn what_is_wrong_is_told() {
     let lag_ms = u64::try_from(Duration::from_secs(60).as_millis()).unwrap();
     let said = format!("{stalled}: what was committed 60 s ago is not in the store; 7 transactions wait");
     assert_eq!(archiving(&state, Archiving { lag_ms, behind: 7, ..Archiving::default() }), [said]);
+    let waits = "3 MiB are free".to_owned();
+    assert_eq!(
+        archiving(&state, Archiving { waits, ..Archiving::default() }),
+        [format!("{stalled}: 3 MiB are free")]
+    );
+    let aside = archiving(&state, Archiving { aside: 2, ..Archiving::default() });
+    assert!(
+        aside[0]
+            .starts_with(&format!("{stalled}: 2 segments that waited in paths.data/binlog cannot be read"))
+    );
     let hole = "ArchiveHole: the archive of the binlog lacks 0-1-4..9: nothing can be restored across that";
     assert_eq!(archiving(&state, Archiving { holes: "0-1-4..9".into(), ..Archiving::default() }), [hole]);
+}
+
+#[test]
+fn a_hole_that_every_kept_backup_has_is_told_no_more() {
+    let (mut state, mut seen) = configured();
+    state.collector = collects("db2", 0);
+    let mut is_told = |holes: &str, backups: &[(&str, &str)]| {
+        seen.report("db2").archiving = Some(Archiving { holes: holes.into(), ..Archiving::default() });
+        let backup = |(store, gtids): &(&str, &str)| Backup {
+            gtids: (*gtids).into(),
+            stores: store.split_terminator(' ').map(str::to_owned).collect(),
+            ..Backup::default()
+        };
+        let named = backups.iter().enumerate().map(|(number, one)| (number.to_string(), backup(one)));
+        state.backups.catalogue = named.collect();
+        !told(&state, &seen).is_empty()
+    };
+    let (hole, without, with) =
+        ("3e11fa47-71ca-11e1-9e33-c80aa9429562:4-9", set("1-8").to_string(), set("1-9").to_string());
+    assert!(is_told(hole, &[]), "there is no backup");
+    assert!(is_told(hole, &[("disk", &with), ("disk", &without)]), "an older one can be restored");
+    assert!(is_told(hole, &[("disk", "")]), "what it has is not known");
+    assert!(!is_told(hole, &[("disk", &with), ("", &without)]), "an older one is in no store any more");
+    assert!(is_told("0-1-4..9", &[("disk", "0-2-8")]));
+    assert!(!is_told("0-1-4..9", &[("disk", "0-2-9,1-1-1")]));
 }

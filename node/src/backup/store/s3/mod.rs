@@ -24,7 +24,7 @@ pub(super) use http::Answer;
 use http::Endpoint;
 use sign::{Signed, Signer, UNSIGNED};
 
-/// More objects than anybody keeps as backups; they are read a thousand at a time.
+/// More objects than anybody keeps below one prefix; they are read a thousand at a time.
 const ITEMS_MAX: usize = 1_000_000;
 
 /// Where a bucket is, and who may use it.
@@ -165,29 +165,56 @@ impl S3Store {
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<Item>, StoreError> {
-        let (whole, mut items, mut after) = (self.full(prefix), Vec::new(), String::new());
+        let whole = self.full(prefix);
+        let item = |item: &str| {
+            let key = self.own(&xml::text(item, "Key")?)?;
+            Some(Item { key, bytes: xml::text(item, "Size")?.parse().ok()? })
+        };
+        let mut items = self.pages(prefix, &[("prefix", &whole)], "Contents", item).await?;
+        items.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(items)
+    }
+
+    /// The folders right below `prefix`, which is empty or ends with a slash, by name.
+    pub(super) async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let whole = self.full(prefix);
+        let folder = |common: &str| {
+            let path = self.own(&xml::text(common, "Prefix")?)?;
+            let name = path.strip_prefix(prefix)?.strip_suffix('/')?;
+            check_key(name).is_ok().then(|| name.to_owned())
+        };
+        let query = [("delimiter", "/"), ("prefix", whole.as_str())];
+        let mut folders = self.pages(prefix, &query, "CommonPrefixes", folder).await?;
+        folders.sort();
+        Ok(folders)
+    }
+
+    /// All pages of a listing: what `read` makes of each `element`.
+    async fn pages<T>(
+        &self,
+        prefix: &str,
+        query: &[(&str, &str)],
+        element: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let (mut found, mut after) = (Vec::new(), String::new());
         loop {
-            let mut query = vec![("list-type", "2"), ("prefix", whole.as_str())];
+            let mut query = [&[("list-type", "2")], query].concat();
             if !after.is_empty() {
                 query.push(("continuation-token", &after));
             }
             let answer = self.done(Ask::of("GET", "", &query)).await?;
-            items.extend(xml::elements(&answer, "Contents").into_iter().filter_map(|item| {
-                let key = self.own(&xml::text(item, "Key")?)?;
-                Some(Item { key, bytes: xml::text(item, "Size")?.parse().ok()? })
-            }));
-            if items.len() > ITEMS_MAX {
-                return Err(self.odd(prefix, "there are more objects than anybody keeps as backups"));
+            found.extend(xml::elements(&answer, element).into_iter().filter_map(&read));
+            if found.len() > ITEMS_MAX {
+                return Err(self.odd(prefix, "there are more objects than anybody keeps"));
             }
             let is_more = xml::text(&answer, "IsTruncated").as_deref() == Some("true");
             match xml::text(&answer, "NextContinuationToken").filter(|token| is_more && *token != after) {
                 Some(token) => after = token,
                 None if is_more => return Err(self.odd(prefix, "its list does not go on")),
-                None => break,
+                None => return Ok(found),
             }
         }
-        items.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(items)
     }
 
     /// From `at` on, and the size of the whole.

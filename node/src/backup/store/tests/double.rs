@@ -1,6 +1,6 @@
 //! A bucket in memory that speaks as much of S3 as is used, a page of two objects at a time, and fails when told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -182,25 +182,33 @@ impl Bucket {
 
     fn list(&self, query: &BTreeMap<String, String>) -> Response {
         let (prefix, after) = (query.get("prefix").unwrap(), query.get("continuation-token"));
-        let is_next = |key: &&String| key.starts_with(prefix) && after.is_none_or(|after| *key > after);
-        let keys: Vec<_> = self.objects.keys().filter(is_next).collect();
-        let page: Vec<_> = keys.iter().take(2).collect();
+        let is_in_folders = query.get("delimiter").is_some_and(|delimiter| delimiter == "/");
+        // A key, or the folder that stands for all keys in it.
+        let shown = |key: &String| match key.strip_prefix(prefix.as_str())?.split_once('/') {
+            Some((folder, _)) if is_in_folders => Some(format!("{prefix}{folder}/")),
+            _ => Some(key.clone()),
+        };
+        let all: BTreeSet<String> = self.objects.keys().filter_map(shown).collect();
+        let left: Vec<_> = all.iter().filter(|shown| after.is_none_or(|after| *shown > after)).collect();
+        let page: Vec<_> = left.iter().take(2).collect();
         let items: String = page
             .iter()
-            .map(|key| {
-                let size = self.objects.get(**key).unwrap().len();
-                format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>")
+            .map(|shown| match self.objects.get(**shown) {
+                Some(data) => {
+                    format!("<Contents><Key>{shown}</Key><Size>{}</Size></Contents>", data.len())
+                }
+                None => format!("<CommonPrefixes><Prefix>{shown}</Prefix></CommonPrefixes>"),
             })
             .collect();
         let more = match page.last() {
-            Some(last) if keys.len() > page.len() => {
+            Some(last) if left.len() > page.len() => {
                 format!(
                     "<IsTruncated>true</IsTruncated><NextContinuationToken>{last}</NextContinuationToken>"
                 )
             }
             _ => "<IsTruncated>false</IsTruncated>".to_owned(),
         };
-        format!("<ListBucketResult>{items}{more}</ListBucketResult>").into_response()
+        format!("<ListBucketResult><Prefix>{prefix}</Prefix>{items}{more}</ListBucketResult>").into_response()
     }
 
     fn list_uploads(&self, query: &BTreeMap<String, String>) -> Response {

@@ -80,6 +80,14 @@ async fn what_a_store_does(store: &Store, part_bytes: usize) {
         [("a/empty", 0), ("a/large", bytes), ("a/small", 5), ("b/x", 1)].map(|(k, n)| (k.to_owned(), n));
     assert_eq!(names(store.list("").await.unwrap()), all);
     assert_eq!(names(store.list("b/").await.unwrap()), [("b/x".to_owned(), 1)]);
+    assert_eq!(names(store.list("a/la").await.unwrap()), [("a/large".to_owned(), bytes)]);
+    assert_eq!(names(store.list("none/").await.unwrap()), []);
+    for key in ["c/1/x", "c/2/x", "c/2/y", "c/3/deeper/x"] {
+        store.put(key, "x".into()).await.unwrap();
+    }
+    assert_eq!(store.folders("c/").await.unwrap(), ["1", "2", "3"]);
+    assert_eq!(store.folders("").await.unwrap(), ["a", "b", "c"]);
+    assert_eq!(store.folders("none/").await.unwrap(), [""; 0]);
     store.delete("b/x").await.unwrap();
     store.delete("b/x").await.unwrap();
     assert_eq!(store.list("b/").await.unwrap(), []);
@@ -97,6 +105,21 @@ async fn a_folder_is_a_store() {
         error.starts_with("store disk: a: ") && error.ends_with("is no folder; make it, or mount it"),
         "{error}"
     );
+}
+
+/// A year of binlog beside them is in nobody's way.
+#[tokio::test]
+async fn a_look_reads_what_it_asks_for_and_nothing_beside() {
+    let folder = Folder::new("beside");
+    let store = Store::Files(FileStore::new("disk", &folder.0).with_items_max(3));
+    for number in 0..4 {
+        store.put(&format!("shop/binlog/{number}"), "x".into()).await.unwrap();
+    }
+    store.put("shop/backups/a/manifest.json", "x".into()).await.unwrap();
+    assert_eq!(store.list("shop/backups/").await.unwrap().len(), 1);
+    assert_eq!(store.abort_all("shop/backups/a/").await.unwrap(), 0);
+    assert_eq!(store.folders("shop/").await.unwrap(), ["backups", "binlog"]);
+    assert!(store.list("shop/binlog/").await.unwrap_err().to_string().contains("more files than anybody"));
 }
 
 #[tokio::test]
