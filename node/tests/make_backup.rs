@@ -10,7 +10,7 @@ use baton_node::backup::lineage::Lineage;
 use baton_node::backup::manifest::{About, Server};
 use baton_node::backup::open;
 use baton_node::backup::pipeline::{Identity, Recipients};
-use baton_node::backup::process::{Event, Job, Working};
+use baton_node::backup::process::{Done, Event, Job, Working};
 use baton_node::backup::run::{RunSpec, StorePlace, StoreSpec};
 use baton_node::backup::verify::VerifySpec;
 use baton_node::gtid::Dialect;
@@ -89,7 +89,7 @@ async fn it_says_what_it_made() {
     let folder = Folder::new("made");
     let spec = folder.spec("seq 100000");
     let mut making = start(&spec, true).await.unwrap();
-    let Event::Made(made) = last(&mut making).await else { panic!("it is not made") };
+    let Event::Done(Done::Made(made)) = last(&mut making).await else { panic!("it is not made") };
     let look = made.clone();
     assert_eq!((made.manifest.stream.bytes, made.stores.as_slice()), (588_895, &["disk".to_owned()][..]));
     let store = spec.stores.first().unwrap().open().unwrap();
@@ -104,7 +104,7 @@ async fn it_says_what_it_made() {
             stores: spec.stores.clone(),
         }));
         let mut working = Working::start(Path::new(PROGRAM), &job, true).await.unwrap();
-        let Event::Checked(checked) = last(&mut working).await else { panic!("it is not read") };
+        let Event::Done(Done::Checked(checked)) = last(&mut working).await else { panic!("it is not read") };
         checked
     };
     let found = checked().await;
