@@ -48,5 +48,9 @@ pub(super) const RIGHTS: &[Right] = &[
         privileges: "EVENT, SET USER",
         on: "*.*",
     },
-    Right { why: "Baton's own schema: the write probe", privileges: "ALL", on: "baton.*" },
+    Right {
+        why: "Baton's own schema: the write probe, and the rows of a rehearsal",
+        privileges: "ALL",
+        on: "baton.*",
+    },
 ];

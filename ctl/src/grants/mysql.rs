@@ -59,5 +59,9 @@ pub(super) const RIGHTS: &[Right] = &[
         privileges: "EVENT/*!80200 , SET_ANY_DEFINER */",
         on: "*.*",
     },
-    Right { why: "Baton's own schema: the write probe", privileges: "ALL", on: "baton.*" },
+    Right {
+        why: "Baton's own schema: the write probe, and the rows of a rehearsal",
+        privileges: "ALL",
+        on: "baton.*",
+    },
 ];

@@ -149,8 +149,8 @@ impl Control for Mock {
     async fn restart_server(&self, request: Request<RestartRequest>) -> Result<Response<Done>, Status> {
         self.answer(request, done()).await
     }
-    async fn rehearse(&self, request: Request<RehearseRequest>) -> Result<Response<Done>, Status> {
-        self.answer(request, done()).await
+    async fn rehearse(&self, request: Request<RehearseRequest>) -> Result<Response<RehearseReply>, Status> {
+        self.answer(request, RehearseReply::default()).await
     }
     async fn quarantine_release(
         &self,

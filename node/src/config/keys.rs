@@ -107,7 +107,7 @@ pub static KEYS: &[Key] = &[
         Kind::Boolean,
         Value("false"),
         Restart,
-        "Whether `batonctl rehearse` may end this server and move the writer. Off: it is for a cluster that nobody depends on.",
+        "Whether `batonctl rehearse` may end this server, move the writer and write rows of its own. Off: it is for a cluster that nobody depends on.",
     ),
     key(
         "server.accepted_accounts",

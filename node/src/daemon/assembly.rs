@@ -29,9 +29,10 @@ use crate::observe::{
 use crate::operate::actor::Wall;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::operate::{
-    AckerWatch, Actor, ArchiveParts, ArchiveRunner, Attend, BackupParts, BackupRunner, CatchingUp, Copies,
-    DeclaredSource, Donor, FollowEvents, FollowerWatch, Followers, Following, Granting, Hands, HookSource,
-    HookWatch, Hooks, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop, Rehearsal, Restart, Tools,
+    AckerWatch, Actor, ArchiveParts, ArchiveRunner, Attend, BackupParts, BackupRunner, ByRouter, CatchingUp,
+    Copies, DeclaredSource, Donor, FollowEvents, FollowerWatch, Followers, Following, Granting, Hands,
+    HookSource, HookWatch, Hooks, Lead, Net, Proposer, RebuildParts, Rebuilder, ReceiverStop, Rehearsal,
+    Restart, Tools,
 };
 use crate::peers::Peers;
 use crate::proxysql::Board;
@@ -82,6 +83,8 @@ pub struct Parts {
     pub listeners: watch::Receiver<Listeners>,
     /// The sessions of its router, if it has one.
     pub leaving: Leaving,
+    /// Where its router leads a client of the writer; `None` where it does not route.
+    pub by_router: Option<ByRouter>,
     /// The server beside it; `None` on a witness.
     pub beside: Option<BesideParts>,
 }
@@ -136,6 +139,7 @@ pub struct Assembly {
     /// The turns of the loop that reports.
     pub(super) reports: Turns,
     pub(super) hooks: Hooks,
+    pub(super) by_router: Option<ByRouter>,
     /// How servers without a node are; empty unless this node leads.
     pub(super) followers: watch::Sender<Followers>,
     declared: DeclaredSource,
@@ -203,6 +207,7 @@ impl Assembly {
             routing: Arc::default(),
             reports: Turns::default(),
             hooks: Hooks { cluster: cluster.clone(), me: me.clone(), source: parts.hooks },
+            by_router: parts.by_router,
             followers: watch::Sender::default(),
             declared: parts.declared,
             source_at: parts.source_at,
@@ -355,6 +360,7 @@ impl Assembly {
         let tools = rebuild.as_ref().map(|parts| parts.tools.clone());
         let rehearsal = rebuild.as_ref().map(|parts| Rehearsal {
             allowed: parts.rehearsal,
+            server: Arc::clone(&server),
             unit: parts.unit.clone(),
             process: handle.process(),
         });

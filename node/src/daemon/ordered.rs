@@ -32,6 +32,7 @@ impl Assembly {
             routing: Arc::clone(&self.routing),
             hands: Arc::new(self.net()),
             hooks: Arc::clone(&self.hooks.source),
+            by_router: self.by_router.clone(),
             followers: self.followers.subscribe(),
             lasting: Arc::new(move || *lasting.borrow()),
             new_id: Arc::new(move || ids.draw_id()),

@@ -1,14 +1,18 @@
 //! Connections to servers: one way in for each address, kept.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use secrecy::SecretString;
 
 use crate::backup::account::LocalAccount;
 use crate::config::{Config, HostPort, read_password, read_replication_password};
+use crate::operate::ByRouter;
 use crate::operate::attend::{Remote, SourceAt};
+use crate::sql::rehearsal::answers_there;
 use crate::sql::{Account, Address, Connector, Limits, ManagedServer, Source, SqlServer};
 
 /// Accounts and addresses of the cluster's servers.
@@ -55,6 +59,20 @@ impl Servers {
                     as Arc<dyn ManagedServer>
             };
             Arc::clone(made.entry(address.to_owned()).or_insert_with(make))
+        })
+    }
+
+    /// Where a router that listens there leads a client of the writer.
+    pub(super) fn by_router(&self, listen: SocketAddr) -> ByRouter {
+        let host = match listen.ip() {
+            ip if !ip.is_unspecified() => ip,
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let connector = self.connector(Address::Tcp { host: host.to_string(), port: listen.port() });
+        Arc::new(move || {
+            let connector = connector.clone();
+            async move { answers_there(&connector).await.map_err(|error| error.to_string()) }.boxed()
         })
     }
 

@@ -313,6 +313,7 @@ fn parts(
         hooks: Arc::new(move || declared::hooks(&of_hooks.borrow())),
         declared: Arc::new(move || declared::replicas(&of_replicas.borrow())),
         source_at: servers.source_at(),
+        by_router: config.router.enabled.then(|| servers.by_router(config.router.writer_listen)),
         beside: beside.map(|(keeper, program)| beside_of(config, loaded, &servers, keeper, program)),
     })
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::decide::hooks::Event;
 use crate::gtid::GtidSet;
 use crate::guard::{ExpiryAnswer, Fenced, Frozen};
-use crate::sql::Inspection;
+use crate::sql::{Inspection, RehearsalSeen};
 use crate::state::{Epoch, NodeName, UnixMillis};
 
 /// One action. Each is idempotent and reads back what it did.
@@ -82,6 +82,14 @@ pub enum Part {
     Kill,
     /// Start the server, where it does not run.
     Start,
+    /// Make the rehearsal's table, empty.
+    Begin,
+    /// Write the row of this number.
+    Write(u32),
+    /// Say how the server's switches stand and which rows it has.
+    Look,
+    /// Drop the table.
+    End,
 }
 
 /// What became of an action.
@@ -102,6 +110,8 @@ pub enum Acted {
     },
     /// Of [`Action::Freeze`] and [`Action::Settle`].
     Frozen(Frozen),
+    /// Of [`Part::Look`].
+    Rehearsed(RehearsalSeen),
     /// Of [`Action::Inspect`].
     Inspected(Box<Inspection>),
     /// Done and read back.

@@ -142,7 +142,9 @@ impl Actor {
             }
             Action::Settle => self.freeze(order, FreezeHow::Settle, bound).await,
             Action::Rehearse(part) => match &self.rehearsal {
-                Some(rehearsal) => done(rehearsal.run(part).await),
+                Some(rehearsal) => {
+                    rehearsal.run(part, &self.permit(order)).await.unwrap_or_else(Acted::Failed)
+                }
                 None => Acted::Failed("it takes no part in a rehearsal".into()),
             },
             Action::RestartServer => match &self.restart {

@@ -49,6 +49,6 @@ pub use net::Net;
 pub use promise::ReceiverStop;
 pub use propose::Proposer;
 pub use rebuild::{Copies, Donor, Pieces, RebuildParts, Rebuilder, Tools, Unit};
-pub use rehearsal::Rehearsal;
+pub use rehearsal::{ByRouter, Rehearsal};
 pub use restart::Restart;
 pub use switchover::measure;

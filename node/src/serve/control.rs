@@ -11,9 +11,9 @@ use baton_proto::control::{
     ConfigApplyReply, ConfigApplyRequest, ConfigShowReply, ConfigShowRequest, Done, EventsReply,
     EventsRequest, FailoverRequest, HistoryReply, HistoryRequest, MaintenanceRequest, MuteRequest,
     PauseRequest, QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowReply,
-    QuarantineShowRequest, RebuildReply, RebuildRequest, RehearseRequest, ReleaseRequest, RemoveNodeRequest,
-    RestartRequest, ResumeRequest, RoutingReply, RoutingRequest, StatusReply, StatusRequest, SwitchoverReply,
-    SwitchoverRequest, WhyReply, WhyRequest,
+    QuarantineShowRequest, RebuildReply, RebuildRequest, RehearseReply, RehearseRequest, ReleaseRequest,
+    RemoveNodeRequest, RestartRequest, ResumeRequest, RoutingReply, RoutingRequest, StatusReply,
+    StatusRequest, SwitchoverReply, SwitchoverRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -27,7 +27,7 @@ use crate::consensus::Group;
 use crate::decide::diagnose::Lasting;
 use crate::decide::seen::{Observations, Report};
 use crate::identity::{Peer, peer_of};
-use crate::operate::{Followers, Hands, HookSource};
+use crate::operate::{ByRouter, Followers, Hands, HookSource};
 use crate::peers::Peers;
 use crate::proxysql::Board;
 use crate::quarantine::Archiver;
@@ -71,6 +71,8 @@ pub struct Control {
     pub routing: Arc<Board>,
     /// What other nodes can be asked about their servers.
     pub hands: Arc<dyn Hands>,
+    /// Where this node's router leads a client of the writer; `None` where it does not route.
+    pub by_router: Option<ByRouter>,
     /// How servers without a node are; empty unless this node leads.
     pub followers: watch::Receiver<Followers>,
     /// The operator's programs, of this node's file.
@@ -212,8 +214,11 @@ impl control_server::Control for Control {
         self.lead(request, caller, here, async |mut c, q| c.restart_server(q).await).await
     }
 
-    async fn rehearse(&self, request: Request<RehearseRequest>) -> Answer<Done> {
+    async fn rehearse(&self, request: Request<RehearseRequest>) -> Answer<RehearseReply> {
         let caller = self.caller(&request)?;
+        if request.get_ref().part == super::rehearsal::ROUTE {
+            return self.rehearse_route(request.into_inner(), &caller).await;
+        }
         let here = async |request: RehearseRequest| self.rehearse(request).await;
         self.lead(request, caller, here, async |mut c, q| c.rehearse(q).await).await
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::backup::{CopyPosition, DataPlaces};
 use super::clone::CloneSeen;
 use super::error::SqlError;
+use super::rehearsal::RehearsalSeen;
 use super::status::{Inventory, Pulse, ServerStatus};
 use crate::gtid::GtidSet;
 
@@ -459,6 +460,29 @@ pub trait ManagedServer: Send + Sync {
     /// then mark it as this one's.
     fn enable_event<'a>(&'a self, _event: &'a EventSeen, _permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async { Err(SqlError::Unsupported("it has no events".into())) })
+    }
+
+    /// Makes the table of a rehearsal, empty, in Baton's own schema.
+    fn rehearsal_begins<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("nothing is rehearsed on it".into())) })
+    }
+
+    /// Writes a row into that table, and returns when its commit was acknowledged.
+    ///
+    /// # Errors
+    /// [`SqlError::ReadOnly`] on a closed server, also where the account could write to it.
+    fn rehearsal_writes<'a>(&'a self, _number: u32, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("nothing is rehearsed on it".into())) })
+    }
+
+    /// Its switches and the rows of that table; none where there is no such table.
+    fn rehearsal_seen(&self) -> SqlFuture<'_, RehearsalSeen> {
+        Box::pin(async { Err(SqlError::Unsupported("nothing is rehearsed on it".into())) })
+    }
+
+    /// Drops that table.
+    fn rehearsal_ends<'a>(&'a self, _permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async { Err(SqlError::Unsupported("nothing is rehearsed on it".into())) })
     }
 
     /// Switches the event scheduler.

@@ -31,6 +31,7 @@ mod locks;
 pub mod managed;
 pub mod pinned;
 mod pulse;
+pub mod rehearsal;
 mod release;
 mod replica_status;
 mod replication;
@@ -50,6 +51,7 @@ pub use managed::{
     ManagedServer, Permit, Privileges, Source, SourceTls, SqlFuture,
 };
 pub use pinned::Pinned;
+pub use rehearsal::RehearsalSeen;
 pub use server::SqlServer;
 pub use status::{
     Identity, Inventory, Pulse, Replication, SemiSync, ServerStatus, Settings, Switch, ThreadError, Version,

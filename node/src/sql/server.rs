@@ -13,12 +13,13 @@ use super::managed::{
     Account, CloseOptions, ClosedProof, EventSeen, Inspection, Killed, ManagedServer, Permit, Privileges,
     Source, SqlFuture,
 };
+use super::rehearsal::RehearsalSeen;
 use super::release::QuietSince;
 use super::status::{Inventory, Pulse};
 use super::wire::Wire;
 use super::{
-    accounts, applied, backup, clone, close, events, inspect, inventory, pulse, release, replication,
-    semi_sync, sessions,
+    accounts, applied, backup, clone, close, events, inspect, inventory, pulse, rehearsal, release,
+    replication, semi_sync, sessions,
 };
 use crate::gtid::GtidSet;
 
@@ -63,6 +64,10 @@ impl SqlServer {
             quiet_since: QuietSince::default(),
             proofs: AtomicU32::new(0),
         }
+    }
+
+    async fn rehearsing(&self) -> Result<Wire, SqlError> {
+        Wire::open(&self.connector, None, "rehearse", self.limits.command).await
     }
 }
 
@@ -288,6 +293,22 @@ impl ManagedServer for SqlServer {
             let mut own = Wire::open(&self.connector, None, "enable an event", self.limits.command).await?;
             events::enable(&mut own, event, permit).await
         })
+    }
+
+    fn rehearsal_begins<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move { rehearsal::begin(&mut self.rehearsing().await?, permit).await })
+    }
+
+    fn rehearsal_writes<'a>(&'a self, number: u32, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move { rehearsal::write(&mut self.rehearsing().await?, number, permit).await })
+    }
+
+    fn rehearsal_seen(&self) -> SqlFuture<'_, RehearsalSeen> {
+        Box::pin(async move { rehearsal::seen(&mut self.rehearsing().await?).await })
+    }
+
+    fn rehearsal_ends<'a>(&'a self, permit: &'a Permit) -> SqlFuture<'a, ()> {
+        Box::pin(async move { rehearsal::end(&mut self.rehearsing().await?, permit).await })
     }
 
     fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {

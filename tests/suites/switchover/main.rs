@@ -5,6 +5,7 @@
 mod appointed;
 mod events;
 mod found;
+mod undone;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ const MAX_PAUSE: [&str; 2] = ["--max-pause", "2s"];
 use appointed::appointment_is_carried_out_by_another_leader;
 use events::events_follow_the_writer;
 use found::dry_run_names_what_it_finds;
+use undone::leader_dies_taking_it_back;
 
 on_both!(
     appointment_is_carried_out_by_another_leader,
@@ -40,6 +42,7 @@ on_both!(
     mariadb_appointment_is_carried_out_by_another_leader
 );
 on_both!(dry_run_names_what_it_finds, mysql_dry_run_names_what_it_finds, mariadb_dry_run_names_what_it_finds);
+on_both!(leader_dies_taking_it_back, mysql_leader_dies_taking_it_back, mariadb_leader_dies_taking_it_back);
 on_both!(events_follow_the_writer, mysql_events_follow_the_writer, mariadb_events_follow_the_writer);
 on_both!(writer_moves_under_load, mysql_writer_moves_under_load, mariadb_writer_moves_under_load);
 on_both!(writer_moves_between_two, mysql_writer_moves_between_two, mariadb_writer_moves_between_two);

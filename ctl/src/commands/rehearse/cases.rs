@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use baton_proto::control::StatusReply;
 
 use super::checks::{a_replica, apart, is_whole, lost_nothing, one_is_open, was_fenced, why_not_whole};
+use super::clients::{are_served, find_their_rows};
 use super::cluster::Rehearsed;
+use super::read::is_closed;
 use crate::render::Case;
 
 /// The cluster is whole again, with a server that had to start and to catch up.
@@ -59,7 +61,10 @@ async fn case(
     match before {
         Ok(before) => {
             case.check("before: whole, lossless, failover automatic", Ok(String::new()));
-            if let Err(why) = run(rehearsed, &mut case, before).await {
+            // A fault on top of what is wrong already says nothing about the fault.
+            if are_served(rehearsed, &mut case, "before", &before).await
+                && let Err(why) = Box::pin(run(rehearsed, &mut case, before)).await
+            {
                 case.check("it goes on", Err(why));
             }
         }
@@ -86,6 +91,8 @@ async fn replica_fails(
     let same = stays == Some((before.writer.clone(), before.epoch, true));
     let writes = if same { Ok(String::new()) } else { Err(format!("{stays:?}")) };
     case.check(&format!("{} goes on as the writer, under epoch {}", before.writer, before.epoch), writes);
+    let written = rehearsed.write(&before.writer).await;
+    case.check(&format!("{} takes a row without {replica}", before.writer), written);
     back(rehearsed, case, &replica).await
 }
 
@@ -102,8 +109,15 @@ async fn switches_over(
     case.check("the writer moves", if reply.moved { Ok(paused) } else { Err(why) });
     ended.planned = reply.moved.then_some(before.epoch);
     let after = rehearsed.reaches("the cluster to be whole", WHOLE, is_whole).await?;
-    case.check("after: one server is open", one_is_open(&after));
+    afterwards(rehearsed, case, &after).await;
     Ok(())
+}
+
+/// What must be so after each fault, once the cluster is whole.
+async fn afterwards(rehearsed: &Rehearsed<'_>, case: &mut Case, status: &StatusReply) {
+    case.check("after: one server is open", one_is_open(status));
+    are_served(rehearsed, case, "after", status).await;
+    find_their_rows(rehearsed, case, status).await;
 }
 
 async fn primary_fails(
@@ -135,36 +149,59 @@ async fn fences(rehearsed: &Rehearsed<'_>, case: &mut Case, ended: &Ended) -> Re
         ),
     ];
     for (what, epoch, proofs) in moves {
-        let epoch = epoch.ok_or("the writer was not moved before")?;
-        let operation = rehearsed.operation_from(epoch).await.map_err(|error| error.to_string())?;
-        case.check(what, was_fenced(&operation, proofs));
+        let fenced = match epoch {
+            None => Err("the writer was not moved before".into()),
+            Some(epoch) => match rehearsed.operation_from(epoch).await {
+                Ok(operation) => was_fenced(&operation, proofs),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        case.check(what, fenced);
     }
     let now = rehearsed.status().await.map_err(|error| error.to_string())?;
     case.check("every other server is closed, also the one that came back", one_is_open(&now));
+    // Not by what somebody saw a moment ago: each is asked now, by the node beside it.
+    let servers = now.nodes.iter().filter(|n| matches!(n.role.as_str(), "writer" | "replica" | "out"));
+    for server in servers {
+        let (name, seen) = (&server.name, rehearsed.look(&server.name).await);
+        if *name == now.writer {
+            let open = seen.and_then(|seen| match is_closed(&seen.flags) {
+                Ok(closed) => Err(closed),
+                Err(open) => Ok(open),
+            });
+            case.check(&format!("{name} takes writes"), open);
+        } else {
+            case.check(&format!("{name} refuses writes"), seen.and_then(|seen| is_closed(&seen.flags)));
+        }
+    }
     Ok(())
 }
 
 /// Starts a server that was killed and waits until the cluster is whole.
 async fn back(rehearsed: &Rehearsed<'_>, case: &mut Case, node: &str) -> Result<(), String> {
-    rehearsed.part(node, "start").await.map_err(|error| error.to_string())?;
-    let whole = rehearsed.reaches("the cluster to be whole", WHOLE, is_whole).await;
-    case.check(
-        &format!("after: {node} has come back, and the cluster is whole"),
-        whole.map(|_| String::new()),
-    );
+    let whole = rehearsed.comes_back(node, WHOLE, is_whole).await;
+    let status = whole.as_ref().ok().cloned();
+    let what = format!("after: {node} has come back, and the cluster is whole");
+    case.check(&what, whole.map(|_| String::new()));
+    if let Some(status) = status {
+        afterwards(rehearsed, case, &status).await;
+    }
     Ok(())
 }
 
 /// The same of a primary. Under load it may come back with a commit that nobody acknowledged: kept apart, it is where it
 /// should be.
 async fn returns(rehearsed: &Rehearsed<'_>, case: &mut Case, node: &str) -> Result<(), String> {
-    rehearsed.part(node, "start").await.map_err(|error| error.to_string())?;
     let judged = |status: &StatusReply| is_whole(status) || apart(status, node).is_some();
-    let back = rehearsed.reaches("the cluster to be whole", WHOLE, judged).await;
+    let back = rehearsed.comes_back(node, WHOLE, judged).await;
+    let status = back.as_ref().ok().cloned();
     let said = back.map(|status| match apart(&status, node) {
         Some(note) => format!("it is out: {note}; batonctl rebuild {node} brings it back"),
         None => String::new(),
     });
     case.check(&format!("after: {node} has come back, and the cluster is whole"), said);
+    if let Some(status) = status {
+        afterwards(rehearsed, case, &status).await;
+    }
     Ok(())
 }

@@ -1,9 +1,12 @@
-//! `batonctl rehearse`: four faults on a cluster that nobody depends on, each with what was so before and must be so after.
+//! `batonctl rehearse`: four faults on a cluster that nobody depends on, each with what was so before and must be so after:
+//! roles, replication, where clients are led, and rows written against rows found.
 //! Refused before anything is touched unless every node's configuration allows it.
 
 mod cases;
 mod checks;
+mod clients;
 mod cluster;
+mod read;
 
 use std::path::PathBuf;
 
@@ -35,7 +38,11 @@ pub(super) async fn rehearse(
         );
         confirm(&question, &context.settings.cluster)?;
     }
-    let cases = cases::all(&rehearsed).await;
+    rehearsed.begin(&status).await?;
+    let mut cases = cases::all(&rehearsed).await;
+    if let (Err(why), Some(last)) = (rehearsed.end().await, cases.last_mut()) {
+        last.check("the rehearsal's own table is dropped", Err(why));
+    }
     if let Some(path) = file {
         std::fs::write(&path, junit(&cases, &context.settings.cluster))?;
     }

@@ -1,6 +1,6 @@
 //! The writer is closed, the target has what it has, the next epoch is committed.
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::super::action::{Acted, Action};
 use super::super::journal::Journal;
@@ -38,8 +38,26 @@ pub(super) fn closed(from: &NodeName, set: GtidSet, detail: &str) -> Closed {
     Closed { set, proof: Proof { kind: ProofKind::Closed, detail: format!("{from}: {detail}") } }
 }
 
-/// The epoch is revoked while the target applies what the writer has; then both have the same, read from each.
+/// The epoch is revoked while the target applies what the writer has; then both have the same, read from each. Writes pause
+/// meanwhile: it ends at the deadline, whoever has not answered by then, and with an answer still on its way.
 pub(super) async fn catches_up(
+    term: &Term<'_>,
+    operation: &Operation,
+    (from, to): (&NodeName, &NodeName),
+    closed: &Closed,
+    deadline: Instant,
+) -> Result<(), String> {
+    let same = have_the_same(term, operation, (from, to), closed, deadline);
+    match timeout_at(deadline, same).await {
+        Ok(same) => same,
+        Err(_) if term.state().is_revoked(operation.from) => {
+            Err(format!("{to} has not said in time that it has what {from} has"))
+        }
+        Err(_) => Err(format!("a majority has not agreed in time that epoch {} ends", operation.from)),
+    }
+}
+
+async fn have_the_same(
     term: &Term<'_>,
     operation: &Operation,
     (from, to): (&NodeName, &NodeName),

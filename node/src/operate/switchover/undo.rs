@@ -59,7 +59,10 @@ pub(super) async fn undo(
         }
         return Ok(Undone::NothingHappened);
     };
-    revoke(term, operation).await?;
+    // The pause goes on: a commit that there is already is not waited for again.
+    if !term.state().is_revoked(operation.from) {
+        revoke(term, operation).await?;
+    }
     line();
     let seen = term.lead.table.snapshot(&term.state());
     grant(term, operation, from, &closed, &seen, journal).await?;

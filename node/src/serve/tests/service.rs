@@ -186,6 +186,7 @@ async fn start(listener: TcpListener, me: &str, nodes: &[(NodeName, String)]) ->
         routing: Arc::default(),
         hands: Arc::new(NoHands),
         hooks: Arc::new(Vec::new),
+        by_router: None,
         followers: tokio::sync::watch::Sender::default().subscribe(),
         lasting: Arc::new(Lasting::default),
         new_id: draw,

@@ -53,6 +53,7 @@ impl Node {
             source_at: source_at(),
             certificate_left: Arc::new(|| None),
             listeners: tokio::sync::watch::Sender::default().subscribe(),
+            by_router: None,
             beside: self.has_server.then(|| self.beside()),
         }
     }
