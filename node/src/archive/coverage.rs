@@ -44,6 +44,17 @@ pub struct Coverage {
     pub windows: Vec<Window>,
 }
 
+impl Coverage {
+    /// What of these holes, which were found earlier, is missing yet: nobody has brought it since, and what went before it
+    /// has not been removed.
+    ///
+    /// # Errors
+    /// They are another family's.
+    pub fn still_lacks(&self, holes: &GtidSet) -> Result<GtidSet, DialectMismatch> {
+        holes.subtract(&self.archived)?.subtract(&self.base)
+    }
+}
+
 /// A stretch of history without a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::coverage::{Piece, coverage};
 use super::entry::{Origin, Timeline};
@@ -22,6 +22,7 @@ use super::spool::{Spool, left};
 use super::tail::{Limits, Tail};
 use crate::backup::pipeline::Recipients;
 use crate::backup::run::{AccountSpec, StoreSpec};
+use crate::backup::store::Store;
 use crate::gtid::GtidSet;
 use crate::sql::{Address, BinlogReader, BinlogStart, Connector};
 
@@ -31,6 +32,8 @@ const QUEUE: usize = 256;
 const LOOK: Duration = Duration::from_secs(1);
 /// While it looks through the store it says so.
 const SAYS: Duration = Duration::from_secs(10);
+/// Whether another node has brought what is missing is looked at this often, while something is.
+const HOLES_EVERY: Duration = Duration::from_secs(600);
 /// When the server is lost: what was read goes to the store within this, or later.
 const EMPTIED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -87,7 +90,7 @@ pub struct Progress {
     pub failed: u32,
     /// Why the last one did.
     pub error: String,
-    /// Transactions that are missing in the middle of the archive, as it was when this began. Empty if there are none.
+    /// Transactions that are missing in the middle of the archive. Empty if there are none.
     pub holes: String,
     /// Entries in the store that cannot be read.
     pub unreadable: u64,
@@ -121,8 +124,22 @@ pub(super) struct Shared {
     pub(super) progress: Mutex<Progress>,
     /// What is in the store, or need not be.
     pub(super) safe: Mutex<GtidSet>,
+    /// What is missing in the middle.
+    pub(super) holes: Mutex<GtidSet>,
     /// Something was sent: there is room again.
     pub(super) sent: Notify,
+}
+
+impl Shared {
+    /// What is missing in the middle now.
+    pub(super) fn lacks(&self, holes: GtidSet) {
+        locked(&self.progress).holes = shown(&holes);
+        *locked(&self.holes) = holes;
+    }
+}
+
+fn shown(holes: &GtidSet) -> String {
+    if holes.is_empty() { String::new() } else { holes.to_string() }
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -156,19 +173,21 @@ pub async fn run_unless(
         let reader = BinlogReader::new(connector(&spec.account)?);
         let start = reader.start().await.map_err(|e| e.to_string())?;
         let plan = planned(spec, &pieces, &start)?;
+        let holes = holes(&pieces, &plan)?;
         let shared = Shared {
             progress: Mutex::new(Progress {
                 timeline: plan.timeline,
-                holes: holes(&pieces, &plan)?,
+                holes: shown(&holes),
                 unreadable: index.unreadable() as u64,
                 aside: left(&spec.spool)?.aside,
                 ..Progress::default()
             }),
             safe: Mutex::new(plan.start.clone()),
+            holes: Mutex::new(holes),
             sent: Notify::new(),
         };
         info!(timeline = %plan.timeline, start = %plan.start, "the binlog is archived");
-        Ok(follow(spec, sender, &spool, &reader, &start, plan, &shared, &told).await?)
+        Ok(Box::pin(follow(spec, sender, &spool, &reader, &start, plan, &shared, &told)).await?)
     };
     let (mut archive, mut given_up) = (pin!(archive), pin!(given_up));
     tokio::select! {
@@ -194,13 +213,40 @@ fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<
 }
 
 /// Everything that is missing, and what is about to be.
-fn holes(pieces: &[Piece], plan: &Plan) -> Result<String, String> {
+fn holes(pieces: &[Piece], plan: &Plan) -> Result<GtidSet, String> {
     let found = coverage(pieces).map_err(|e| format!("the archive: {e}"))?;
-    let all = match found {
-        Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string())?,
-        None => plan.gap.clone(),
-    };
-    Ok(if all.is_empty() { String::new() } else { all.to_string() })
+    match found {
+        Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string()),
+        None => Ok(plan.gap.clone()),
+    }
+}
+
+/// Looks now and then for what is missing: another node may have brought it, or what went before it may be gone. A store that
+/// does not answer is asked the next time.
+async fn look_for_holes(store: &Store, cluster: &str, shared: &Shared) {
+    loop {
+        sleep(HOLES_EVERY).await;
+        let holes = locked(&shared.holes).clone();
+        if holes.is_empty() {
+            continue;
+        }
+        let found = match Index::look(store, cluster).await.map(|index| index.pieces()) {
+            Ok(Ok(pieces)) => coverage(&pieces),
+            Ok(Err(error)) => Err(error),
+            Err(why) => {
+                warn!(why, "whether the archive lacks anything yet is not known");
+                continue;
+            }
+        };
+        let Ok(Some(left)) = found.and_then(|found| found.map(|f| f.still_lacks(&holes)).transpose()) else {
+            continue;
+        };
+        // Meanwhile some of it may have been sent from here. The lock is given back before what it guards is changed.
+        let left = locked(&shared.holes).intersect(&left);
+        if let Ok(left) = left {
+            shared.lacks(left);
+        }
+    }
 }
 
 /// Does what comes before reading, and says every now and then that it goes on, and since when.
@@ -242,6 +288,7 @@ async fn follow(
     let of = (spec.cluster.clone(), plan.timeline, server);
     let limits = Limits { segment_bytes: spec.segment_bytes, segment_ms: spec.segment_ms };
     let tail = Tail::new(spool.clone(), of, plan.start, limits);
+    let store = sender.store();
     let mut sending = pin!(sender.all(shared, waiting));
     let room = async || {
         loop {
@@ -258,6 +305,7 @@ async fn follow(
         why = tail.read(reader, queue, room) => why,
         why = tell(reader, shared, told) => why,
         why = &mut sending => return why,
+        () = look_for_holes(store, &spec.cluster, shared) => return Ok(()),
     };
     // The queue's other end is gone: it ends when everything is sent.
     drop(timeout(EMPTIED_WITHIN, sending).await);

@@ -33,6 +33,10 @@ impl<'s> Sender<'s> {
         Self { spec, store, spool, shelving: Shelving::new(&spec.cluster, &spec.node) }
     }
 
+    pub(super) fn store(&self) -> &'s Store {
+        self.store
+    }
+
     /// Sends what an earlier process left: it may be all that there is of it.
     pub(super) async fn rest(&mut self) -> Result<(), String> {
         for waiting in self.spool.waiting()? {
@@ -68,6 +72,8 @@ impl<'s> Sender<'s> {
                 let mut safe = locked(&shared.safe);
                 *safe = safe.union(&next.span.added).map_err(|e| e.to_string())?;
             }
+            let holes = locked(&shared.holes).subtract(&next.span.added).map_err(|e| e.to_string())?;
+            shared.lacks(holes);
             let mut progress = locked(&shared.progress);
             progress.sent += 1;
             (progress.failed, progress.error) = (0, String::new());

@@ -11,7 +11,8 @@ use super::backup::choose::{Server, Wanted, choose};
 use super::backup::field::readers;
 use super::diagnosis::Trouble;
 use super::seen::{Observations, Report};
-use crate::state::{Change, ClusterState, Collector, NodeName, UnixMillis};
+use crate::gtid::{GtidSet, MariadbGtid, MariadbSet};
+use crate::state::{Backup, Change, ClusterState, Collector, NodeName, UnixMillis};
 
 /// Whoever has come to nothing so often in a row gives way to another.
 const TRIES: u32 = 3;
@@ -151,10 +152,34 @@ pub fn alarms(state: &ClusterState, seen: &Observations) -> Vec<Trouble> {
         return found;
     };
     found.extend(stalled(&collector.node, said).map(Trouble::ArchiveStalled));
-    if !said.holes.is_empty() {
+    if !said.holes.is_empty() && !is_past(state, &said.holes) {
         found.push(Trouble::ArchiveHole(said.holes.clone()));
     }
     found
+}
+
+/// Whether every backup that is kept has what is missing. Nobody restores across it any more then.
+fn is_past(state: &ClusterState, holes: &str) -> bool {
+    let is_kept =
+        |backup: &&Backup| backup.is_good() && backup.stores.iter().any(|store| backup.stays_in(store));
+    let mut kept = state.backups.catalogue.values().filter(is_kept).peekable();
+    kept.peek().is_some() && kept.all(|backup| reaches(&backup.gtids, holes))
+}
+
+/// Whether a backup has what is missing. MariaDB names the last of each domain alone: it is behind what is missing there.
+fn reaches(has: &str, holes: &str) -> bool {
+    if let Ok(holes) = GtidSet::parse_mysql(holes) {
+        return GtidSet::parse_mysql(has).is_ok_and(|has| has.contains(&holes) == Ok(true));
+    }
+    let (Ok(GtidSet::Mariadb(has)), Ok(holes)) =
+        (GtidSet::parse_mariadb_state(has), holes.parse::<MariadbSet>())
+    else {
+        return false;
+    };
+    let is_before = |hole: MariadbGtid| {
+        has.last_gtids().any(|last| last.domain == hole.domain && last.sequence >= hole.sequence)
+    };
+    holes.last_gtids().all(is_before)
 }
 
 /// Whosever turn it is: it may be all that there is of these transactions.

@@ -53,6 +53,9 @@ fn a_hole_is_what_the_line_has_and_nobody_archived() {
     assert_eq!(covered(&late).holes, my(""), "it was archived after all");
     assert_eq!(covered(&late).windows.len(), 1);
     // Read of another server, in two segments, which was told that 10 to 12 are archived.
+    let still = |pieces: &[Piece]| covered(pieces).still_lacks(&my("a7-9")).unwrap();
+    assert_eq!((still(&late[..2]), still(&late)), (my("a7-9"), my("")), "until it is archived");
+    assert_eq!(still(&late[1..2]), my(""), "or what went before it was removed");
     let in_two = [
         piece(1, "a1-3", "a4-6", 100),
         piece(1, "a1-9", "a10-12", 200),

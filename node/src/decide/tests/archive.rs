@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::decide::archive::{Archiving, alarms, next};
-use crate::decide::sample::{Seen, managed, name};
-use crate::state::{Change, ClusterState, Collector};
+use crate::decide::sample::{Seen, managed, name, set};
+use crate::state::{Backup, Change, ClusterState, Collector};
 
 /// Both nodes have an archive in their file.
 fn configured() -> (ClusterState, Seen) {
@@ -149,4 +149,29 @@ fn what_is_wrong_is_told() {
     );
     let hole = "ArchiveHole: the archive of the binlog lacks 0-1-4..9: nothing can be restored across that";
     assert_eq!(archiving(&state, Archiving { holes: "0-1-4..9".into(), ..Archiving::default() }), [hole]);
+}
+
+#[test]
+fn a_hole_that_every_kept_backup_has_is_told_no_more() {
+    let (mut state, mut seen) = configured();
+    state.collector = collects("db2", 0);
+    let mut is_told = |holes: &str, backups: &[(&str, &str)]| {
+        seen.report("db2").archiving = Some(Archiving { holes: holes.into(), ..Archiving::default() });
+        let backup = |(store, gtids): &(&str, &str)| Backup {
+            gtids: (*gtids).into(),
+            stores: store.split_terminator(' ').map(str::to_owned).collect(),
+            ..Backup::default()
+        };
+        let named = backups.iter().enumerate().map(|(number, one)| (number.to_string(), backup(one)));
+        state.backups.catalogue = named.collect();
+        !told(&state, &seen).is_empty()
+    };
+    let (hole, without, with) =
+        ("3e11fa47-71ca-11e1-9e33-c80aa9429562:4-9", set("1-8").to_string(), set("1-9").to_string());
+    assert!(is_told(hole, &[]), "there is no backup");
+    assert!(is_told(hole, &[("disk", &with), ("disk", &without)]), "an older one can be restored");
+    assert!(is_told(hole, &[("disk", "")]), "what it has is not known");
+    assert!(!is_told(hole, &[("disk", &with), ("", &without)]), "an older one is in no store any more");
+    assert!(is_told("0-1-4..9", &[("disk", "0-2-8")]));
+    assert!(!is_told("0-1-4..9", &[("disk", "0-2-9,1-1-1")]));
 }
