@@ -30,7 +30,7 @@ pub type Event = worker::Event<Progress, Done>;
 pub fn attend() -> Result<(), String> {
     worker::attend(async |spec: ArchiveSpec, told: fn(Progress), wanted| {
         let given_up = async { drop(wanted.await) };
-        match run_unless(&spec, told, given_up).await {
+        match Box::pin(run_unless(&spec, told, given_up)).await {
             Ok(()) => Ok(Done::Stopped),
             Err(lacks @ Ended::Lacks(_)) => Ok(Done::Lacks(lacks.to_string())),
             Err(Ended::Failed(why)) => Err(why),

@@ -187,7 +187,7 @@ pub async fn run_unless(
             sent: Notify::new(),
         };
         info!(timeline = %plan.timeline, start = %plan.start, "the binlog is archived");
-        Ok(follow(spec, sender, &spool, &reader, &start, plan, &shared, &told).await?)
+        Ok(Box::pin(follow(spec, sender, &spool, &reader, &start, plan, &shared, &told)).await?)
     };
     let (mut archive, mut given_up) = (pin!(archive), pin!(given_up));
     tokio::select! {
@@ -238,10 +238,12 @@ async fn look_for_holes(store: &Store, cluster: &str, shared: &Shared) {
                 continue;
             }
         };
-        // Meanwhile some of it may have been sent from here.
-        if let Ok(Some(left)) = found.and_then(|found| found.map(|f| f.still_lacks(&holes)).transpose())
-            && let Ok(left) = locked(&shared.holes).intersect(&left)
-        {
+        let Ok(Some(left)) = found.and_then(|found| found.map(|f| f.still_lacks(&holes)).transpose()) else {
+            continue;
+        };
+        // Meanwhile some of it may have been sent from here. The lock is given back before what it guards is changed.
+        let left = locked(&shared.holes).intersect(&left);
+        if let Ok(left) = left {
             shared.lacks(left);
         }
     }

@@ -12,10 +12,12 @@ use baton_node::backup::open;
 use baton_node::backup::run::run;
 use baton_node::gtid::MariadbSet;
 use baton_tests::bench::Bench;
-use baton_tests::sandbox::{Dialect, until};
+use baton_tests::sandbox::{Dialect, Server, until};
 use rustix::process::{Pid, Signal, kill_process};
 
 const STARTS: Duration = Duration::from_secs(30);
+/// Bytes of log since the last checkpoint: much less than the data of a bench.
+const CHECKPOINT_AGE: u64 = 1_000_000;
 
 async fn engine(bench: &Bench) -> Result<Engine> {
     Ok(Engine::MariadbBackup { program: bench.program("mariadb-backup").await? })
@@ -26,6 +28,7 @@ async fn engine(bench: &Bench) -> Result<Engine> {
 async fn mariadb_full_and_increment_are_a_server_again() -> Result<()> {
     let mut bench = Bench::begin(Dialect::MariaDb).await?;
     let engine = engine(&bench).await?;
+    checkpointed(&bench.servers[1]).await?;
     let spec = bench.spec("20260101T000000Z-full", engine.clone(), Extent::Full)?;
     let full = run(&spec, |_| ()).await.map_err(anyhow::Error::msg)?.manifest;
     bench.writes_on(200).await?;
@@ -90,6 +93,17 @@ async fn mariadb_increment_of_another_server_is_none() -> Result<()> {
     let error = run(&spec, |_| ()).await.err().context("it counts as a backup")?;
     ensure!(error.contains("its base is another server's"), "{error}");
     Ok(())
+}
+
+/// An increment begins at the checkpoint before its base: without one since the data came, it has all of it again.
+async fn checkpointed(replica: &Server) -> Result<()> {
+    replica.execute(["SET GLOBAL innodb_max_dirty_pages_pct=0"]).await?;
+    let done = async || {
+        let age: Vec<(String, u64)> = replica.query("SHOW GLOBAL STATUS LIKE 'Innodb_checkpoint_age'").await?;
+        ensure!(age.iter().any(|(_, bytes)| *bytes < CHECKPOINT_AGE), "{age:?}");
+        Ok(Some(()))
+    };
+    until("a checkpoint", STARTS, done).await
 }
 
 async fn unpacked(bench: &Bench, manifest: &Manifest, into: &Path) -> Result<PathBuf> {
