@@ -99,7 +99,8 @@ async fn mariadb_increment_of_another_server_is_none() -> Result<()> {
 async fn checkpointed(replica: &Server) -> Result<()> {
     replica.execute(["SET GLOBAL innodb_max_dirty_pages_pct=0"]).await?;
     let done = async || {
-        let age: Vec<(String, u64)> = replica.query("SHOW GLOBAL STATUS LIKE 'Innodb_checkpoint_age'").await?;
+        let age: Vec<(String, u64)> =
+            replica.query("SHOW GLOBAL STATUS LIKE 'Innodb_checkpoint_age'").await?;
         ensure!(age.iter().any(|(_, bytes)| *bytes < CHECKPOINT_AGE), "{age:?}");
         Ok(Some(()))
     };

@@ -135,6 +135,10 @@ async fn without_its_keeper_a_server_that_does_not_close_is_killed_when_the_leas
 
 /// It is alive, so that nobody misses it, and takes nothing: its server would outlive its lease.
 #[tokio::test(start_paused = true)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process ends in real time, and the test's own clock stands still"
+)]
 async fn beside_a_keeper_that_stands_still_a_server_that_does_not_close_is_killed_when_the_lease_ends() {
     let world = World::of(granted(1), ALL);
     let (handle, _guard) = world.guard().await;

@@ -41,7 +41,7 @@ pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, runs: u32, length
     }
     let name = format!("{} {} min of {LOSS_PERCENT} % loss, busy", dialect.name(), length.as_secs() / 60);
     let lost = all.iter().map(|measured| measured.lost).sum();
-    let figures: [(&str, fn(&Measured) -> f64, &'static str); 5] = [
+    let figures: [Figure; 5] = [
         ("longest write gap", |m| m.gap_ms, "ms"),
         ("failovers", |m| m.failovers, "times"),
         ("self-closures", |m| m.closures, "times"),
@@ -53,6 +53,9 @@ pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, runs: u32, length
     }
     result
 }
+
+/// What is measured, where it stands, and its unit.
+type Figure = (&'static str, fn(&Measured) -> f64, &'static str);
 
 struct Measured {
     gap_ms: f64,
