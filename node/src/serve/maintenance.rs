@@ -9,7 +9,7 @@ use tonic::Status;
 use super::Control;
 use super::orders::{done, instant, word};
 use super::refusal::{by_state, refused};
-use crate::decide::maintenance::may_begin;
+use crate::decide::maintenance::{may_begin, written};
 use crate::operate::{Acted, Action, Order};
 use crate::state::{Change, ClusterState, NodeName, Phase, Refusal};
 
@@ -68,9 +68,11 @@ impl Control {
     /// Waits, bounded, until no write would wait for the server.
     async fn others_acknowledge(&self, node: &NodeName) -> Result<(), Status> {
         let deadline = Instant::now() + ACKNOWLEDGE;
+        let mut upto = None;
         loop {
             let (state, seen) = self.gathered().await;
-            if may_begin(&state, &seen, node) {
+            upto = upto.or_else(|| written(&state, &seen));
+            if may_begin(&state, &seen, node, upto.as_ref()) {
                 return Ok(());
             }
             if Instant::now() >= deadline {

@@ -8,7 +8,7 @@ fn may(node: &str, change: impl FnOnce(&mut ClusterState, &mut Seen)) -> bool {
     let mut seen = Seen::healthy(&state, &my("1:1-9"));
     seen.pulse("db1").ackers = 2;
     change(&mut state, &mut seen);
-    may_begin(&state, &seen.look(), &name(node))
+    may_begin(&state, &seen.look(), &name(node), Some(&my("1:1-9")))
 }
 
 #[test]
@@ -16,6 +16,10 @@ fn it_waits_for_another_acker_that_is_about_to_acknowledge() {
     assert!(may("db2", |_, _| ()));
     assert!(!may("db2", |_, seen| seen.pulse("db3").acks = false));
     assert!(!may("db2", |_, seen| seen.pulse("db1").ackers = 1), "its source does not count it yet");
+    assert!(
+        !may("db2", |_, seen| seen.pulse("db3").received = my("1:1-7")),
+        "it would acknowledge that first"
+    );
     let alone = |state: &mut ClusterState, _: &mut Seen| {
         state.ackers.remove(&name("db3"));
     };
