@@ -18,6 +18,8 @@ const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the server may take to leave the list of ackers before the operator is told to look.
 const STANDS_ASIDE: Duration = Duration::from_secs(20);
+/// How long this node may take to apply what another one has committed.
+const APPLIES: Duration = Duration::from_secs(2);
 /// How long another acker that has just come back is waited for, and how often it is looked at.
 const ACKNOWLEDGE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -88,6 +90,9 @@ impl Control {
     async fn stands_aside(&self, node: &NodeName) -> bool {
         let aside = |state: &ClusterState| state.out.contains_key(node) || !state.in_maintenance(node);
         let mut states = self.group.states();
+        // Committed elsewhere, where this node does not lead any more.
+        let here = states.wait_for(|applied| applied.state.in_maintenance(node));
+        let _applied_or_ended = tokio::time::timeout(APPLIES, here).await.is_ok();
         let waited =
             tokio::time::timeout(STANDS_ASIDE, states.wait_for(|applied| aside(&applied.state))).await;
         matches!(waited, Ok(Ok(_))) && self.state().out.contains_key(node)
@@ -96,11 +101,15 @@ impl Control {
     /// Stops and starts the server of a node in maintenance.
     pub(super) async fn restart_server(&self, request: RestartRequest) -> Result<Done, Status> {
         let node = NodeName::from(request.node.as_str());
-        let state = self.state();
         self.not_the_writer(&node)?;
-        if !state.in_maintenance(&node) || !state.out.contains_key(&node) {
+        let is_out = |state: &ClusterState| state.in_maintenance(&node) && state.out.contains_key(&node);
+        let mut states = self.group.states();
+        // Another node may have been told so, and this one hears of it.
+        let out = states.wait_for(|applied| is_out(&applied.state));
+        if !matches!(tokio::time::timeout(APPLIES, out).await, Ok(Ok(_))) {
             return Err(by_state(Refusal::NotInMaintenance(node)));
         }
+        let state = self.state();
         let term = self.group.leadership().borrow().term;
         let order = Order { term, epoch: state.epoch(), operation: request.id };
         match self.hands.act(node.clone(), order, Action::RestartServer, RESTARTS).await {
