@@ -3,6 +3,7 @@
 mod failover;
 mod fault;
 mod load;
+mod refused;
 mod reopen;
 mod rest;
 mod routing;
@@ -59,6 +60,9 @@ enum What {
         /// A session holds a lock that the close waits for: each is taken back after --max-pause 500ms
         #[arg(long)]
         undone: bool,
+        /// The next writer applies nothing: the preflight refuses each
+        #[arg(long, conflicts_with = "undone")]
+        refused: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -132,7 +136,14 @@ async fn main() -> ExitCode {
             }
             (result, common.json)
         }
-        What::Switchover { runs, unpaced, undone, common } => {
+        What::Switchover { runs, unpaced, refused: true, common, .. } => {
+            let mut result = Ok(());
+            for dialect in common.dialects() {
+                result = result.and(refused::measure(&mut rows, *dialect, *runs, *unpaced).await);
+            }
+            (result, common.json)
+        }
+        What::Switchover { runs, unpaced, undone, common, .. } => {
             let how = switchover::How { runs: *runs, unpaced: *unpaced, undone: *undone };
             let mut result = Ok(());
             for dialect in common.dialects() {

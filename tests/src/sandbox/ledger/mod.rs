@@ -134,12 +134,18 @@ impl Ledger {
 
     /// The same, of gaps that end after `moment`: the outage that a fault at `moment` made.
     pub fn gap_after(&self, moment: Instant) -> Duration {
+        self.gap_between(moment, self.stopped.unwrap_or_else(Instant::now))
+    }
+
+    /// The same, of gaps that end after one moment and begin before another.
+    pub fn gap_between(&self, from: Instant, to: Instant) -> Duration {
         let writes = self.book.writes();
         let acknowledged = writes.iter().filter(|write| write.outcome == Outcome::Acknowledged);
         let end = self.stopped.unwrap_or_else(Instant::now);
         longest_gap(
             [self.started].into_iter().chain(acknowledged.map(|write| write.ended)).chain([end]),
-            moment,
+            from,
+            to,
         )
     }
 
@@ -172,13 +178,13 @@ impl Ledger {
     }
 }
 
-/// The longest time between two neighbours of which the later is after `moment`. `instants` are in order: outcomes are
+/// The longest time between two neighbours of which the later is after `from` and the earlier before `to`. `instants` are in order: outcomes are
 /// noted as they become known.
-fn longest_gap(instants: impl Iterator<Item = Instant>, moment: Instant) -> Duration {
+fn longest_gap(instants: impl Iterator<Item = Instant>, from: Instant, to: Instant) -> Duration {
     let mut last = None;
     let gaps = instants.filter_map(|instant| {
-        let gap = instant.saturating_duration_since(last.replace(instant)?);
-        (instant > moment).then_some(gap)
+        let before = last.replace(instant)?;
+        (instant > from && before < to).then(|| instant.saturating_duration_since(before))
     });
     gaps.max().unwrap_or_default()
 }
@@ -192,8 +198,12 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let acknowledged = [at(0), at(500), at(510), at(530), at(830), at(840)];
-        assert_eq!(longest_gap(acknowledged.into_iter(), start), Duration::from_millis(500));
-        assert_eq!(longest_gap(acknowledged.into_iter(), at(505)), Duration::from_millis(300));
-        assert_eq!(longest_gap([start].into_iter(), start), Duration::ZERO);
+        let longest = |from, to| longest_gap(acknowledged.into_iter(), from, to);
+        assert_eq!(longest(start, at(900)), Duration::from_millis(500));
+        assert_eq!(longest(at(505), at(900)), Duration::from_millis(300));
+        assert_eq!(longest_gap([start].into_iter(), start, at(900)), Duration::ZERO);
+        // One that is under way at either moment counts whole, one that begins later does not.
+        assert_eq!(longest(at(505), at(520)), Duration::from_millis(20));
+        assert_eq!(longest(at(600), at(700)), Duration::from_millis(300));
     }
 }
