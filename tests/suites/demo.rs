@@ -52,7 +52,18 @@ async fn played(arguments: &[&str]) -> Result<String> {
     ensure!(output.status.success(), "{}: {said}", output.status);
     let left = format!("/tmp/baton-sandbox-{pid}-0");
     ensure!(!Path::new(&left).exists(), "{left} is still there");
+    let running = processes_of(&left)?;
+    ensure!(running.is_empty(), "still running: {running:?}");
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Command lines that name this folder.
+fn processes_of(folder: &str) -> Result<Vec<String>> {
+    let lines = std::fs::read_dir("/proc")?.flatten().filter_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    Ok(lines.filter(|line| line.contains(folder)).collect())
 }
 
 #[tokio::test]
