@@ -80,14 +80,16 @@ pub fn next(
         return Some(collect(Some(&node), 0, &BTreeSet::new(), false));
     };
     let said = seen.of(&current.node).and_then(|heard| heard.report.archiving.as_ref());
-    if let Some(said) = said.filter(|said| said.ended >= TRIES) {
+    // What it last said may be of an earlier turn: a node that pauses after a failure says so on and on.
+    let had_its_turn = now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
+    if let Some(said) = said.filter(|said| said.ended >= TRIES && had_its_turn) {
         return give_way(current, said.lacks, &servers, &wanted);
     }
     let best = choose(&servers, &wanted).ok()?;
     if best.node != current.node {
         let can_be_read = choose(&only(&servers, &current.node), &wanted).is_ok();
         // One whose turn it is because another failed keeps it until it gets on, or fails itself.
-        let has_stayed = current.turns == 0 && now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
+        let has_stayed = current.turns == 0 && had_its_turn;
         if has_stayed || !can_be_read {
             return Some(collect(Some(&best.node), current.turns, &current.lacking, current.may_leap));
         }

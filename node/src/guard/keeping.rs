@@ -15,6 +15,8 @@ use crate::mutation::mutate;
 use crate::sql::{CloseOptions, Permit};
 use crate::state::{Change, ClusterState, Epoch, OPEN_ENDED, Phase};
 
+/// How soon a server that could not be closed is tried again while its lease runs.
+const CLOSE_AGAIN: Duration = Duration::from_millis(50);
 /// How soon a keeper that did not answer is asked again.
 pub(super) const KEEPER_AGAIN: Duration = Duration::from_millis(20);
 /// For how long a server that may not be open is closed again and again before it is killed.
@@ -262,7 +264,15 @@ impl Guard {
             if let Some(epoch) = ends {
                 self.note_closed(epoch).await;
             }
-            self.close_server(why).await
+            loop {
+                match self.close_server(why).await {
+                    Err(why) if until != Boottime::NEVER => {
+                        warn!(why, "the server could not be closed; it is killed when its lease ends");
+                        tokio::time::sleep(CLOSE_AGAIN).await;
+                    }
+                    closed => return closed,
+                }
+            }
         };
         let closed = tokio::select! {
             closed = closing => closed,
@@ -275,8 +285,7 @@ impl Guard {
         let Some(process) = process.filter(|_| until != Boottime::NEVER) else {
             return warn!(why, "the server could not be closed");
         };
-        warn!(pid = process.pid(), why, "the server could not be closed; it is killed when its lease ends");
-        clock::sleep_until(&*clock, until).await;
+        error!(pid = process.pid(), why, "the server could not be closed; killing it");
         if let Err(error) = process.kill() {
             error!(%error, "the server could not be killed");
         }

@@ -19,7 +19,7 @@ use crate::decide::vouched::began;
 use crate::gtid::GtidSet;
 use crate::guard::{Freeze, FreezeHow, GuardHandle};
 use crate::sql::{ManagedServer, Permit};
-use crate::state::{ClusterState, Epoch, OperationId, UnixMillis};
+use crate::state::{ClusterState, Epoch, Operation, OperationId, OperationKind, UnixMillis};
 
 /// The part of its bound that catching up may take, so that the receiver is stopped within it.
 const CATCH_UP_PART: f64 = 0.8;
@@ -143,7 +143,7 @@ impl Actor {
             Action::Settle => self.freeze(order, FreezeHow::Settle, bound).await,
             Action::Rehearse(part) => match &self.rehearsal {
                 Some(rehearsal) => {
-                    rehearsal.run(part, &self.permit(order)).await.unwrap_or_else(Acted::Failed)
+                    rehearsal.run(part, &self.permit_between_moves(order)).await.unwrap_or_else(Acted::Failed)
                 }
                 None => Acted::Failed("it takes no part in a rehearsal".into()),
             },
@@ -209,6 +209,16 @@ impl Actor {
     fn permit(&self, order: &Order) -> Permit {
         let (term, states, mine) = (Arc::clone(&self.term), self.states.clone(), (order.term, order.epoch));
         Permit::new(move || term.load(Ordering::SeqCst) <= mine.0 && states.borrow().epoch() <= mine.1)
+    }
+
+    /// Withdrawn as well while a switchover may close this server, which stops no write of Baton's own account on MariaDB.
+    fn permit_between_moves(&self, order: &Order) -> Permit {
+        let (permit, states) = (self.permit(order), self.states.clone());
+        Permit::new(move || {
+            let moves = |o: &Operation| o.kind == OperationKind::Switchover && o.opened_ms.is_none();
+            let is_moving = states.borrow().operation.as_ref().is_some_and(moves);
+            !is_moving && permit.check("").is_ok()
+        })
     }
 
     /// Its receiver is stopped again whatever came of it.

@@ -147,7 +147,8 @@ impl Connector {
         *self.admin.lock().unwrap_or_else(PoisonError::into_inner) = admin;
     }
 
-    /// [`Self::connect`], and over the administrative interface where every other connection is taken.
+    /// [`Self::connect`], and over the administrative interface of the server behind a local socket where every other
+    /// connection is taken.
     pub(super) async fn connect_when_full(&self, deadline: Instant) -> Result<Conn, SqlError> {
         let full = match self.connect(deadline).await {
             Err(full @ SqlError::TooManyConnections) => full,
@@ -155,17 +156,16 @@ impl Connector {
         };
         let admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((host, port)) = admin else { return Err(full) };
-        let (host, socket) = match &self.address {
-            // Another host's loopback address would be this one's.
-            Address::Tcp { host, .. } => (host.clone(), None),
-            Address::Socket(path) => (host, Some(path.clone())),
-        };
+        // On another host the port may be another server's, and nothing here tells them apart.
+        let Address::Socket(socket) = &self.address else { return Err(full) };
         let mut conn =
             self.at(Address::Tcp { host, port }).connect(deadline).await.map_err(|_| full.clone())?;
-        let Some(socket) = socket else { return Ok(conn) };
-        // By its socket it is this very server; another one may have the port.
+        // By its socket it is this very server; another one of this host may have the port.
         let told = timeout_at(deadline, conn.query_first::<String, _>("SELECT @@GLOBAL.socket")).await;
-        let same = |told: &str| std::fs::canonicalize(told).ok() == std::fs::canonicalize(&socket).ok();
+        let same = |told: &str| match (std::fs::canonicalize(told), std::fs::canonicalize(socket)) {
+            (Ok(told), Ok(own)) => told == own,
+            _ => false,
+        };
         if matches!(told, Ok(Ok(Some(told))) if same(&told)) {
             return Ok(conn);
         }

@@ -17,6 +17,9 @@ const JUDGED: Duration = Duration::from_secs(45);
 /// How long a writer may take to commit what its ackers have applied already.
 const COMMITTED: Duration = Duration::from_secs(5);
 
+/// Of a server that must not be a replica.
+pub(super) const ADMITTED: &str = "was admitted with transactions of its own";
+
 /// What became of a writer that lost its role and came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReturnOfOldWriter {
@@ -128,7 +131,7 @@ impl Cluster {
             (true, false) => Ok(ReturnOfOldWriter::Follows),
             (false, true) => Ok(ReturnOfOldWriter::Quarantined(extra.to_string())),
             (true, true) => bail!("{old} has nothing of its own and is out: {of_old} in {of_writer}"),
-            (false, false) => bail!("{old} was admitted with transactions of its own: {extra}"),
+            (false, false) => bail!("{old} {ADMITTED}: {extra}"),
         }
     }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use baton_proto::control::StatusReply;
 use tokio::time::sleep;
 
+use super::checks::ADMITTED;
 use super::{Cluster, ClusterOptions, DirectWriters, ReturnOfOldWriter};
 use crate::sandbox::{Ledger, LedgerOptions, Outcome, Write, until};
 
@@ -165,7 +166,10 @@ impl Scenario {
                         return Ok(Some(name));
                     }
                     // It was judged while its keeper was about to end it: what it has is asked once it is back.
-                    Err(_) if !late && !self.cluster.server(name)?.answers().await => {}
+                    Err(error)
+                        if !late
+                            && !format!("{error:#}").contains(ADMITTED)
+                            && !self.cluster.server(name)?.answers().await => {}
                     Err(error) => return Err(error),
                 }
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::action::{Acted, Action};
 use super::super::lead::Term;
@@ -18,18 +18,22 @@ const LEAVES_WITHIN: Duration = Duration::from_millis(150);
 
 /// Waits, bounded, until every router leads nobody to the writer any more, and no session of theirs is there. Returns the
 /// nodes of which that is not known. One that has not been heard lately is not waited for.
-pub(super) async fn routers_leave(term: &Term<'_>, operation: &Operation) -> Vec<String> {
+/// Half of what is left of the pause stays for the rest.
+pub(super) async fn routers_leave(term: &Term<'_>, operation: &Operation, deadline: Instant) -> Vec<String> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let within = LEAVES_WITHIN.min(left / 2);
+    let quarter_ms = u64::try_from((left / 4).as_millis()).unwrap_or(SESSIONS_MS);
     let state = term.state();
     let seen = term.lead.table.snapshot(&state);
     let asked = state
         .members
         .keys()
         .filter(|node| **node == term.lead.me || seen.of(node).is_some_and(|heard| heard.age <= FRESH));
-    let leave = Action::LeaveWriter { sessions_ms: SESSIONS_MS };
+    let leave = Action::LeaveWriter { sessions_ms: SESSIONS_MS.min(quarter_ms) };
     let leaves = asked.map(|node| async {
         let order = term.order(operation.from, &operation.id);
-        let act = term.lead.hands.act(node.clone(), order, leave.clone(), LEAVES_WITHIN);
-        match timeout(LEAVES_WITHIN, act).await {
+        let act = term.lead.hands.act(node.clone(), order, leave.clone(), within);
+        match timeout(within, act).await {
             Ok(Some(Acted::Done)) => None,
             _ => Some(node.to_string()),
         }

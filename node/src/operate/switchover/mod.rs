@@ -123,8 +123,12 @@ async fn forward(
     *began = Some(start);
     let planned = operation.planned.unwrap_or(Planned { max_pause_ms: 500, kill_blockers: false });
     let deadline = start + Duration::from_millis(planned.max_pause_ms).saturating_sub(FOR_THE_UNDO);
-    let (drained, late) =
-        tokio::join!(term.lead.routing.drained(from, DRAINED_WITHIN), routers_leave(term, operation));
+    // Half of what is left of the pause stays for the rest.
+    let drained_within = DRAINED_WITHIN.min(deadline.saturating_duration_since(start) / 2);
+    let (drained, late) = tokio::join!(
+        term.lead.routing.drained(from, drained_within),
+        routers_leave(term, operation, deadline)
+    );
     if drained.of > 0 {
         journal.line(from, StepName::Freeze, format!("new writes wait at {drained} ProxySQL"));
     }

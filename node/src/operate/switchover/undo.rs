@@ -81,6 +81,10 @@ async fn settle(term: &Term<'_>, operation: &Operation, from: &NodeName) -> Resu
             Some(Acted::Frozen(Frozen::Unknown { why }) | Acted::Failed(why)) => why,
             _ => "its node does not answer".to_owned(),
         };
+        // By a commit of the way here that came late: the next turn grants.
+        if term.state().is_revoked(operation.from) {
+            return Err(format!("epoch {} has been revoked meanwhile", operation.from));
+        }
         // A failover takes this operation over.
         if term.writer_is_lost() || Instant::now() >= deadline {
             return Err(format!("{from} may be closed or open: {why}"));
