@@ -109,6 +109,10 @@ impl Machine {
             self.leaves_dump(at, sent.source, sent.dump);
             return false;
         }
+        // Nothing overtakes the answer to the login: where that was held up by a cut, this comes behind it.
+        if self.process(at).is_some_and(|p| !p.receiver.connected) {
+            self.connected(at, sent.stream, sent.dump);
+        }
         if let Some(p) = self.process(at) {
             p.receiver.heard = Some(now);
         }
