@@ -30,3 +30,4 @@ pub mod spool;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod watching;

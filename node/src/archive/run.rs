@@ -5,13 +5,12 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::coverage::{Piece, coverage};
 use super::entry::{Origin, Timeline};
@@ -20,20 +19,16 @@ use super::plan::{Plan, Reading, plan};
 use super::sending::Sender;
 use super::spool::{Spool, left};
 use super::tail::{Limits, Tail};
+use super::watching::{LOOK, look_at_alarms, tell};
 use crate::backup::pipeline::Recipients;
 use crate::backup::run::{AccountSpec, StoreSpec};
-use crate::backup::store::Store;
 use crate::gtid::GtidSet;
 use crate::sql::{Address, BinlogReader, BinlogStart, Connector};
 
 /// Segments that wait in memory for the store; more wait on disk, and the server waits with the rest.
 const QUEUE: usize = 256;
-/// Between two looks at what the server has.
-const LOOK: Duration = Duration::from_secs(1);
 /// While it looks through the store it says so.
 const SAYS: Duration = Duration::from_secs(10);
-/// Whether another node has brought what is missing is looked at this often, while something is.
-const HOLES_EVERY: Duration = Duration::from_secs(600);
 /// When the server is lost: what was read goes to the store within this, or later.
 const EMPTIED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -221,34 +216,6 @@ fn holes(pieces: &[Piece], plan: &Plan) -> Result<GtidSet, String> {
     }
 }
 
-/// Looks now and then for what is missing: another node may have brought it, or what went before it may be gone. A store that
-/// does not answer is asked the next time.
-async fn look_for_holes(store: &Store, cluster: &str, shared: &Shared) {
-    loop {
-        sleep(HOLES_EVERY).await;
-        let holes = locked(&shared.holes).clone();
-        if holes.is_empty() {
-            continue;
-        }
-        let found = match Index::look(store, cluster).await.map(|index| index.pieces()) {
-            Ok(Ok(pieces)) => coverage(&pieces),
-            Ok(Err(error)) => Err(error),
-            Err(why) => {
-                warn!(why, "whether the archive lacks anything yet is not known");
-                continue;
-            }
-        };
-        let Ok(Some(left)) = found.and_then(|found| found.map(|f| f.still_lacks(&holes)).transpose()) else {
-            continue;
-        };
-        // Meanwhile some of it may have been sent from here. The lock is given back before what it guards is changed.
-        let left = locked(&shared.holes).intersect(&left);
-        if let Ok(left) = left {
-            shared.lacks(left);
-        }
-    }
-}
-
 /// Does what comes before reading, and says every now and then that it goes on, and since when.
 async fn saying<T>(told: &impl Fn(Progress), done: impl Future<Output = T>) -> T {
     let (mut done, began) = (pin!(done), Instant::now());
@@ -305,54 +272,10 @@ async fn follow(
         why = tail.read(reader, queue, room) => why,
         why = tell(reader, shared, told) => why,
         why = &mut sending => return why,
-        () = look_for_holes(store, &spec.cluster, shared) => return Ok(()),
+        () = look_at_alarms(store, spec, shared) => return Ok(()),
     };
     // The queue's other end is gone: it ends when everything is sent.
     drop(timeout(EMPTIED_WITHIN, sending).await);
     told(locked(&shared.progress).clone());
     Err(lost)
-}
-
-/// Says how far it is. The lag is the age of the newest look at the server whose transactions are all in the store.
-async fn tell(reader: &BinlogReader, shared: &Shared, told: &impl Fn(Progress)) -> String {
-    let mut asking = match reader.executed().await {
-        Ok(asking) => asking,
-        Err(error) => return error.to_string(),
-    };
-    let mut safe_at = Instant::now();
-    let mut looked: Option<(Instant, GtidSet)> = None;
-    let mut seen: Option<GtidSet> = None;
-    loop {
-        let at = Instant::now();
-        let executed = match asking.now().await {
-            Ok(executed) => executed,
-            Err(error) => return error.to_string(),
-        };
-        if seen.as_ref().is_some_and(|seen| executed.contains(seen) != Ok(true)) {
-            return "the server has lost transactions that it had: its history was begun anew".into();
-        }
-        let safe = locked(&shared.safe).clone();
-        let lacks = executed.subtract(&safe).map_or(u64::MAX, |lacks| lacks.count());
-        if let Some((when, _)) = looked.take_if(|(_, set)| safe.contains(set) == Ok(true)) {
-            safe_at = when;
-        }
-        if lacks == 0 {
-            (safe_at, looked) = (at, None);
-        } else if looked.is_none() {
-            looked = Some((at, executed.clone()));
-        }
-        let now = {
-            let mut progress = locked(&shared.progress);
-            progress.behind = lacks;
-            progress.lag_ms = u64::try_from(safe_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-            if lacks == 0 {
-                // Nothing was committed since.
-                progress.archived_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
-            }
-            progress.clone()
-        };
-        told(now);
-        seen = Some(executed);
-        sleep(LOOK).await;
-    }
 }

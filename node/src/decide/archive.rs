@@ -18,6 +18,10 @@ use crate::state::{Backup, Change, ClusterState, Collector, NodeName, UnixMillis
 const TRIES: u32 = 3;
 /// It is told after so many.
 const TOLD_AFTER: u32 = 2;
+/// One whose uploads fail so often in a row gives way, too, until each has had its turn: the store is away from all then.
+const FAILED_UPLOADS: u32 = 5;
+/// A server that cannot be read now may have what the others lack: no hole is left before this has passed.
+const AWAY_MS: UnixMillis = 600_000;
 /// Nobody gives way sooner, unless it cannot be read at all.
 const STAYS_MS: UnixMillis = 10_000;
 /// For so long a new leader waits for the first reports of all before it takes anybody's turn away.
@@ -83,7 +87,18 @@ pub fn next(
     // What it last said may be of an earlier turn: a node that pauses after a failure says so on and on.
     let had_its_turn = now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
     if let Some(said) = said.filter(|said| said.ended >= TRIES && had_its_turn) {
-        return give_way(current, said.lacks, &servers, &wanted);
+        let lost_patience =
+            current.lacking_since_ms > 0 && now_ms.saturating_sub(current.lacking_since_ms) >= AWAY_MS;
+        let lacks = |node: &NodeName| said.lacks && current.node == *node || current.lacking.contains(node);
+        let is_hopeless = lost_patience || state.data_nodes().all(|(node, _)| lacks(node));
+        return give_way(current, said.lacks, is_hopeless, &servers, &wanted);
+    }
+    if said.is_some_and(|said| said.failed >= FAILED_UPLOADS) && had_its_turn {
+        let each_had_its = usize::try_from(current.turns).unwrap_or(usize::MAX) >= servers.len();
+        let others = without(&servers, &current.node);
+        let other = choose(&others, &wanted).ok().filter(|_| !each_had_its)?;
+        let turns = current.turns.saturating_add(1);
+        return Some(collect(Some(&other.node), turns, &current.lacking, current.may_leap));
     }
     let best = choose(&servers, &wanted).ok()?;
     if best.node != current.node {
@@ -94,8 +109,10 @@ pub fn next(
             return Some(collect(Some(&best.node), current.turns, &current.lacking, current.may_leap));
         }
     }
-    let is_well =
-        said.is_some_and(|said| said.works && said.ended == 0 && (said.sent > 0 || said.behind == 0));
+    // Behind a hole nothing is in the store yet: one that has sent nothing there would have to leave it once more.
+    let is_well = said.is_some_and(|said| {
+        said.works && said.ended == 0 && (said.sent > 0 || said.behind == 0 && !current.may_leap)
+    });
     let forgives = is_well && (current.turns > 0 || !current.lacking.is_empty() || current.may_leap);
     forgives.then(|| collect(Some(&current.node), 0, &BTreeSet::new(), false))
 }
@@ -104,17 +121,24 @@ fn collect(node: Option<&NodeName>, turns: u32, lacking: &BTreeSet<NodeName>, ma
     Change::Collect { node: node.cloned(), turns, lacking: lacking.clone(), may_leap }
 }
 
-/// Another one's turn. Once every server that can be read has said that it cannot send what is missing, the next may leave a
-/// hole: nobody can. Any other failure, such as that of a store which is away, says nothing of what there is to read.
-fn give_way(current: &Collector, lacks: bool, servers: &[Server], wanted: &Wanted) -> Option<Change> {
-    let others: Vec<Server> = servers.iter().filter(|server| server.node != current.node).cloned().collect();
+/// Another one's turn. Once every server that can be read has said that it cannot send what is missing, and it `is_hopeless`
+/// to wait for another, the next may leave a hole: nobody can. Any other failure, such as that of a store which is away, says
+/// nothing of what there is to read.
+fn give_way(
+    current: &Collector,
+    lacks: bool,
+    is_hopeless: bool,
+    servers: &[Server],
+    wanted: &Wanted,
+) -> Option<Change> {
+    let others = without(servers, &current.node);
     let fit = |server: &&Server| choose(&only(servers, &server.node), wanted).is_ok();
     let mut lacking = current.lacking.clone();
     if lacks {
         lacking.insert(current.node.clone());
     }
-    let may_leap = lacks && servers.iter().filter(fit).all(|server| lacking.contains(&server.node));
-    let may_leap = may_leap || current.may_leap;
+    let all_lack = lacks && servers.iter().filter(fit).all(|server| lacking.contains(&server.node));
+    let may_leap = all_lack && is_hopeless || current.may_leap;
     let turns = current.turns.saturating_add(1);
     // A server that has not been asked yet comes before those that lack it.
     let unasked: Vec<Server> =
@@ -124,6 +148,10 @@ fn give_way(current: &Collector, lacks: bool, servers: &[Server], wanted: &Wante
         Err(_) if current.may_leap == may_leap && current.lacking == lacking => None,
         Err(_) => Some(collect(Some(&current.node), turns, &lacking, may_leap)),
     }
+}
+
+fn without(servers: &[Server], node: &NodeName) -> Vec<Server> {
+    servers.iter().filter(|server| server.node != *node).cloned().collect()
 }
 
 fn only(servers: &[Server], node: &NodeName) -> Vec<Server> {
@@ -145,17 +173,16 @@ pub fn alarms(state: &ClusterState, seen: &Observations) -> Vec<Trouble> {
         return Vec::new();
     }
     let mut found: Vec<_> = seen.iter().filter_map(|(node, heard)| set_aside(node, &heard.report)).collect();
-    let Some(collector) = &state.collector else {
+    let said = |collector: &Collector| seen.of(&collector.node)?.report.archiving.clone();
+    let Some((collector, said)) = state.collector.as_ref().and_then(|now| Some((now, said(now)?))) else {
+        // Whoever has the turn is not heard: it is another one's soon, unless there is none.
         let nobody = choose(&readers(state, seen), &wanted(None)).err();
         found.extend(nobody.map(|why| Trouble::ArchiveStalled(format!("no server can be read: {why}"))));
         return found;
     };
-    let Some(said) = seen.of(&collector.node).and_then(|heard| heard.report.archiving.as_ref()) else {
-        return found;
-    };
-    found.extend(stalled(&collector.node, said).map(Trouble::ArchiveStalled));
+    found.extend(stalled(&collector.node, &said).map(Trouble::ArchiveStalled));
     if !said.holes.is_empty() && !is_past(state, &said.holes) {
-        found.push(Trouble::ArchiveHole(said.holes.clone()));
+        found.push(Trouble::ArchiveHole(said.holes));
     }
     found
 }

@@ -19,6 +19,9 @@ pub struct Collector {
     /// Whose servers could not send what the archive lacks, since it last got on.
     #[serde(default)]
     pub lacking: BTreeSet<NodeName>,
+    /// Since when some server could not, without any getting on; 0 while none is known.
+    #[serde(default)]
+    pub lacking_since_ms: UnixMillis,
     /// It may leave a hole where its server cannot send what is missing: no other could either.
     pub may_leap: bool,
 }
@@ -39,9 +42,14 @@ pub(super) fn appoint(
     if member(state, node)?.server.is_none() {
         return Err(Refusal::Witness(node.clone()));
     }
-    let since = state.collector.as_ref().filter(|now| now.node == *node).map(|now| now.since_ms);
-    let since_ms = since.unwrap_or(at_ms);
-    state.collector =
-        Some(Collector { node: node.clone(), since_ms, turns, lacking: lacking.clone(), may_leap });
+    let before = state.collector.as_ref();
+    let since_ms = before.filter(|now| now.node == *node).map_or(at_ms, |now| now.since_ms);
+    let lacking_since_ms = match before.filter(|now| now.lacking_since_ms > 0) {
+        _ if lacking.is_empty() => 0,
+        Some(before) => before.lacking_since_ms,
+        None => at_ms,
+    };
+    let (node, lacking) = (node.clone(), lacking.clone());
+    state.collector = Some(Collector { node, since_ms, turns, lacking, lacking_since_ms, may_leap });
     Ok(())
 }

@@ -17,7 +17,8 @@ fn configured() -> (ClusterState, Seen) {
 }
 
 fn collects(node: &str, turns: u32) -> Option<Collector> {
-    Some(Collector { node: name(node), since_ms: 0, turns, lacking: BTreeSet::new(), may_leap: false })
+    let lacking = BTreeSet::new();
+    Some(Collector { node: name(node), since_ms: 0, turns, lacking, lacking_since_ms: 0, may_leap: false })
 }
 
 /// `node turns leap`, `nobody`, or nothing.
@@ -101,6 +102,51 @@ fn who_cannot_send_what_is_missing_gives_way_and_in_the_end_a_hole_is_left() {
     assert_eq!(decided(&state, &seen, 1), Some("db1 0".into()), "it gets on, and the turns are forgotten");
 }
 
+/// It may have what the other lacks: it was away for seconds, perhaps, while the other was asked.
+#[test]
+fn no_hole_is_left_while_a_server_is_away_that_may_have_what_is_missing() {
+    let (mut state, mut seen) = configured();
+    let lacking = BTreeSet::from([name("db2")]);
+    state.collector = Some(Collector { lacking, lacking_since_ms: 5_000, ..collects("db2", 0).unwrap() });
+    let lacks = Archiving { ended: 3, lacks: true, error: "gone".into(), ..Archiving::default() };
+    seen.report("db2").archiving = Some(lacks);
+    seen.silent("db1");
+    assert_eq!(decided(&state, &seen, 604_999), None);
+    assert_eq!(decided(&state, &seen, 605_000), Some("db2 1 -db2 leap".into()));
+    let (_, mut back) = configured();
+    back.report("db2").archiving = seen.report("db2").archiving.clone();
+    assert_eq!(decided(&state, &back, 604_999), Some("db1 1 -db2".into()), "it is there again, and is asked");
+}
+
+#[test]
+fn one_that_may_leave_a_hole_may_until_something_is_in_the_store_behind_it() {
+    let (mut state, mut seen) = configured();
+    state.collector = Some(Collector { may_leap: true, ..collects("db2", 2).unwrap() });
+    let idle = Archiving { works: true, ..Archiving::default() };
+    seen.report("db2").archiving = Some(idle.clone());
+    assert_eq!(decided(&state, &seen, 60_000), None, "nothing was committed since");
+    seen.report("db2").archiving = Some(Archiving { sent: 1, ..idle });
+    assert_eq!(decided(&state, &seen, 60_000), Some("db2 0".into()));
+}
+
+#[test]
+fn who_cannot_reach_the_store_gives_way_until_each_has_tried() {
+    let (mut state, mut seen) = configured();
+    state.collector = collects("db2", 0);
+    let uploads_fail =
+        |failed| Archiving { works: true, failed, error: "away".into(), ..Archiving::default() };
+    seen.report("db2").archiving = Some(Archiving { behind: 1, ..uploads_fail(4) });
+    assert_eq!(decided(&state, &seen, 60_000), None);
+    seen.report("db2").archiving = Some(uploads_fail(5));
+    assert_eq!(decided(&state, &seen, 9_999), None);
+    assert_eq!(decided(&state, &seen, 10_000), Some("db1 1".into()));
+    state.collector = collects("db1", 1);
+    seen.report("db1").archiving = Some(uploads_fail(5));
+    assert_eq!(decided(&state, &seen, 10_000), Some("db2 2".into()));
+    state.collector = collects("db2", 2);
+    assert_eq!(decided(&state, &seen, 10_000), None, "the store is away from all");
+}
+
 #[test]
 fn an_outage_of_the_store_leaves_no_hole_however_long_it_lasts() {
     let (mut state, mut seen) = configured();
@@ -150,6 +196,17 @@ fn what_is_wrong_is_told() {
     );
     let hole = "ArchiveHole: the archive of the binlog lacks 0-1-4..9: nothing can be restored across that";
     assert_eq!(archiving(&state, Archiving { holes: "0-1-4..9".into(), ..Archiving::default() }), [hole]);
+}
+
+#[test]
+fn that_nobody_can_be_read_is_told_also_of_whom_it_was_the_turn() {
+    let (mut state, mut seen) = configured();
+    state.collector = collects("db2", 0);
+    seen.silent("db2");
+    assert_eq!(told(&state, &seen), [""; 0], "db1 can be");
+    seen.own("db1").pulse = None;
+    let told = told(&state, &seen);
+    assert!(told[0].contains("no server can be read"), "{told:?}");
 }
 
 #[test]
