@@ -163,6 +163,7 @@ pub fn story(
         OperationKind::Release => (Severity::Warning, told(Tone::Uneasy, released(operation), Vec::new())),
     };
     story.operation = operation.id.clone();
+    story.kind = Some(operation.kind);
     let moves = matches!(operation.kind, OperationKind::Failover | OperationKind::Switchover);
     let waits = moves && moved_here(state, operation) && !state.durability.is_lossless();
     story.over = finished.is_some() && !waits;

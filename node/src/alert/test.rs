@@ -19,6 +19,7 @@ pub struct Tested {
 pub async fn try_all(cluster: &str, sinks: &Sinks, by: &str, now_ms: UnixMillis) -> Vec<Tested> {
     let story = Story {
         operation: OperationId::default(),
+        kind: None,
         tone: Tone::Good,
         title: "a test: alerts of this cluster arrive here".into(),
         facts: vec![format!("Asked for by {by}. Nothing has happened.")],

@@ -62,6 +62,7 @@ pub(super) fn payload(cluster: &str, due: &Due) -> Value {
         "id": due.notice.id,
         "revision": due.notice.revision,
         "severity": due.notice.severity.as_str(),
+        "about": due.notice.about(),
         "state": if lasting(&due.notice) > 0 { "firing" } else { "over" },
         "title": title,
         "facts": facts,

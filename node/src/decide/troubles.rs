@@ -150,7 +150,8 @@ fn errant(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mut
 }
 
 fn of_server(state: &ClusterState, node: &NodeName, heard: &Heard, own: &OwnServer, into: &mut Vec<Trouble>) {
-    if let Some(trouble) = &own.guard.trouble {
+    // Of a server that is gone there is nothing to guard: that it is down is said by itself.
+    if let Some(trouble) = own.guard.trouble.as_ref().filter(|_| !own.is_gone()) {
         into.push(Trouble::GuardTrouble(node.clone(), trouble.clone()));
     }
     let unsafe_settings = own.about.iter().flat_map(|a| &a.findings).find(|f| f.error);

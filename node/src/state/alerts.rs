@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterState, Forced, OperationId, Refusal, UnixMillis, trim};
+use super::{ClusterState, Forced, OperationId, OperationKind, Refusal, UnixMillis, trim};
 
 /// How many notices are kept; the oldest that is over goes first.
 pub const NOTICES_MAX: usize = 32;
@@ -95,6 +95,18 @@ pub struct Notice {
     pub told: BTreeMap<String, Told>,
 }
 
+impl Notice {
+    /// What it is about, in names for programs: a kind of operation, or each trouble with its server (`ReplicaDown:db2`).
+    pub fn about(&self) -> Vec<String> {
+        match &self.subject {
+            Subject::Operation(Story { kind: Some(kind), .. }) => vec![kind.to_string()],
+            // A test is about nothing that has happened.
+            Subject::Operation(_) => Vec::new(),
+            Subject::Troubles(lines) => lines.iter().map(|line| line.key.clone()).collect(),
+        }
+    }
+}
+
 /// What a notice is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Subject {
@@ -109,6 +121,9 @@ pub enum Subject {
 pub struct Story {
     /// Which.
     pub operation: OperationId,
+    /// Of what kind it is.
+    #[serde(default)]
+    pub kind: Option<OperationKind>,
     /// How it looks.
     pub tone: Tone,
     /// The point.

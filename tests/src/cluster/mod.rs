@@ -29,6 +29,7 @@ mod page;
 mod programs;
 mod proxies;
 mod scenario;
+mod told;
 mod wait;
 mod watch;
 

@@ -7,6 +7,7 @@ use baton_proto::control::StatusReply;
 use tokio::time::sleep;
 
 use super::checks::ADMITTED;
+use super::told::{self, Told};
 use super::{Cluster, ClusterOptions, DirectWriters, ReturnOfOldWriter};
 use crate::sandbox::{Ledger, LedgerOptions, Outcome, Write, until};
 
@@ -33,6 +34,7 @@ pub struct Scenario {
     direct: DirectWriters,
     name: &'static str,
     fault: Instant,
+    told: Option<Told>,
 }
 
 impl Scenario {
@@ -41,14 +43,21 @@ impl Scenario {
     ///
     /// # Errors
     /// What is not as it should be before the fault.
-    pub async fn begin(name: &'static str, options: ClusterOptions, avoid: &[&str]) -> Result<Self> {
+    pub async fn begin(name: &'static str, mut options: ClusterOptions, avoid: &[&str]) -> Result<Self> {
+        options.sections.push_str(told::SECTION);
         let cluster = Cluster::managed(options).await?;
         let before = cluster.pre_flight().await?;
         let ledger = cluster.ledger(avoid, LedgerOptions::default());
         let direct = DirectWriters::start(&cluster);
-        let scenario = Self { cluster, before, ledger, direct, name, fault: Instant::now() };
+        let scenario = Self { cluster, before, ledger, direct, name, fault: Instant::now(), told: None };
         scenario.writes_go_on().await?;
         Ok(scenario)
+    }
+
+    /// Notes what people have to be told of this fault, each of it, and what they may be told besides: everything else is a
+    /// false alarm at the end.
+    pub fn tells(&mut self, must: &'static [&'static str], may: &[&[&'static str]]) {
+        self.told = Some(Told { must, may: may.concat() });
     }
 
     /// Notes that the fault comes now.
@@ -205,6 +214,10 @@ impl Scenario {
     pub async fn ends(mut self, out: impl IntoIterator<Item = &'static str>) -> Result<()> {
         let out: Vec<_> = out.into_iter().collect();
         self.writes_go_on().await?;
+        if let Some(told) = &self.told {
+            told.holds(self.cluster.folder()).await.map_err(|error| self.cluster.explained(error))?;
+        }
+        println!("{}: people were told of {:?}", self.name, told::read(self.cluster.folder())?);
         self.ledger.stop().await;
         self.direct.stop().await;
         let after = self.cluster.post_check(&self.ledger, &out).await?;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use baton_tests::cluster::{ClusterOptions, Scenario};
 use baton_tests::sandbox::{Dialect, Disk};
 
+use super::alerts::begin;
 use super::{OUTAGE, SOON, fault};
 
 /// A writer that takes connections and commits nothing counts as lost after ten seconds, in which somebody may make room.
@@ -46,5 +47,5 @@ async fn with_disk(name: &'static str, dialect: Dialect) -> Result<Option<Scenar
         return Ok(None);
     }
     let options = ClusterOptions { has_disk: true, ..ClusterOptions::new(dialect) };
-    Scenario::begin(name, options, &["db1"]).await.map(Some)
+    begin(name, options, &["db1"]).await.map(Some)
 }

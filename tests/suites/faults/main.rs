@@ -5,6 +5,7 @@
 //! runs as well.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod catching_up;
 mod disks;
 mod network;

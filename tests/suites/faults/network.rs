@@ -1,9 +1,10 @@
 //! Links that are cut, wholly or in one direction.
 
 use anyhow::Result;
-use baton_tests::cluster::{ClusterOptions, Layout, Scenario};
+use baton_tests::cluster::{ClusterOptions, Layout};
 use baton_tests::sandbox::{Dialect, Host};
 
+use super::alerts::begin;
 use super::{DEGRADES, GAP, NOTHING, OUTAGE, cannot_cut, fault};
 
 fault!(writer_is_deaf: mysql mysql_writer_is_deaf, mariadb mariadb_writer_is_deaf);
@@ -29,7 +30,7 @@ async fn one_way(
     if cannot_cut() {
         return Ok(());
     }
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     let writer = scenario.cluster.host("db1")?.clone();
     for other in scenario.cluster.sandbox().hosts().iter().filter(|host| host.name() != writer.name()) {
@@ -47,7 +48,7 @@ async fn data_hosts_apart(name: &'static str, dialect: Dialect) -> Result<()> {
         return Ok(());
     }
     let options = ClusterOptions::new(dialect).layout(Layout::TwoServersAndWitness);
-    let mut scenario = Scenario::begin(name, options, &["db2"]).await?;
+    let mut scenario = begin(name, options, &["db2"]).await?;
     scenario.fault();
     let (writer, replica) = (scenario.cluster.host("db1")?.clone(), scenario.cluster.host("db2")?.clone());
     writer.cut_from(&replica).await?;
@@ -62,7 +63,7 @@ async fn witness_apart(name: &'static str, dialect: Dialect) -> Result<()> {
         return Ok(());
     }
     let options = ClusterOptions::new(dialect).layout(Layout::TwoServersAndWitness);
-    let mut scenario = Scenario::begin(name, options, &["app1"]).await?;
+    let mut scenario = begin(name, options, &["app1"]).await?;
     scenario.fault();
     scenario.cluster.host("app1")?.cut().await?;
     scenario.stays(NOTHING, GAP).await?;

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use baton_tests::cluster::{ClusterOptions, PEER_PORT, Scenario};
+use baton_tests::cluster::{ClusterOptions, PEER_PORT};
 use baton_tests::sandbox::{Account, Dialect, Ledger, LedgerOptions, Outcome, SERVER_PORT, until};
 use rustix::process::Signal;
 
+use super::alerts::begin;
 use super::{OUTAGE, SOON, fault};
 
 fault!(restarted_at_once: mysql mysql_restarted_at_once, mariadb mariadb_restarted_at_once);
@@ -22,7 +23,7 @@ const STRAY_ANSWER: Duration = Duration::from_secs(2);
 
 /// systemd starts a server that died again within a second: whichever is sooner, it or a replica, goes on.
 async fn restarted_at_once(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &[]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &[]).await?;
     scenario.fault();
     scenario.cluster.server("db1")?.kill(Signal::KILL)?;
     scenario.cluster.server_mut("db1")?.wait_exit(SOON).await?;
@@ -41,7 +42,7 @@ async fn restarted_at_once(name: &'static str, dialect: Dialect) -> Result<()> {
 /// The primary is stopped in an orderly way while its commits wait for ackers that stand still. MySQL then answers those
 /// clients OK, so that it alone may have acknowledged rows: nobody else is promoted without them.
 async fn orderly_stop_without_ackers(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &[]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &[]).await?;
     for replica in ["db2", "db3"] {
         scenario.cluster.server(replica)?.kill(Signal::STOP)?;
     }
@@ -69,7 +70,7 @@ async fn orderly_stop_without_ackers(name: &'static str, dialect: Dialect) -> Re
 async fn closed_by_hand(name: &'static str, dialect: Dialect) -> Result<()> {
     let left_alone = format!("closed_by_hand_for = \"{}s\"", LEFT_ALONE.as_secs());
     let options = ClusterOptions { failover: vec![left_alone], ..ClusterOptions::new(dialect) };
-    let mut scenario = Scenario::begin(name, options, &[]).await?;
+    let mut scenario = begin(name, options, &[]).await?;
     scenario.fault();
     scenario.cluster.server("db1")?.execute(["SET GLOBAL read_only = ON"]).await?;
     scenario.is_diagnosed("WriterClosedByHand", LEFT_ALONE).await?;
@@ -86,7 +87,7 @@ async fn closed_by_hand(name: &'static str, dialect: Dialect) -> Result<()> {
 /// Somebody with all rights writes to the old primary on and on while the writer moves and after. MySQL's super_read_only
 /// stops him too; on MariaDB his rows make the server one that is out.
 async fn superuser_on_the_old_primary(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     let old = scenario.cluster.server("db1")?;
     let options = LedgerOptions {
         account: Account::BATON,
@@ -114,7 +115,7 @@ async fn superuser_on_the_old_primary(name: &'static str, dialect: Dialect) -> R
 /// The store of the writer's node is lost, and systemd starts the daemon at once. It knows no lease that it could take over
 /// and is nobody in the group, so its keeper ends the server; it comes back as a new member.
 async fn store_lost(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     let node = scenario.cluster.node_mut("db1")?;
     node.kill().await?;

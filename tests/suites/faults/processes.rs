@@ -5,6 +5,7 @@ use baton_tests::cluster::{Cluster, ClusterOptions, Scenario};
 use baton_tests::sandbox::Dialect;
 use rustix::process::Signal;
 
+use super::alerts::begin;
 use super::{GAP, OUTAGE, SOON, cannot_cut, fault};
 
 fault!(daemon_killed: mysql mysql_daemon_killed, mariadb mariadb_daemon_killed);
@@ -26,7 +27,7 @@ fault!(host_frozen: mysql mysql_host_frozen, mariadb mariadb_host_frozen);
 
 /// The daemon beside the writer is gone and nobody starts it: its keeper ends the server with the lease.
 async fn daemon_killed(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node_mut("db1")?.kill().await?;
     scenario.moves(OUTAGE).await?;
@@ -40,7 +41,7 @@ async fn daemon_killed(name: &'static str, dialect: Dialect) -> Result<()> {
 
 /// systemd starts the daemon again before the lease ends: it takes the lease over, and nothing happens.
 async fn daemon_restarted(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node_mut("db1")?.restart().await?;
     scenario.stays(super::NOTHING, GAP).await?;
@@ -49,7 +50,7 @@ async fn daemon_restarted(name: &'static str, dialect: Dialect) -> Result<()> {
 
 /// A daemon that stands still renews nothing. When it goes on, its server is another's or gone.
 async fn daemon_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node("db1")?.signal(Signal::STOP)?;
     scenario.moves(OUTAGE).await?;
@@ -60,7 +61,7 @@ async fn daemon_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
 
 /// Without a keeper there is no lease: the daemon closes the server and ends.
 async fn keeper_killed(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::KILL)?;
     scenario.moves(OUTAGE).await?;
@@ -70,7 +71,7 @@ async fn keeper_killed(name: &'static str, dialect: Dialect) -> Result<()> {
 
 /// A keeper that stands still takes no extension, so the daemon closes its server in time.
 async fn keeper_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::STOP)?;
     scenario.moves(OUTAGE).await?;
@@ -84,7 +85,7 @@ async fn keeper_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
 /// Nobody beside the server is left, and it serves on: alone, as nobody is promoted beside it. The next daemon finds no
 /// lease to take over, so it closes the server, and the next epoch is granted.
 async fn both_killed(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::KILL)?;
     scenario.cluster.node_mut("db1")?.kill().await?;
@@ -96,7 +97,7 @@ async fn both_killed(name: &'static str, dialect: Dialect) -> Result<()> {
 
 /// The same, and later both go on as if nothing had been: the keeper finds its deadline passed.
 async fn both_stopped(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::STOP)?;
     scenario.cluster.node("db1")?.signal(Signal::STOP)?;
@@ -177,7 +178,7 @@ async fn cut_off(name: &'static str, dialect: Dialect, strikes: &[Strikes]) -> R
     if cannot_cut() {
         return Ok(());
     }
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.host("db1")?.cut().await?;
     strikes.iter().try_for_each(|strike| strike.send(&scenario.cluster, None))?;
@@ -195,7 +196,7 @@ async fn cut_off(name: &'static str, dialect: Dialect, strikes: &[Strikes]) -> R
 
 /// Daemon, keeper and server are gone at once, and the host is there: nobody is left to say so, and its ports refuse.
 async fn all_killed(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.node("db1")?.signal_keeper(Signal::KILL)?;
     scenario.cluster.server("db1")?.kill(Signal::KILL)?;
@@ -207,7 +208,7 @@ async fn all_killed(name: &'static str, dialect: Dialect) -> Result<()> {
 
 /// The server's process stands still: its port takes connections and nobody answers. Going on, it acknowledges nothing.
 async fn server_hung(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.server("db1")?.kill(Signal::STOP)?;
     scenario.moves(OUTAGE).await?;
@@ -222,7 +223,7 @@ async fn server_hung(name: &'static str, dialect: Dialect) -> Result<()> {
 
 /// A virtual machine is paused for longer than a lease, and goes on. Its keeper finds its deadline passed.
 async fn host_frozen(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.host("db1")?.freeze();
     scenario.moves(OUTAGE).await?;

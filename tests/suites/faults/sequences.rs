@@ -1,10 +1,11 @@
 //! One fault after another.
 
 use anyhow::{Result, ensure};
-use baton_tests::cluster::{ClusterOptions, Layout, Scenario};
+use baton_tests::cluster::{ClusterOptions, Layout};
 use baton_tests::sandbox::Dialect;
 use rustix::process::Signal;
 
+use super::alerts::begin;
 use super::{NOTHING, OUTAGE, SOON, fault};
 
 fault!(witness_then_primary: mysql mysql_witness_then_primary, mariadb mariadb_witness_then_primary);
@@ -14,7 +15,7 @@ fault!(two_failovers: both mysql_two_failovers, mariadb_two_failovers);
 /// The witness is down when the primary's server dies: the two daemons beside the servers are a majority.
 async fn witness_then_primary(name: &'static str, dialect: Dialect) -> Result<()> {
     let options = ClusterOptions::new(dialect).layout(Layout::TwoServersAndWitness);
-    let mut scenario = Scenario::begin(name, options, &["app1"]).await?;
+    let mut scenario = begin(name, options, &["app1"]).await?;
     scenario.cluster.host("app1")?.power_off().await?;
     scenario.writes_go_on().await?;
     scenario.fault();
@@ -28,7 +29,7 @@ async fn witness_then_primary(name: &'static str, dialect: Dialect) -> Result<()
 /// The witness is down when the primary's host dies: one of three promotes nothing, until the witness is back.
 async fn witness_then_host(name: &'static str, dialect: Dialect) -> Result<()> {
     let options = ClusterOptions::new(dialect).layout(Layout::TwoServersAndWitness);
-    let mut scenario = Scenario::begin(name, options, &["app1", "db1"]).await?;
+    let mut scenario = begin(name, options, &["app1", "db1"]).await?;
     scenario.cluster.host("app1")?.power_off().await?;
     scenario.writes_go_on().await?;
     scenario.fault();
@@ -46,7 +47,7 @@ async fn witness_then_host(name: &'static str, dialect: Dialect) -> Result<()> {
 
 /// The primary dies, and its successor as soon as it is open.
 async fn two_failovers(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.fault();
     scenario.cluster.server("db1")?.kill(Signal::KILL)?;
     let first = scenario.moves(OUTAGE).await?;

@@ -7,6 +7,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 use rustix::process::Signal;
 
+use super::alerts::begin;
 use super::{DEGRADES, GAP, NOTHING, OUTAGE, SOON, fault};
 
 /// `max_connections` of the servers.
@@ -20,7 +21,7 @@ fault!(replication_user_locked_out: mysql mysql_replication_user_locked_out, mar
 
 /// Applications take all connections: nobody new gets in, and what is connected writes on. No failover.
 async fn connections_exhausted(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &[]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &[]).await?;
     scenario.fault();
     let mut held = Vec::new();
     while let Ok(session) = application(&scenario, "db1").await {
@@ -35,7 +36,7 @@ async fn connections_exhausted(name: &'static str, dialect: Dialect) -> Result<(
 /// A user locks a table and another has a transaction open when the writer is moved by force: the close does not wait
 /// for them.
 async fn lock_and_long_transaction(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     scenario.cluster.server("db1")?.execute(["CREATE TABLE app.locked (id INT PRIMARY KEY)"]).await?;
     let mut long = application(&scenario, "db1").await?;
     within("a transaction", SOON, long.query_drop("BEGIN")).await?;
@@ -53,7 +54,7 @@ async fn lock_and_long_transaction(name: &'static str, dialect: Dialect) -> Resu
 
 /// One replica has much to apply when the primary dies: the other one takes over.
 async fn replica_lags(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &["db1"]).await?;
     let mut locker = administrator(&scenario, "db2").await?;
     within("a lock on the replica", SOON, locker.query_drop("LOCK TABLES app.writes READ")).await?;
     scenario.writes_go_on().await?;
@@ -75,7 +76,7 @@ async fn replica_lags(name: &'static str, dialect: Dialect) -> Result<()> {
 /// the replica is opened only after it has applied everything.
 async fn only_replica_lags(name: &'static str, dialect: Dialect) -> Result<()> {
     let options = ClusterOptions::new(dialect).layout(Layout::TwoServersAndWitness);
-    let mut scenario = Scenario::begin(name, options, &["db1"]).await?;
+    let mut scenario = begin(name, options, &["db1"]).await?;
     let mut locker = administrator(&scenario, "db2").await?;
     within("a lock on the replica", SOON, locker.query_drop("LOCK TABLES app.writes READ")).await?;
     scenario.writes_go_on().await?;
@@ -100,7 +101,7 @@ async fn lock_ended(scenario: &Scenario, node: &str) -> Result<bool> {
 
 /// Nobody can replicate any more: the writer goes on without ackers, and is covered again when the account is.
 async fn replication_user_locked_out(name: &'static str, dialect: Dialect) -> Result<()> {
-    let mut scenario = Scenario::begin(name, ClusterOptions::new(dialect), &[]).await?;
+    let mut scenario = begin(name, ClusterOptions::new(dialect), &[]).await?;
     let repl = Account::REPL.user;
     let writer = scenario.cluster.server("db1")?;
     let dumps: Vec<u64> =

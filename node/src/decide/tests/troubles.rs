@@ -56,6 +56,11 @@ fn each_change_has_its_name() {
     }
     let keeper = after(|_, seen| seen.own("db2").guard.trouble = Some("no keeper".into()));
     assert_eq!(keeper, [Trouble::GuardTrouble(db2(), "no keeper".into())]);
+    let gone = after(|_, seen| {
+        seen.gone("db2", 2000);
+        seen.own("db2").guard.trouble = Some("its server does not answer".into());
+    });
+    assert_eq!(gone, [Trouble::ReplicaDown(db2())], "once is enough");
     let finding = || LintFinding { error: true, what: "x".into(), mend: "y".into(), mend_here: None };
     let lint = after(|_, seen| seen.own("db2").about.as_mut().unwrap().findings.push(finding()));
     assert_eq!(lint, [Trouble::UnsafeSettings(db2(), "x".into())]);
