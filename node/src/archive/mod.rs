@@ -16,6 +16,7 @@ pub mod entry;
 mod frame;
 pub mod index;
 pub mod open;
+pub mod part;
 pub mod plan;
 pub mod process;
 pub mod rollup;
