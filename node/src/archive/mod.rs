@@ -29,6 +29,7 @@ pub mod shelf;
 mod shelving;
 pub mod spool;
 mod tail;
+pub mod tell;
 #[cfg(test)]
 mod tests;
 mod watching;

@@ -26,7 +26,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn of(begun: &Begun) -> Self {
+    pub(super) fn of(begun: &Begun) -> Self {
         let gtid = match &begun.gtids {
             GtidSet::Mysql(set) => set.to_string(),
             GtidSet::Mariadb(set) => MariadbSet::position(set),
@@ -36,7 +36,7 @@ impl Seen {
 }
 
 /// An event of a segment, as far as it belongs to a transaction.
-enum Step {
+pub(super) enum Step {
     File,
     Begins(Begun),
     Within,
@@ -105,7 +105,8 @@ pub fn cut_out(content: impl Read, after: &GtidSet, take: &GtidSet, path: &Path)
     }
 }
 
-fn walk(
+/// Each event that belongs to a transaction, and those that describe the file.
+pub(super) fn walk(
     content: impl Read,
     after: &GtidSet,
     mut each: impl FnMut(&Event, Step) -> Result<(), String>,

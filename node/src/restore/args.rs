@@ -66,6 +66,9 @@ pub struct RestoreArgs {
     /// The option file that the restored server is started with for --sandbox, and to go on from the backup
     #[arg(long, value_name = "FILE", requires_all = ["into", "starts"])]
     pub(super) options: Option<PathBuf>,
+    /// Show the plan with the transactions around the moment that is gone on to, and change nothing
+    #[arg(long, requires = "until")]
+    pub(super) preview: bool,
     /// Show the plan and what speaks against it, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,

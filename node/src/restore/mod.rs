@@ -45,7 +45,7 @@ use judge::{Facts, Verdict, judge, needed_bytes};
 use owner::Owner;
 use plan::{Target, Way, commands};
 use progress::Progress;
-use replay::{Fit, Ready, gather, more};
+use replay::{Fit, Ready, gather, more, render_preview};
 use shelf::Shelf;
 use text::{Done, List, Listed, Plan};
 
@@ -148,6 +148,14 @@ async fn run(args: &RestoreArgs) -> Result<(), String> {
     if !args.json {
         print!("{}", plan.render());
     }
+    if args.preview {
+        let near = restore.ready.map(|ready| ready.near).unwrap_or_default();
+        if args.json {
+            return json(&serde_json::json!({ "plan": plan, "transactions": near }));
+        }
+        print!("\n{}", render_preview(&near));
+        return Ok(());
+    }
     if !plan.faults.is_empty() {
         if args.json {
             json(&serde_json::json!({ "plan": plan }))?;
@@ -181,7 +189,7 @@ async fn prepare(args: &RestoreArgs) -> Result<(Restore<'_>, Plan), String> {
     let (mut chain, ready) = match args.wanted() {
         None => (choose(&shelf, backup, |_| Ok(Fit::Yes)).await?, None),
         Some(wanted) => {
-            let (chain, ready) = gather(&shelf, backup, &wanted, &target, &source).await?;
+            let (chain, ready) = gather(&shelf, backup, (&wanted, args.preview), &target, &source).await?;
             (chain, Some(ready))
         }
     };

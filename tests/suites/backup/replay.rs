@@ -142,6 +142,7 @@ async fn a_dropped_table(dialect: Dialect) -> Result<()> {
         ensure!(stands_at(&restored).await? == replay.gtids, "{said:?}");
     }
 
+    shows_the_harm(&machine, &dropped).await?;
     by_time(&machine, dialect, replay).await?;
     to_the_end(&bench, &machine, &options).await?;
     machine.refuses(&["--into", &into_another(&bench), "--to-gtid", &lost], "lies beside the line").await?;
@@ -152,6 +153,20 @@ on_both!(a_dropped_table, mysql_a_dropped_table_is_there_again, mariadb_a_droppe
 
 fn into_another(bench: &Bench) -> String {
     bench.sandbox.root().join("another").display().to_string()
+}
+
+/// The transaction that dropped the table stands out in the list, right behind the place where it ends.
+async fn shows_the_harm(machine: &Machine, dropped: &str) -> Result<()> {
+    let words = ["--into", "/nowhere", "--before-gtid", dropped, "--preview"];
+    let output = machine.restore(&words).await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (before, after) = said.split_once("---- the restored server ends here ----\n").context("no end")?;
+    let mut lines = after.lines();
+    let first = lines.next().is_some_and(|line| line.starts_with("! ") && line.ends_with(dropped));
+    ensure!(output.status.success() && first, "{said}");
+    ensure!(lines.next().is_some_and(|line| line.to_ascii_lowercase().contains("drop table")), "{said}");
+    ensure!(before.contains("app.writes: 1 inserted") && after.contains("app.noise: 1 inserted"), "{said}");
+    Ok(())
 }
 
 /// A time is the place between two transactions, to the microsecond on MySQL and to the second on MariaDB.

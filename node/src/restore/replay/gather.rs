@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
-
 use super::course::{Course, Item, Line, course};
+use super::preview::{Near, around};
+use super::segments::Segments;
 use super::show::{Moment, Replay};
-use super::stop::{Read, Stop, position, stop};
+use super::stop::{Stop, position, stop};
 use super::until::{Fit, History, Until, Wanted, fits, position as stands_at};
 use crate::archive::coverage::Piece;
 use crate::archive::entry::Entry;
 use crate::archive::index::{Index, entries_on};
-use crate::archive::open::content;
-use crate::archive::part::{Seen, transactions};
 use crate::backup::manifest::Manifest;
 use crate::backup::store::Store;
 use crate::gtid::{DialectMismatch, GtidSet};
@@ -44,6 +41,8 @@ pub(in crate::restore) struct Ready {
     pub(in crate::restore) parts: Vec<Part>,
     /// Which transactions there are in the end, as numbers.
     pub(in crate::restore) goal: GtidSet,
+    /// Transactions around the moment, for whoever asked for them.
+    pub(in crate::restore) near: Vec<Near>,
 }
 
 /// What an archive goes on with after a backup, for whoever did not ask for it; `None` where there is nothing.
@@ -66,7 +65,7 @@ pub(in crate::restore) async fn more(store: &Store, last: &Manifest) -> Result<O
 pub(in crate::restore) async fn gather(
     shelf: &Shelf,
     backup: Option<&str>,
-    wanted: &Wanted,
+    (wanted, is_preview): (&Wanted, bool),
     target: &Target,
     source: &Source,
 ) -> Result<(Chain, Ready), String> {
@@ -81,7 +80,7 @@ pub(in crate::restore) async fn gather(
     let (reset, since_ms) = history(&pieces, &until);
     let line = Line::of(&pieces, reset).map_err(mixed)?.ok_or("nothing is archived of that time")?;
     is_on(&line, &until).map_err(mixed)??;
-    let archive = Archive { index: &index, line: &line, since_ms, until: &until, wanted, source };
+    let archive = Archive { index: &index, line: &line, since_ms, until: &until, wanted, is_preview, source };
     archive.choose(shelf, backup, target).await
 }
 
@@ -92,6 +91,8 @@ struct Archive<'a> {
     since_ms: Option<u64>,
     until: &'a Until,
     wanted: &'a Wanted,
+    /// Whether transactions around the moment are listed.
+    is_preview: bool,
     source: &'a Source,
 }
 
@@ -144,7 +145,10 @@ impl Archive<'_> {
         let read = Segments { source: self.source, entries: &entries };
         let stop = stop(&pieces, &found, &base, self.until, &read).await?;
         is_whole(self.line, &found, &stop, self.until, &pieces)?;
-        let ready = ready(&entries, &pieces, &base, self.line, &stop, self.wanted)?;
+        let mut ready = ready(&entries, &pieces, &base, self.line, &stop, self.wanted)?;
+        if self.is_preview {
+            ready.near = read.near(&around(&found, &stop, &read).await?).await?;
+        }
         Ok((ready, stop))
     }
 }
@@ -248,24 +252,5 @@ fn ready(
     show.last = stop.last.as_ref().map(Moment::of);
     show.first_not = stop.first_not.as_ref().map(Moment::of);
     show.warn(stop);
-    Ok(Ready { show, parts, goal: stop.goal.clone() })
-}
-
-/// The segments of a store.
-struct Segments<'s> {
-    source: &'s Source,
-    entries: &'s [Entry],
-}
-
-impl Read for Segments<'_> {
-    async fn transactions(&self, piece: usize) -> Result<Vec<Seen>, String> {
-        let entry = self.entries.get(piece).ok_or("there is no such segment")?.clone();
-        let (store, keys, runtime) =
-            (self.source.store.clone(), self.source.identities()?, Handle::current());
-        let id = entry.segment_id();
-        let read =
-            spawn_blocking(move || transactions(content(&store, &entry, keys, runtime), &entry.span.after));
-        let read = read.await.map_err(|e| format!("the thread that reads ended: {e}"))?;
-        read.map_err(|why| format!("segment {id}: {why}"))
-    }
+    Ok(Ready { show, parts, goal: stop.goal.clone(), near: Vec::new() })
 }

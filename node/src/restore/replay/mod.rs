@@ -8,6 +8,8 @@
 mod apply;
 mod course;
 mod gather;
+mod preview;
+mod segments;
 mod show;
 mod stop;
 mod text;
@@ -15,6 +17,7 @@ mod until;
 
 pub(super) use apply::{Applying, RELAY, STAGED_BYTES_MAX, is_at};
 pub(super) use gather::{Ready, gather, more};
+pub(super) use preview::render as render_preview;
 pub(super) use show::Replay;
 pub(super) use text::Sending;
 pub(super) use until::{Fit, Wanted};

@@ -29,7 +29,7 @@ impl Moment {
         at.strftime("%Y-%m-%d %H:%M:%S%.6f UTC").to_string().replace(".000000", "")
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("{}, {}", Self::time(self.committed_us), self.gtid)
     }
 }

@@ -148,7 +148,7 @@ pub(super) fn position(
 }
 
 /// Those of an item that are taken, in order.
-async fn taken(course: &Course, at: usize, read: &impl Read) -> Result<Vec<Seen>, String> {
+pub(super) async fn taken(course: &Course, at: usize, read: &impl Read) -> Result<Vec<Seen>, String> {
     let Some(item) = course.items.get(at) else { return Ok(Vec::new()) };
     let mut seen = read.transactions(item.piece).await?;
     seen.retain(|seen| item.take.contains(&seen.numbers).unwrap_or_default());
