@@ -12,6 +12,7 @@ use mysql_async::binlog::events::{
 use super::part::{Seen, Step, walk};
 use crate::gtid::GtidSet;
 use crate::sql::binlog_event::kind;
+use crate::sql::replaying::without_secrets;
 
 /// Of a statement so many characters are told.
 const STATEMENT_MAX: usize = 200;
@@ -116,7 +117,8 @@ impl Telling {
         if PLAIN.iter().any(|plain| text.eq_ignore_ascii_case(plain)) {
             return;
         }
-        let said: String = text.chars().filter(|c| !c.is_control()).take(STATEMENT_MAX).collect();
+        let said: String =
+            without_secrets(&text).chars().filter(|c| !c.is_control()).take(STATEMENT_MAX).collect();
         self.told.statements.push(if schema.is_empty() { said } else { format!("{schema}: {said}") });
     }
 

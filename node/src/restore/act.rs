@@ -48,12 +48,13 @@ impl Restore<'_> {
             let text = "its link file names the place that it had at the old server; it has to be put there, or the link removed";
             done.warnings.push(format!("{table}: {text}"));
         }
+        let mut goal = None;
         if let Some(ready) = &self.ready {
-            self.replay(&work, ready, plan).await?;
+            goal = Some(self.replay(&work, ready, plan).await?);
         }
-        let has_looked = self.args.sandbox || self.ready.is_some();
+        let has_looked = self.args.sandbox || goal.is_some();
         if has_looked {
-            self.try_out(&work, &mut done).await?;
+            self.try_out(&work, goal.as_ref(), &mut done).await?;
         }
         if let Some(owner) = &self.owner {
             self.progress.stage("giving the files to their owner");
@@ -80,8 +81,8 @@ impl Restore<'_> {
         Ok(Trial { dialect, program, data, options, owner: self.owner.as_ref(), relays: None })
     }
 
-    /// Has the restored server go on from the backup.
-    async fn replay(&self, work: &Work, ready: &Ready, plan: &Plan) -> Result<(), String> {
+    /// Has the restored server go on from the backup. What it has then, as numbers.
+    async fn replay(&self, work: &Work, ready: &Ready, plan: &Plan) -> Result<GtidSet, String> {
         let (data, folder) = (work.data(), work.beside("replay"));
         let trial = Trial { relays: Some(&folder), ..self.trial(work, &data)? };
         fs::create_dir(&folder).map_err(|e| format!("{} cannot be made: {e}", folder.display()))?;
@@ -96,8 +97,9 @@ impl Restore<'_> {
             noted: &plan.gtids,
         };
         let run = async |connector: &Connector| applying.run(connector, &self.progress).await;
-        with_server(&trial, &self.progress, run).await?;
-        fs::remove_dir_all(&folder).map_err(|e| format!("{} cannot be removed: {e}", folder.display()))
+        let goal = with_server(&trial, &self.progress, run).await?;
+        fs::remove_dir_all(&folder).map_err(|e| format!("{} cannot be removed: {e}", folder.display()))?;
+        Ok(goal)
     }
 
     /// Sends a running server, which has the dump, what follows it.
@@ -113,7 +115,8 @@ impl Restore<'_> {
         sending.run(last, connector, &self.progress).await
     }
 
-    async fn try_out(&self, work: &Work, done: &mut Done) -> Result<(), String> {
+    /// `goal`: what it is to have, as numbers, where that is known.
+    async fn try_out(&self, work: &Work, goal: Option<&GtidSet>, done: &mut Done) -> Result<(), String> {
         let data = work.data();
         let trial = self.trial(work, &data)?;
         let dialect = trial.dialect;
@@ -130,12 +133,12 @@ impl Restore<'_> {
                 looked.prepared
             ));
         }
-        if let Some(ready) = &self.ready {
+        if let Some(goal) = goal {
             let ends = match dialect {
                 Dialect::Mysql => GtidSet::parse_mysql(&looked.gtids),
                 Dialect::Mariadb => GtidSet::parse_mariadb_pos(&looked.gtids),
             };
-            is_at(&ends.map_err(|e| e.to_string())?, &ready.goal)?;
+            is_at(&ends.map_err(|e| e.to_string())?, goal)?;
         }
         done.gtids = match dialect {
             Dialect::Mysql => looked.gtids,

@@ -111,7 +111,8 @@ fn words(trial: &Trial<'_>, place: &Path) -> Vec<OsString> {
         with("--socket=", &place.join(SOCKET)),
         with("--pid-file=", &place.join("pid")),
         with("--log-error=", &place.join(LOG)),
-        with("--tmpdir=", place),
+        // What is replayed may sort whole tables, and has its own disk for that.
+        with("--tmpdir=", trial.relays.unwrap_or(place)),
         "--skip-networking".into(),
         "--skip-grant-tables".into(),
         "--skip-log-bin".into(),
@@ -132,10 +133,16 @@ fn words(trial: &Trial<'_>, place: &Path) -> Vec<OsString> {
     if let Some(folder) = trial.relays {
         let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(WORKERS_MAX));
         words.extend(match trial.dialect {
-            Dialect::Mysql => vec![format!("--replica-parallel-workers={workers}").into()],
+            Dialect::Mysql => vec![
+                format!("--replica-parallel-workers={workers}").into(),
+                OsString::from("--replica-skip-errors=OFF"),
+                OsString::from("--replica-exec-mode=STRICT"),
+            ],
             Dialect::Mariadb => vec![
                 format!("--slave-parallel-threads={workers}").into(),
                 OsString::from("--slave-parallel-mode=optimistic"),
+                OsString::from("--slave-skip-errors=OFF"),
+                OsString::from("--slave-exec-mode=STRICT"),
             ],
         });
         words.extend([

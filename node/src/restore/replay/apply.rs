@@ -50,7 +50,7 @@ struct Batch {
 }
 
 impl Applying<'_> {
-    /// Replays all of it.
+    /// Replays all of it. What there is in the end, as numbers.
     ///
     /// # Errors
     /// In words; what the server has then is nothing.
@@ -58,18 +58,19 @@ impl Applying<'_> {
         &self,
         connector: &Connector,
         progress: &Progress,
-    ) -> Result<(), String> {
+    ) -> Result<GtidSet, String> {
         let mut server = Replayer::begin(connector).await.map_err(|e| e.to_string())?;
         let base = server.stands_at(self.noted).await.map_err(|e| e.to_string())?;
         let parts = left(self.ready, &base)?;
-        let all = counted(&self.ready.goal, &base.numbers())?;
+        let goal = ends_at(self.ready, &base)?;
+        let all = counted(&goal, &base.numbers())?;
         progress.stage("replaying");
         let (mut rest, mut number, mut known) = (parts.as_slice(), 0, base.numbers());
         let mut batch = self.batch(&mut rest, &mut number, known.clone()).await?;
         while let Some(now) = batch {
             known = now.reaches.clone();
             let told = |executed: &GtidSet| {
-                let lacks = counted(&self.ready.goal, &executed.numbers()).unwrap_or(all);
+                let lacks = counted(&goal, &executed.numbers()).unwrap_or(all);
                 progress.replayed(all - lacks.min(all), all);
             };
             let (applied, next) = tokio::join!(
@@ -80,7 +81,8 @@ impl Applying<'_> {
             batch = next?;
         }
         let ends = server.stands_at(self.noted).await.map_err(|e| e.to_string())?;
-        is_at(&ends, &self.ready.goal)
+        is_at(&ends, &goal)?;
+        Ok(goal)
     }
 
     /// Writes the next batch; none when nothing is left.
@@ -146,7 +148,7 @@ pub(super) fn left(ready: &Ready, base: &GtidSet) -> Result<Vec<Part>, String> {
     let mixed = |e: DialectMismatch| e.to_string();
     let (named, base) = (base, base.numbers());
     let more = base.subtract(&ready.goal).map_err(mixed)?;
-    if !more.is_empty() {
+    if !more.is_empty() && !ready.is_open {
         let more = more.named_by(named).map_err(mixed)?;
         return Err(format!(
             "the backup has {more}, which comes after the moment that is wanted: name one that was made before it with --backup"
@@ -160,6 +162,15 @@ pub(super) fn left(ready: &Ready, base: &GtidSet) -> Result<Vec<Part>, String> {
         }
     }
     Ok(parts)
+}
+
+/// What there is in the end, as numbers: where everything is wanted, also what the backup has and nobody has archived yet.
+fn ends_at(ready: &Ready, base: &GtidSet) -> Result<GtidSet, String> {
+    if ready.is_open {
+        ready.goal.union(&base.numbers()).map_err(|e| e.to_string())
+    } else {
+        Ok(ready.goal.clone())
+    }
 }
 
 /// Decrypts a segment, and writes what is taken of it. Bytes of the segment.

@@ -84,7 +84,7 @@ struct Candidate {
 pub(super) fn course(pieces: &[Piece], line: &Line, base: &GtidSet) -> Result<Course, DialectMismatch> {
     let mut rest = candidates(pieces, line)?;
     let (mut known, mut items) = (base.numbers(), Vec::new());
-    while let Some((at, take)) = next(&mut rest, &known)? {
+    while let Some((at, take)) = next(&mut rest, pieces, &known)? {
         known = known.union(&take)?;
         let piece = rest.get(at).map_or(0, |candidate| candidate.piece);
         items.push(Item { piece, take });
@@ -92,7 +92,8 @@ pub(super) fn course(pieces: &[Piece], line: &Line, base: &GtidSet) -> Result<Co
     let beyond = line.has.numbers().subtract(&known)?;
     let mut missing = beyond.clone();
     for candidate in &rest {
-        missing = missing.subtract(&candidate.added)?;
+        let added = until_a_later_epoch(&rest, pieces, candidate, candidate.added.clone(), &known)?;
+        missing = missing.subtract(&added)?;
     }
     Ok(Course { items, reaches: known, beyond, missing })
 }
@@ -119,7 +120,11 @@ fn candidates(pieces: &[Piece], line: &Line) -> Result<Vec<Candidate>, DialectMi
 }
 
 /// The next piece and what is taken of it. What adds nothing any more is dropped.
-fn next(rest: &mut Vec<Candidate>, known: &GtidSet) -> Result<Option<(usize, GtidSet)>, DialectMismatch> {
+fn next(
+    rest: &mut Vec<Candidate>,
+    pieces: &[Piece],
+    known: &GtidSet,
+) -> Result<Option<(usize, GtidSet)>, DialectMismatch> {
     while let Some(last) = rest.last()
         && known.contains(&last.added)?
     {
@@ -135,37 +140,35 @@ fn next(rest: &mut Vec<Candidate>, known: &GtidSet) -> Result<Option<(usize, Gti
         let is_better = best.as_ref().is_none_or(|(_, timeline, _)| candidate.timeline > *timeline);
         if is_better && known.contains(&candidate.after)? {
             let take = candidate.added.subtract(known)?;
+            let take = until_a_later_epoch(rest, pieces, candidate, take, known)?;
             if !take.is_empty() {
                 best = Some((at, candidate.timeline, take));
             }
         }
     }
     match best {
-        Some((at, timeline, take)) => {
-            let take = until_a_later_epoch(rest, timeline, take, known)?;
-            Ok(Some((at, take)))
-        }
+        Some((at, _, take)) => Ok(Some((at, take))),
         None => out_of_turn(rest, known),
     }
 }
 
-/// Where a segment of a later epoch begins, it goes on with that one.
+/// MariaDB: where a segment of a later epoch begins, it goes on with that one; and what its server did not have before it, by
+/// the server ids, the cluster went on without.
 fn until_a_later_epoch(
     rest: &[Candidate],
-    timeline: Timeline,
+    pieces: &[Piece],
+    candidate: &Candidate,
     take: GtidSet,
     known: &GtidSet,
 ) -> Result<GtidSet, DialectMismatch> {
     if take.dialect() == Dialect::Mysql {
         return Ok(take);
     }
-    let end = known.union(&take)?.count();
-    for candidate in rest.iter().rev().take_while(|candidate| candidate.after_count < end) {
-        if candidate.timeline > timeline && !known.contains(&candidate.after)? {
-            let before = take.intersect(&candidate.after)?;
-            if !before.is_empty() {
-                return Ok(before);
-            }
+    for later in rest.iter().rev().filter(|later| later.timeline > candidate.timeline) {
+        if !known.contains(&later.after)?
+            && let (Some(own), Some(later)) = (pieces.get(candidate.piece), pieces.get(later.piece))
+        {
+            return take.intersect(&own.span.added.intersect(&later.span.after)?.numbers());
         }
     }
     Ok(take)

@@ -85,6 +85,18 @@ fn what_the_cluster_went_on_without_is_not_replayed() {
 }
 
 #[test]
+fn a_hole_where_the_next_writer_began_is_not_filled_with_what_was_lost() {
+    // What the second writer wrote first, 104 to 108, is archived nowhere, and the first one writes again later.
+    let pieces = [
+        piece(1, "0-1-100", "0-1-101..110", 1),
+        piece(2, "0-1-103,0-2-108", "0-2-109..112", 2),
+        piece(3, "0-1-103,0-2-112", "0-1-113..115", 3),
+    ];
+    let (items, missing) = of(&pieces, "0-1-100");
+    assert_eq!((items, missing), (takes(&[(0, "0-1-101..103")]), set("0-2-104..108").numbers()));
+}
+
+#[test]
 fn on_mariadb_a_later_epoch_counts_wherever_it_has_a_number() {
     // What waited on a node's disk came later, and reaches further than where the next epoch began to be read.
     let pieces = [

@@ -1,8 +1,7 @@
 //! Looks into an archive, and finds what a restore goes on with. Nothing is changed.
 
-use std::collections::BTreeMap;
-
-use super::course::{Course, Item, Line, course};
+use super::checks::{history, is_of_one_cluster, is_on, is_what_was_named, is_whole, may_be_later};
+use super::course::{Item, Line, course};
 use super::preview::{Near, around};
 use super::segments::Segments;
 use super::show::{Moment, Replay};
@@ -18,12 +17,6 @@ use crate::restore::chain::{Chain, choose};
 use crate::restore::flow::Source;
 use crate::restore::plan::{Target, Way};
 use crate::restore::shelf::Shelf;
-
-/// Clocks of two hosts differ by no more, or Baton says so.
-const CLOCKS_MS: u64 = 2000;
-
-/// The engine whose copies have what was committed until they ended, of which the manifest knows nothing.
-const CLONE: &str = "clone";
 
 /// A segment of which something is replayed.
 #[derive(Debug, Clone)]
@@ -41,6 +34,8 @@ pub(in crate::restore) struct Ready {
     pub(in crate::restore) parts: Vec<Part>,
     /// Which transactions there are in the end, as numbers.
     pub(in crate::restore) goal: GtidSet,
+    /// And whatever the backup has beside them.
+    pub(in crate::restore) is_open: bool,
     /// Transactions around the moment, for whoever asked for them.
     pub(in crate::restore) near: Vec<Near>,
 }
@@ -80,14 +75,27 @@ pub(in crate::restore) async fn gather(
     let (reset, since_ms) = history(&pieces, &until);
     let line = Line::of(&pieces, reset).map_err(mixed)?.ok_or("nothing is archived of that time")?;
     is_on(&line, &until).map_err(mixed)??;
-    let archive = Archive { index: &index, line: &line, since_ms, until: &until, wanted, is_preview, source };
-    archive.choose(shelf, backup, target).await
+    is_of_one_cluster(&pieces, &line)?;
+    let archive = Archive {
+        index: &index,
+        line: &line,
+        pieces: &pieces,
+        since_ms,
+        until: &until,
+        wanted,
+        is_preview,
+        source,
+    };
+    let (chain, mut ready) = archive.choose(shelf, backup, target).await?;
+    ready.show.warn_of(&line.beside().map_err(mixed)?, index.unreadable());
+    Ok((chain, ready))
 }
 
 /// What is known of an archive, and what is wanted of it.
 struct Archive<'a> {
     index: &'a Index,
     line: &'a Line,
+    pieces: &'a [Piece],
     since_ms: Option<u64>,
     until: &'a Until,
     wanted: &'a Wanted,
@@ -104,7 +112,7 @@ impl Archive<'_> {
         backup: Option<&str>,
         target: &Target,
     ) -> Result<(Chain, Ready), String> {
-        let history = History { line: self.line, since_ms: self.since_ms };
+        let history = History { line: self.line, pieces: self.pieces, since_ms: self.since_ms };
         let (mut tried, mut guess) = (Vec::new(), None);
         loop {
             let chain = choose(shelf, backup, |last| {
@@ -122,7 +130,14 @@ impl Archive<'_> {
                 (Err(why), None) => return Err(why),
             };
             let last = chain.last().ok_or("there is no backup")?;
-            let (ready, stop) = self.after(shelf, last).await?;
+            let (ready, stop) = match (self.after(shelf, last).await, guess.take()) {
+                // Of one that is older more is missing.
+                (Err(_), Some(kept)) => return Ok(kept),
+                (after, kept) => {
+                    guess = kept;
+                    after?
+                }
+            };
             if !may_be_later(last, &stop) {
                 return Ok((chain, ready));
             }
@@ -145,86 +160,13 @@ impl Archive<'_> {
         let read = Segments { source: self.source, entries: &entries };
         let stop = stop(&pieces, &found, &base, self.until, &read).await?;
         is_whole(self.line, &found, &stop, self.until, &pieces)?;
+        is_what_was_named(&stop, self.until)?;
         let mut ready = ready(&entries, &pieces, &base, self.line, &stop, self.wanted)?;
         if self.is_preview {
             ready.near = read.near(&around(&found, &stop, &read).await?).await?;
         }
         Ok((ready, stop))
     }
-}
-
-/// Which history is meant, by how often it was begun anew, and since when it is, where there is an older one.
-fn history(pieces: &[Piece], until: &Until) -> (u32, Option<u64>) {
-    let mut began = BTreeMap::new();
-    for Piece { timeline, span, .. } in pieces {
-        let first = began.entry(timeline.reset).or_insert(span.first_ms);
-        *first = span.first_ms.min(*first);
-    }
-    let is_there = |first_ms: u64| match until {
-        Until::Time(us) => i64::try_from(first_ms).is_ok_and(|ms| ms.saturating_mul(1000) <= *us),
-        _ => true,
-    };
-    let newest =
-        began.iter().rev().find(|(_, first_ms)| is_there(**first_ms)).or_else(|| began.iter().next());
-    let Some((reset, first_ms)) = newest else { return (0, None) };
-    (*reset, began.keys().next().filter(|oldest| *oldest < reset).map(|_| *first_ms))
-}
-
-/// Whether a copy that was made while its server went on may have what is not to be there, whatever its manifest says.
-fn may_be_later(last: &Manifest, stop: &Stop) -> bool {
-    let ended_us = last.ended_ms.saturating_add(CLOCKS_MS).saturating_mul(1000);
-    last.engine == CLONE && stop.first_not.as_ref().is_some_and(|first| first.at_us <= ended_us)
-}
-
-/// That what was named is on the line.
-fn is_on(line: &Line, until: &Until) -> Result<Result<(), String>, DialectMismatch> {
-    let (Until::To(named) | Until::Before(named)) = until else { return Ok(Ok(())) };
-    let is_there = match (&line.has, named, until) {
-        // Its numbers are on the line, and the server that it names has come as far.
-        (GtidSet::Mariadb(has), GtidSet::Mariadb(named), _) => has.contains_position(named),
-        (has, named, _) => has.contains(named)?,
-    };
-    if is_there {
-        return Ok(Ok(()));
-    }
-    let lacks = named.subtract(&line.has)?;
-    let beside = lacks.numbers().intersect(&line.beside()?.numbers())?;
-    Ok(Err(if beside.is_empty() {
-        format!("{lacks} is not in the archive, which has {}", line.has)
-    } else {
-        format!(
-            "{lacks} lies beside the line: it was archived, and the cluster went on without it; it cannot be replayed \
-             together with what came after, and stays in the store for whoever reads it there"
-        )
-    }))
-}
-
-/// That nothing is missing before the end.
-fn is_whole(line: &Line, found: &Course, stop: &Stop, until: &Until, pieces: &[Piece]) -> Result<(), String> {
-    let mixed = |e: DialectMismatch| e.to_string();
-    let is_got_to = match until {
-        Until::Latest => found.beyond.is_empty(),
-        Until::Time(_) => stop.first_not.is_some() || found.beyond.is_empty(),
-        Until::To(set) => stop.goal.contains(&set.numbers()).map_err(mixed)?,
-        // It is the first one that is not replayed, unless it lies beyond a hole.
-        Until::Before(gtid) => found.reaches.contains(&gtid.numbers()).map_err(mixed)?,
-    };
-    if is_got_to {
-        return Ok(());
-    }
-    let missing = found.missing.named_by(&line.has).map_err(mixed)?;
-    let last = found.items.last().and_then(|item| pieces.get(item.piece));
-    let reachable = match last {
-        Some(piece) => {
-            let last = piece.span.added.intersect(&line.has).map_err(mixed)?;
-            format!(
-                "what can be restored ends with {last}, committed by {}",
-                Moment::time(piece.span.last_ms * 1000)
-            )
-        }
-        None => "nothing can be replayed after this backup".to_owned(),
-    };
-    Err(format!("the archive lacks {missing}, and nothing can be restored across that; {reachable}"))
 }
 
 fn ready(
@@ -252,5 +194,6 @@ fn ready(
     show.last = stop.last.as_ref().map(Moment::of);
     show.first_not = stop.first_not.as_ref().map(Moment::of);
     show.warn(stop);
-    Ok(Ready { show, parts, goal: stop.goal.clone(), near: Vec::new() })
+    let is_open = stop.is_open || matches!(wanted, Wanted::Latest);
+    Ok(Ready { show, parts, goal: stop.goal.clone(), is_open, near: Vec::new() })
 }

@@ -6,6 +6,7 @@
 //! (`apply`), or a running one is sent them as SQL (`text`).
 
 mod apply;
+mod checks;
 mod course;
 mod gather;
 mod preview;

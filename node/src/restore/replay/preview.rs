@@ -14,7 +14,7 @@ use crate::paper::wrapped;
 const NEAR: usize = 10;
 /// What stands out.
 const HARM: [&str; 4] = ["DROP ", "TRUNCATE ", "RENAME ", "ALTER "];
-/// Of the tables of a transaction so many are named.
+/// Of the tables and the statements of a transaction so many are named.
 const NAMED_MAX: usize = 4;
 
 /// A transaction near the moment, for people and for machines.
@@ -93,12 +93,14 @@ impl Near {
     fn render(&self) -> String {
         let mark = if self.stands_out { '!' } else { ' ' };
         let mut page = format!("{mark} {}\n", self.moment.text());
-        let more = self.tables.len().saturating_sub(NAMED_MAX);
-        for line in self.statements.iter().chain(self.tables.iter().take(NAMED_MAX)) {
-            page += &wrapped("      ", "        ", line);
-        }
-        if more > 0 {
-            page += &format!("      and {more} more tables\n");
+        for (lines, what) in [(&self.statements, "statements"), (&self.tables, "tables")] {
+            for line in lines.iter().take(NAMED_MAX) {
+                page += &wrapped("      ", "        ", line);
+            }
+            let more = lines.len().saturating_sub(NAMED_MAX);
+            if more > 0 {
+                page += &format!("      and {more} more {what}\n");
+            }
         }
         page
     }
@@ -123,7 +125,11 @@ pub(in crate::restore) fn render(near: &[Near]) -> String {
 
 /// A statement stands behind its schema.
 fn is_harm(statement: &str) -> bool {
-    let text = statement.split_once(": ").map_or(statement, |(_, text)| text).to_ascii_uppercase();
+    let whole = statement.to_ascii_uppercase();
+    let mut text = whole.split_once(": ").map_or(whole.as_str(), |(_, text)| text);
+    while let Some((_, rest)) = text.strip_prefix("/*").and_then(|comment| comment.split_once("*/")) {
+        text = rest.trim_start();
+    }
     HARM.iter().any(|word| text.starts_with(word))
 }
 
@@ -148,11 +154,11 @@ mod tests {
 
     #[test]
     fn what_did_the_harm_stands_out() {
-        let page = render(&[near(1, true, None), near(2, false, Some("shop: drop table t"))]);
+        let page = render(&[near(1, true, None), near(2, false, Some("shop: /* nightly */ drop table t"))]);
         assert_eq!(
             page,
             "transactions around the moment\n\n  1970-01-01 00:00:00.000001 UTC, 0-1-1\n      app.t: 3 inserted, 1 deleted\n\
-             \x20 ---- the restored server ends here ----\n! 1970-01-01 00:00:00.000002 UTC, 0-1-2\n      shop: drop table t\n"
+             \x20 ---- the restored server ends here ----\n! 1970-01-01 00:00:00.000002 UTC, 0-1-2\n      shop: /* nightly */ drop table t\n"
         );
         assert!(render(&[near(1, true, None)]).ends_with("nothing later is archived ----\n"));
     }

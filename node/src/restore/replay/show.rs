@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::stop::Stop;
 use super::until::Wanted;
 use crate::archive::part::Seen;
-use crate::gtid::Dialect;
+use crate::gtid::{Dialect, GtidSet};
 use crate::paper::{row, size, wrapped};
 
 /// A transaction, for people and for machines.
@@ -67,7 +67,7 @@ impl Replay {
         };
         let warnings = match (wanted, dialect) {
             (Wanted::ToTime(_), Dialect::Mariadb) => {
-                vec!["MariaDB notes the time of a commit to the second: what was committed within the last one is \
+                vec!["MariaDB notes when the last statement of a transaction began, to the second: what has that second is \
                       there".to_owned()]
             }
             _ => Vec::new(),
@@ -82,6 +82,21 @@ impl Replay {
             last: None,
             first_not: None,
             warnings,
+        }
+    }
+
+    /// What is archived and not replayed, and what cannot be read.
+    pub(super) fn warn_of(&mut self, beside: &GtidSet, unreadable: usize) {
+        if !beside.is_empty() {
+            self.warnings.push(format!(
+                "{} are archived that the cluster went on without, and are not replayed: {beside}",
+                beside.amount()
+            ));
+        }
+        if unreadable > 0 {
+            self.warnings.push(format!(
+                "{unreadable} entries of the archive cannot be read: what they stand for counts as not archived"
+            ));
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Stop {
     pub(super) last: Option<Seen>,
     /// The first one that is not, where one is archived.
     pub(super) first_not: Option<Seen>,
-    /// Of those that follow in the same segment, so many have an earlier time than the moment, by their writer's clock.
+    /// Of those that follow, so many at least have an earlier time than the moment, by their writer's clock.
     pub(super) early_after: u64,
     /// Nothing that is archived is later: whether more was committed by then, nobody knows.
     pub(super) is_open: bool,
@@ -106,7 +106,13 @@ pub(super) async fn stop(
     }
     let rest = seen.get(keep..).unwrap_or_default();
     let early_after = match until {
-        Until::Time(us) => rest.iter().filter(|seen| micros(seen.at_us) <= *us).count() as u64,
+        Until::Time(us) => {
+            let is_early = |item: &&Item| {
+                pieces.get(item.piece).is_some_and(|p| micros(p.span.first_ms.saturating_mul(1000)) <= *us)
+            };
+            let here = rest.iter().filter(|seen| micros(seen.at_us) <= *us).count();
+            (here + course.items.iter().skip(at + 1).filter(is_early).count()) as u64
+        }
         _ => 0,
     };
     let mut goal = base.numbers();

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::course::Line;
+use crate::archive::coverage::Piece;
 use crate::backup::manifest::Manifest;
 use crate::gtid::{Dialect, DialectMismatch, GtidSet, MariadbSet};
 
@@ -94,6 +95,7 @@ pub(super) fn position(manifest: &Manifest) -> Option<GtidSet> {
 #[derive(Debug, Clone)]
 pub(super) struct History<'h> {
     pub(super) line: &'h Line,
+    pub(super) pieces: &'h [Piece],
     /// Where there is an older history, before a reset: when this one began, in milliseconds since 1970.
     pub(super) since_ms: Option<u64>,
 }
@@ -124,9 +126,11 @@ pub(super) fn fits(
         (line, base) => line.contains(base)?,
     };
     // A backup that is newer than all that is archived has more, and everything else, too.
-    if !beside.is_empty() || (!is_on_it && !base.numbers().contains(&line.numbers())?) {
-        let beside = base.subtract(line)?;
-        return Ok(Fit::No(format!("it has {beside}, which the cluster went on without")));
+    if !beside.is_empty()
+        || has_lost(manifest.epoch, &base, history)?
+        || (!is_on_it && !base.numbers().contains(&line.numbers())?)
+    {
+        return Ok(Fit::No(format!("it stands at {base}, and the cluster went on without a part of that")));
     }
     let numbers = base.numbers();
     Ok(match until {
@@ -137,6 +141,36 @@ pub(super) fn fits(
         Until::To(set) if numbers.contains(&set.numbers())? && numbers != set.numbers() => Fit::Later,
         Until::Before(_) | Until::To(_) => Fit::Yes,
     })
+}
+
+/// MariaDB: whether the epochs after that of a backup have other transactions where it ends, as far as the first of them that has
+/// these numbers says it. Later ones say less: a server that writes again has higher numbers than those that it had lost.
+fn has_lost(epoch: u64, base: &GtidSet, history: &History<'_>) -> Result<bool, DialectMismatch> {
+    let GtidSet::Mariadb(position) = base else { return Ok(false) };
+    for gtid in position.last_gtids() {
+        let mut one = MariadbSet::default();
+        one.advance(gtid);
+        let (one, mut first) = (GtidSet::Mariadb(one), None::<GtidSet>);
+        let later = |piece: &&Piece| {
+            piece.timeline.reset == history.line.newest.reset && piece.timeline.epoch > epoch
+        };
+        for piece in history.pieces.iter().filter(later) {
+            let has = piece.span.after.union(&piece.span.added)?;
+            if has.numbers().contains(&one.numbers())?
+                && first.as_ref().is_none_or(|f| has.count() < f.count())
+            {
+                first = Some(has);
+            }
+        }
+        let has_it = |has: &GtidSet| match (has, &one) {
+            (GtidSet::Mariadb(has), GtidSet::Mariadb(one)) => has.contains_position(one),
+            _ => true,
+        };
+        if first.is_some_and(|has| !has_it(&has)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
