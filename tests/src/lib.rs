@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod bot;
 pub mod cluster;
+pub mod machine;
 pub mod proxysql;
 pub mod sandbox;
 pub mod sim;

@@ -41,8 +41,8 @@ pub(super) struct Begun {
     pub(super) gtids: GtidSet,
     /// What the server never logged before it, where that shows only now.
     pub(super) unlogged: Option<GtidSet>,
-    /// When it was committed on its writer, in milliseconds since 1970.
-    pub(super) at_ms: u64,
+    /// When it was committed on its writer, in microseconds since 1970; to the second on MariaDB.
+    pub(super) at_us: u64,
 }
 
 /// How the transaction at hand ends.
@@ -113,13 +113,13 @@ impl Cutter {
     }
 
     fn begin(&mut self, event: &Event, gtids: GtidSet) -> Result<Begun, String> {
-        let header_ms = u64::from(event.header().timestamp()) * 1000;
+        let header_us = u64::from(event.header().timestamp()) * 1_000_000;
         if event.header().event_type_raw() == kind::MARIADB_GTID {
             let gtid = mariadb_gtid_of(event)?;
             let flags = event.data().get(12).copied().ok_or("a GTID event is too short")?;
             self.end = Some(if flags & STANDALONE == 0 { End::Commit } else { End::Statement });
             let (gtids, unlogged) = self.on_the_line(gtid)?;
-            return Ok(Begun { gtids, unlogged, at_ms: header_ms });
+            return Ok(Begun { gtids, unlogged, at_us: header_us });
         }
         let read: GtidEvent = event.read_event().map_err(|e| e.to_string())?;
         let length = read.tx_length();
@@ -128,8 +128,8 @@ impl Cutter {
             Some(left) if left > 0 => End::Bytes(left),
             _ => End::Commit,
         });
-        let at_ms = Some(read.original_commit_timestamp() / 1000).filter(|ms| *ms > 0).unwrap_or(header_ms);
-        Ok(Begun { gtids, unlogged: None, at_ms })
+        let at_us = Some(read.original_commit_timestamp()).filter(|us| *us > 0).unwrap_or(header_us);
+        Ok(Begun { gtids, unlogged: None, at_us })
     }
 
     /// On MariaDB a transaction stands for every number since the one before it: nothing else will ever have those.

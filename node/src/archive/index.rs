@@ -10,7 +10,7 @@ use super::entry::{ENTRY_BYTES_MAX, Entry, archive_prefix, is_entry_key, shelf_p
 use super::rollup::{LEVEL_MAX, ROLLUP_BYTES_MAX, RollUp, joined, level_prefix, rollup_key, rollup_name};
 use super::shelf::Shelf;
 use crate::backup::store::{Store, StoreError};
-use crate::gtid::DialectMismatch;
+use crate::gtid::{DialectMismatch, GtidSet};
 
 /// Objects that are read at once.
 const AT_ONCE: usize = 16;
@@ -81,6 +81,25 @@ impl Index {
         joined(rolled.chain(self.open.values().flat_map(|stood| &stood.pieces)).cloned().collect())
     }
 
+    /// The shelves on which there may be anything that `known` lacks, by their names.
+    ///
+    /// # Errors
+    /// The archive is one of another family's servers.
+    pub fn shelves_beyond(&self, known: &GtidSet) -> Result<Vec<String>, DialectMismatch> {
+        let known = known.numbers();
+        let mut names: Vec<String> = self.open.keys().map(ToString::to_string).collect();
+        for rollup in self.rolled.values().flatten() {
+            let mut is_known = true;
+            for piece in &rollup.pieces {
+                is_known &= known.contains(&piece.span.added.numbers())?;
+            }
+            if !is_known {
+                names.extend(rollup.shelves.iter().cloned());
+            }
+        }
+        Ok(names)
+    }
+
     /// How many entries cannot be read.
     #[must_use]
     pub fn unreadable(&self) -> usize {
@@ -101,6 +120,22 @@ pub async fn entries(store: &Store, cluster: &str) -> Result<Entries, StoreError
         each_entry(store, cluster, &name, |key, read| match read {
             Ok(entry) => drop(found.0.insert(key, entry)),
             Err(why) => drop(found.1.insert(key, why)),
+        })
+        .await?;
+    }
+    Ok(found)
+}
+
+/// Reads the entries of these shelves. One that cannot be read is passed over: what it says is missing then.
+///
+/// # Errors
+/// The store's last word.
+pub async fn entries_on(store: &Store, cluster: &str, shelves: &[String]) -> Result<Vec<Entry>, StoreError> {
+    let mut found = Vec::new();
+    for name in shelves {
+        each_entry(store, cluster, name, |key, read| match read {
+            Ok(entry) => found.push(entry),
+            Err(why) => warn!(key, why, "an entry cannot be read"),
         })
         .await?;
     }

@@ -16,6 +16,7 @@ pub mod entry;
 mod frame;
 pub mod index;
 pub mod open;
+pub mod part;
 pub mod plan;
 pub mod process;
 pub mod rollup;
@@ -28,6 +29,7 @@ pub mod shelf;
 mod shelving;
 pub mod spool;
 mod tail;
+pub mod tell;
 #[cfg(test)]
 mod tests;
 mod watching;

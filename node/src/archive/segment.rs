@@ -107,8 +107,8 @@ impl Segment {
         let Some(begun) = self.begun.take() else { return Ok(()) };
         self.added = self.added.union(&begun.gtids).map_err(|e| e.to_string())?;
         self.transactions += 1;
-        self.first_ms = self.first_ms.min(begun.at_ms);
-        self.last_ms = self.last_ms.max(begun.at_ms);
+        self.first_ms = self.first_ms.min(begun.at_us / 1000);
+        self.last_ms = self.last_ms.max(begun.at_us / 1000);
         self.whole = self.bytes;
         Ok(())
     }

@@ -3,4 +3,5 @@
 
 mod cover;
 mod cuts;
+mod parts;
 mod rolled;

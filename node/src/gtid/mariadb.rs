@@ -105,6 +105,20 @@ impl MariadbSet {
         Self::from_domains(domains)
     }
 
+    /// The same numbers, whoever wrote them. On one line of history a number names one transaction, and sets of numbers
+    /// have an exact algebra, which positions alone do not.
+    pub fn numbers(&self) -> Self {
+        Self::from_domains(self.domains().map(|(domain, set)| (domain, set.by_nobody())))
+    }
+
+    /// The same numbers with the server ids that `line` has for them, as far as it shows them. Numbers that it does not have
+    /// are left out.
+    pub fn named_by(&self, line: &Self) -> Self {
+        let named =
+            |(domain, set): (u32, &DomainSet)| Some((domain, set.named_by(line.domains.get(&domain)?)));
+        Self::from_domains(self.domains().filter_map(named))
+    }
+
     /// Everything that is in either.
     pub fn union(&self, other: &Self) -> Self {
         let mut domains = self.domains.clone();

@@ -82,6 +82,23 @@ impl DomainSet {
         shared.max().unwrap_or(0)
     }
 
+    /// The same numbers, as if one server id had written them all.
+    pub(super) fn by_nobody(&self) -> Self {
+        let last_by_server = self.numbers.last().map(|last| (0, last)).into_iter().collect();
+        Self { numbers: self.numbers.clone(), last_by_server }
+    }
+
+    /// The same numbers with the server ids that `line` has for them, as far as it shows them.
+    pub(super) fn named_by(&self, line: &Self) -> Self {
+        let mut named = Self::default();
+        for (server_id, numbers) in line.segments() {
+            for range in numbers.intersect(&self.numbers).iter() {
+                named.add(server_id, range.start, range.last());
+            }
+        }
+        named
+    }
+
     pub(super) fn union(&self, other: &Self) -> Self {
         let mut last_by_server = self.last_by_server.clone();
         for (server_id, last) in &other.last_by_server {

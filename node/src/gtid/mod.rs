@@ -119,6 +119,23 @@ impl GtidSet {
         }
     }
 
+    /// The same transactions as they are told apart on one line of history: MariaDB's by their numbers alone
+    /// ([`MariadbSet::numbers`]), MySQL's as they are.
+    pub fn numbers(&self) -> Self {
+        match self {
+            Self::Mysql(set) => Self::Mysql(set.clone()),
+            Self::Mariadb(set) => Self::Mariadb(set.numbers()),
+        }
+    }
+
+    /// What [`GtidSet::numbers`] has left, in the words of `line`, which has it.
+    pub fn named_by(&self, line: &Self) -> Result<Self, DialectMismatch> {
+        match (self, line) {
+            (Self::Mariadb(set), Self::Mariadb(line)) => Ok(Self::Mariadb(set.named_by(line))),
+            _ => self.intersect(line),
+        }
+    }
+
     /// Everything that is in either.
     pub fn union(&self, other: &Self) -> Result<Self, DialectMismatch> {
         self.combine(other, MysqlSet::union, MariadbSet::union)

@@ -3,26 +3,39 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use jiff::Timestamp;
 
 use super::judge::Wish;
 use super::place::StoreArgs;
 use super::plan::Target;
+use super::replay::Wanted;
 
 /// `baton-node restore`.
 #[derive(Args, Debug, Clone)]
 #[command(group = ArgGroup::new("target").required(true).args(["into", "output", "socket"]))]
+#[command(group = ArgGroup::new("until").args(["latest", "to_gtid", "before_gtid", "to_time"]).conflicts_with("output"))]
+#[command(group = ArgGroup::new("starts").args(["sandbox", "latest", "to_gtid", "before_gtid", "to_time"]).multiple(true))]
 pub struct RestoreArgs {
     #[command(flatten)]
     pub(super) store: StoreArgs,
     /// A file with the private key, as age-keygen writes it
     #[arg(long, value_name = "FILE")]
     pub(super) key: PathBuf,
-    /// Which backup [default: the newest one that is complete]
+    /// Which backup [default: the newest one that is complete, and lies before the moment that is gone on to]
     #[arg(long, value_name = "ID")]
     pub(super) backup: Option<String>,
-    /// The newest backup that is complete
-    #[arg(long, conflicts_with = "backup")]
+    /// Go on from the backup to everything that is archived
+    #[arg(long)]
     pub(super) latest: bool,
+    /// Go on to the last transaction of this set, with all that precede it
+    #[arg(long, value_name = "SET")]
+    pub(super) to_gtid: Option<String>,
+    /// Go on to right before this transaction
+    #[arg(long, value_name = "GTID")]
+    pub(super) before_gtid: Option<String>,
+    /// Go on to what was committed by then, such as 2026-01-02T15:04:05Z
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) to_time: Option<Timestamp>,
     /// The data directory that it becomes
     #[arg(long, value_name = "DIR")]
     pub(super) into: Option<PathBuf>,
@@ -50,9 +63,12 @@ pub struct RestoreArgs {
     /// Start the restored server without network, check every table, and stop it again
     #[arg(long, requires = "into")]
     pub(super) sandbox: bool,
-    /// The option file that --sandbox starts the server with
-    #[arg(long, value_name = "FILE", requires = "sandbox")]
+    /// The option file that the restored server is started with for --sandbox, and to go on from the backup
+    #[arg(long, value_name = "FILE", requires_all = ["into", "starts"])]
     pub(super) options: Option<PathBuf>,
+    /// Show the plan with the transactions around the moment that is gone on to, and change nothing
+    #[arg(long, requires = "until")]
+    pub(super) preview: bool,
     /// Show the plan and what speaks against it, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -83,7 +99,23 @@ impl RestoreArgs {
         }
     }
 
-    pub(super) fn wish(&self) -> Wish {
-        Wish { force: self.force, other_version: self.other_version, sandbox: self.sandbox }
+    /// `replayed_bytes` are those of the segments that are replayed, if any are.
+    pub(super) fn wish(&self, replayed_bytes: Option<u64>) -> Wish {
+        Wish {
+            force: self.force,
+            other_version: self.other_version,
+            sandbox: self.sandbox || replayed_bytes.is_some(),
+            replayed_bytes: replayed_bytes.unwrap_or_default(),
+        }
+    }
+
+    /// Where it goes on to; clap has made sure that there is one at most.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        let latest = self.latest.then_some(Wanted::Latest);
+        let to = self.to_gtid.clone().map(Wanted::ToGtid);
+        latest
+            .or(to)
+            .or(self.before_gtid.clone().map(Wanted::BeforeGtid))
+            .or(self.to_time.map(Wanted::ToTime))
     }
 }

@@ -1,8 +1,10 @@
 //! Which backups are needed, in their order: a full one, and the increments after it up to the one that is wanted.
 
+use super::replay::Fit;
 use super::shelf::{Held, Shelf};
 use crate::backup::engine::Extent;
 use crate::backup::manifest::Manifest;
+use crate::gtid::DialectMismatch;
 
 /// More increments than anybody takes in a row.
 const LENGTH_MAX: usize = 1000;
@@ -14,6 +16,8 @@ pub(super) struct Chain {
     parts: Vec<Manifest>,
     /// Newer ones that were passed over, the newest first, each with the reason.
     pub(super) passed_over: Vec<(String, String)>,
+    /// Whether it lies before what is wanted shows only once its server runs.
+    pub(super) is_guess: bool,
 }
 
 impl Chain {
@@ -24,6 +28,11 @@ impl Chain {
 
     pub(super) fn parts(&self) -> &[Manifest] {
         &self.parts
+    }
+
+    /// The same, if its server says so once it runs.
+    pub(super) fn guessed(self) -> Self {
+        Self { is_guess: true, ..self }
     }
 
     /// What the last one adds to is not wanted.
@@ -48,20 +57,43 @@ impl Chain {
     }
 }
 
-/// The chain that ends with `wanted`, or with the newest backup that is complete with all it needs.
-pub(super) async fn choose(shelf: &Shelf, wanted: Option<&str>) -> Result<Chain, String> {
+/// The chain that ends with `wanted`, or with the newest backup that is complete with all it needs and that `fits`.
+pub(super) async fn choose(
+    shelf: &Shelf,
+    wanted: Option<&str>,
+    fits: impl Fn(&Manifest) -> Result<Fit, DialectMismatch>,
+) -> Result<Chain, String> {
+    let fit = |chain: &Chain| chain.last().map_or(Ok(Fit::Later), &fits).map_err(|e| e.to_string());
     if let Some(wanted) = wanted {
-        return chain_to(shelf, wanted).await;
+        let chain = chain_to(shelf, wanted).await?;
+        return match fit(&chain)? {
+            Fit::Yes => Ok(chain),
+            Fit::Later => Err(format!("{wanted} has what comes after the moment that is wanted")),
+            Fit::No(why) => Err(format!("{wanted}: {why}")),
+        };
     }
-    let mut passed_over = Vec::new();
+    let (mut passed_over, mut later) = (Vec::new(), 0);
     for id in shelf.ids().into_iter().rev() {
-        match chain_to(shelf, &id).await {
-            Ok(chain) => return Ok(Chain { passed_over, ..chain }),
-            Err(why) => passed_over.push((id, why)),
+        let chain = match chain_to(shelf, &id).await {
+            Ok(chain) => chain,
+            Err(why) => {
+                passed_over.push((id, why));
+                continue;
+            }
+        };
+        match fit(&chain)? {
+            Fit::Yes => return Ok(Chain { passed_over, ..chain }),
+            Fit::Later => later += 1,
+            Fit::No(why) => passed_over.push((id, why)),
         }
     }
     let store = shelf.store.name();
     match passed_over.first() {
+        None if later > 0 => Err(format!(
+            "store {store} has {later} backups of {} that could be gone on from, and none of them lies before the moment that \
+             is wanted",
+            shelf.cluster
+        )),
         None => Err(format!("store {store} has no backup of {}", shelf.cluster)),
         Some((id, why)) => {
             Err(format!("store {store} has no backup of {} that is complete; {id}: {why}", shelf.cluster))
@@ -83,7 +115,7 @@ async fn chain_to(shelf: &Shelf, id: &str) -> Result<Chain, String> {
         }
     }
     parts.reverse();
-    Ok(Chain { parts, passed_over: Vec::new() })
+    Ok(Chain { parts, passed_over: Vec::new(), is_guess: false })
 }
 
 fn whole(held: Held) -> Result<Manifest, String> {
@@ -120,7 +152,7 @@ mod tests {
 
     async fn chosen(folder: &Folder, wanted: Option<&str>) -> Result<Vec<String>, String> {
         let shelf = Shelf::look(folder.store(), None).await?;
-        let chain = choose(&shelf, wanted).await?;
+        let chain = choose(&shelf, wanted, |_| Ok(Fit::Yes)).await?;
         let passed = chain.passed_over.iter().map(|(id, _)| format!("not {id}"));
         Ok(chain.parts.iter().map(|part| part.backup.clone()).chain(passed).collect())
     }

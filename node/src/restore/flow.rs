@@ -43,7 +43,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    fn identities(&self) -> Result<Vec<Identity>, String> {
+    pub(super) fn identities(&self) -> Result<Vec<Identity>, String> {
         use secrecy::ExposeSecret;
         Identity::read_all(self.keys.expose_secret()).map_err(|e| e.to_string())
     }
@@ -190,7 +190,7 @@ pub(super) async fn run(words: &[OsString], log: &Path, within: Duration) -> Res
     ended(child, &name_of(words), log, within).await
 }
 
-fn started(words: &[OsString], log: &Path, input: Stdio) -> Result<Child, String> {
+pub(super) fn started(words: &[OsString], log: &Path, input: Stdio) -> Result<Child, String> {
     let file = File::create(log).map_err(|e| format!("{} cannot be written: {e}", log.display()))?;
     let said = file.try_clone().map_err(|e| e.to_string())?;
     let started = command(words, file).stdout(said).stdin(input).spawn();
@@ -198,7 +198,7 @@ fn started(words: &[OsString], log: &Path, input: Stdio) -> Result<Child, String
 }
 
 /// Only status 0 is a success.
-async fn ended(mut child: Child, name: &str, log: &Path, within: Duration) -> Result<(), String> {
+pub(super) async fn ended(mut child: Child, name: &str, log: &Path, within: Duration) -> Result<(), String> {
     match timeout(within, child.wait()).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(format!("{name} ended with {status}: {}", said(log))),

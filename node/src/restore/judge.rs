@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
 use super::plan::{Target, Tool, Way, package_of, program_of};
+use super::replay::STAGED_BYTES_MAX;
 use super::work::{FOLDER, Left};
 use crate::gtid::MysqlSet;
 use crate::paper::size;
@@ -45,6 +46,8 @@ pub(super) struct Wish {
     pub(super) other_version: bool,
     /// The restored server is started and looked at.
     pub(super) sandbox: bool,
+    /// Bytes of the segments that are replayed.
+    pub(super) replayed_bytes: u64,
 }
 
 /// What speaks against it.
@@ -56,12 +59,16 @@ pub(super) struct Verdict {
     pub(super) warnings: Vec<String>,
 }
 
-/// Bytes that it takes at the destination.
-pub(super) fn needed_bytes(chain: &Chain, way: Way) -> u64 {
+/// Bytes that it takes at the destination. `replayed`: of segments, which may all be rows that are new, and of which some lie
+/// beside the data meanwhile.
+pub(super) fn needed_bytes(chain: &Chain, way: Way, replayed: u64) -> u64 {
     match way {
         // The server says itself what it has no room for.
         Way::Dump => 0,
-        _ => (chain.bytes() / 100).saturating_mul(ROOM_PERCENT),
+        _ => {
+            let beside = replayed.min(STAGED_BYTES_MAX);
+            (chain.bytes() / 100).saturating_mul(ROOM_PERCENT).saturating_add(replayed).saturating_add(beside)
+        }
     }
 }
 
@@ -74,17 +81,25 @@ pub(super) fn judge(chain: &Chain, way: Way, target: &Target, facts: &Facts, wis
         verdict.faults.push(format!("there is no {name} on the PATH: apt-get install {package}"));
     }
     match target {
-        Target::Directory(path) | Target::Output(path) => place(chain, way, path, facts, &mut verdict),
+        Target::Directory(path) | Target::Output(path) => {
+            let needed = needed_bytes(chain, way, wish.replayed_bytes);
+            place(needed, way, path, facts, &mut verdict);
+        }
         Target::Server(path) => server(chain, path, facts, wish, &mut verdict),
     }
     versions(chain, way, facts, wish, &mut verdict);
+    if chain.is_guess {
+        verdict.warnings.push(
+            "whether this backup lies wholly before the moment its server says once it runs; it is not replayed if not".into(),
+        );
+    }
     for (id, why) in &chain.passed_over {
         verdict.warnings.push(format!("a newer backup, {id}, is passed over: {why}"));
     }
     verdict
 }
 
-fn place(chain: &Chain, way: Way, path: &Path, facts: &Facts, verdict: &mut Verdict) {
+fn place(needed: u64, way: Way, path: &Path, facts: &Facts, verdict: &mut Verdict) {
     let (shown, faults) = (path.display(), &mut verdict.faults);
     if let Some(process) = &facts.used_by {
         faults.push(format!("{process} is at work in {shown}: stop it first"));
@@ -103,7 +118,7 @@ fn place(chain: &Chain, way: Way, path: &Path, facts: &Facts, verdict: &mut Verd
         };
         faults.push(format!("{what}: name another one, or move away what is there"));
     }
-    let (needed, free) = (needed_bytes(chain, way), facts.free_bytes);
+    let free = facts.free_bytes;
     if free < needed {
         faults.push(format!(
             "{shown} has room for {} and {} are needed: {} are missing",
@@ -268,7 +283,8 @@ mod tests {
             assert!(faults.contains(part), "{part} in {faults}");
         }
         assert_eq!(faults.lines().count(), 6);
-        let forced = judged(&bad, Wish { force: true, other_version: true, sandbox: false });
+        let forced =
+            judged(&bad, Wish { force: true, other_version: true, sandbox: false, replayed_bytes: 0 });
         assert_eq!((forced.faults.len(), forced.warnings.len()), (5, 1), "{forced:?}");
         let killed = Facts { left: Some(Left::Swapping), entries: bad.entries.clone(), ..good() };
         let said = judged(&killed, Wish::default()).faults;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::chain::Chain;
 use super::flow::Source;
 use super::judge::Facts;
-use super::plan::{Target, Tool, Way, needed, program_of};
+use super::plan::{Target, Tool, Way, needed, program_of, reader_of};
 use super::work::{FOLDER, entries, left};
 use crate::backup::program::on_path;
 use crate::gtid::Dialect;
@@ -40,9 +40,10 @@ pub(super) async fn look(
     target: &Target,
     source: &Source,
     server: Option<&Connector>,
+    replays: bool,
 ) -> Result<Facts, String> {
     let dialect = chain.last().map_or(Dialect::Mariadb, |last| last.server.dialect);
-    let mut facts = Facts { tools: tools(way, dialect).await, ..Facts::default() };
+    let mut facts = Facts { tools: tools(way, dialect, replays).await, ..Facts::default() };
     facts.server = program(program_of(dialect)).await;
     for part in chain.parts() {
         if let Err(why) = source.opens(part).await {
@@ -64,9 +65,11 @@ pub(super) async fn look(
     Ok(facts)
 }
 
-async fn tools(way: Way, dialect: Dialect) -> Vec<Tool> {
+async fn tools(way: Way, dialect: Dialect, replays: bool) -> Vec<Tool> {
     let mut tools = Vec::new();
-    for (name, package) in needed(way, dialect).iter().copied() {
+    // A restored server reads binlogs itself.
+    let reader = (replays && way == Way::Dump).then(|| reader_of(dialect));
+    for (name, package) in needed(way, dialect).iter().copied().chain(reader) {
         tools.push(Tool { name, package, found: program(name).await });
     }
     tools

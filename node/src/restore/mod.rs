@@ -5,6 +5,7 @@
 //! then the plan is shown, and only then something is written: beside what it is to become, under a name that says that it is
 //! not whole, until it is (`work`).
 
+mod act;
 mod args;
 mod chain;
 mod flow;
@@ -14,6 +15,7 @@ mod owner;
 mod place;
 mod plan;
 mod progress;
+mod replay;
 mod sandbox;
 mod shelf;
 mod steps;
@@ -23,7 +25,7 @@ mod text;
 mod work;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -34,10 +36,8 @@ pub use args::{BackupsArgs, RestoreArgs};
 pub use place::StoreArgs;
 
 use crate::backup::account::LocalAccount;
-use crate::backup::manifest::Manifest;
 use crate::backup::pipeline::Identity;
 use crate::backup::store::Store;
-use crate::gtid::Dialect;
 use crate::sql::{Address, Connector};
 use chain::{Chain, choose};
 use flow::Source;
@@ -45,10 +45,9 @@ use judge::{Facts, Verdict, judge, needed_bytes};
 use owner::Owner;
 use plan::{Target, Way, commands};
 use progress::Progress;
-use sandbox::{Trial, try_out};
+use replay::{Fit, Ready, gather, more, render_preview};
 use shelf::Shelf;
 use text::{Done, List, Listed, Plan};
-use work::Work;
 
 /// A key file has a few lines.
 const KEY_BYTES_MAX: u64 = 1 << 20;
@@ -138,6 +137,8 @@ struct Restore<'a> {
     server: Option<(LocalAccount, Connector)>,
     owner: Option<Owner>,
     facts: Facts,
+    /// What it goes on with after the backup.
+    ready: Option<Ready>,
     progress: Progress,
 }
 
@@ -146,6 +147,14 @@ async fn run(args: &RestoreArgs) -> Result<(), String> {
     let (restore, plan) = prepare(args).await?;
     if !args.json {
         print!("{}", plan.render());
+    }
+    if args.preview {
+        let near = restore.ready.map(|ready| ready.near).unwrap_or_default();
+        if args.json {
+            return json(&serde_json::json!({ "plan": plan, "transactions": near }));
+        }
+        print!("\n{}", render_preview(&near));
+        return Ok(());
     }
     if !plan.faults.is_empty() {
         if args.json {
@@ -176,8 +185,14 @@ async fn prepare(args: &RestoreArgs) -> Result<(Restore<'_>, Plan), String> {
     let source = Source { store: store.clone(), keys: Arc::new(key(&args.key)?) };
     let shelf = Shelf::look(store, args.store.cluster.as_deref()).await?;
     let target = args.target();
-    let wanted = args.backup.as_deref().filter(|_| !args.latest);
-    let mut chain = choose(&shelf, wanted).await?;
+    let backup = args.backup.as_deref();
+    let (mut chain, ready) = match args.wanted() {
+        None => (choose(&shelf, backup, |_| Ok(Fit::Yes)).await?, None),
+        Some(wanted) => {
+            let (chain, ready) = gather(&shelf, backup, (&wanted, args.preview), &target, &source).await?;
+            (chain, Some(ready))
+        }
+    };
     if matches!(target, Target::Output(_)) {
         chain.keep_last();
     }
@@ -185,15 +200,25 @@ async fn prepare(args: &RestoreArgs) -> Result<(Restore<'_>, Plan), String> {
     let way = Way::find(&last.engine, &target)?;
     let server = server(args, &target)?;
     let connector = server.as_ref().map(|(_, connector)| connector);
-    let facts = look::look(&chain, way, &target, &source, connector).await?;
-    let verdict = judge(&chain, way, &target, &facts, args.wish());
+    let facts = look::look(&chain, way, &target, &source, connector, ready.is_some()).await?;
+    let wish = args.wish(ready.as_ref().map(|ready| ready.show.bytes));
+    let mut verdict = judge(&chain, way, &target, &facts, wish);
+    if ready.is_none() && way != Way::Stream {
+        // A restore of the backup alone needs no archive.
+        let there = more(&shelf.store, last)
+            .await
+            .unwrap_or_else(|why| Some(format!("the archive cannot be read: {why}")));
+        verdict.warnings.extend(there);
+    }
     let owner = match &target {
         Target::Directory(path) | Target::Output(path) => Owner::find(args.owner.as_deref(), path)?,
         Target::Server(_) => None,
     };
-    let plan = planned(&shelf, &chain, way, &target, &facts, owner.as_ref(), verdict)?;
+    let mut plan = planned(&shelf, &chain, way, &target, &facts, owner.as_ref(), verdict)?;
+    plan.needed_bytes = needed_bytes(&chain, way, wish.replayed_bytes);
+    plan.replay = ready.as_ref().map(|ready| ready.show.clone());
     let progress = Progress::new(!args.json);
-    Ok((Restore { args, chain, way, target, source, server, owner, facts, progress }, plan))
+    Ok((Restore { args, chain, way, target, source, server, owner, facts, ready, progress }, plan))
 }
 
 fn planned(
@@ -210,100 +235,12 @@ fn planned(
         Target::Directory(path) | Target::Output(path) | Target::Server(path) => path,
     };
     plan.target = path.display().to_string();
-    plan.needed_bytes = needed_bytes(chain, way);
     plan.free_bytes = facts.free_bytes;
     plan.owner = owner.map(|owner| owner.name.clone());
     let work = path.join(work::FOLDER);
     let runs = commands(chain, way, &facts.tools, &work.join("data"), &work.join("increment"));
     plan.runs = runs.iter().map(|words| text::command_line(words)).collect();
     Ok(plan)
-}
-
-impl Restore<'_> {
-    fn last(&self) -> Result<&Manifest, String> {
-        self.chain.last().ok_or_else(|| "there is no backup".to_owned())
-    }
-
-    async fn act(&self, plan: &Plan) -> Result<Done, String> {
-        match &self.target {
-            Target::Directory(path) => self.directory(path, plan).await,
-            Target::Output(path) => {
-                steps::file(path, self.last()?, &self.source, self.owner.as_ref(), &self.progress).await?;
-                Ok(Done { gtids: plan.gtids.clone(), ..Done::default() })
-            }
-            Target::Server(_) => {
-                let (account, connector) =
-                    self.server.as_ref().ok_or("no account is known for the server")?;
-                let scratch = Scratch::make()?;
-                let server = (account, connector);
-                steps::sql(&scratch.0, self.last()?, &self.facts, &self.source, server, &self.progress)
-                    .await?;
-                let next = text::next(plan, false, &plan.gtids, true);
-                Ok(Done { gtids: plan.gtids.clone(), next, ..Done::default() })
-            }
-        }
-    }
-
-    async fn directory(&self, path: &Path, plan: &Plan) -> Result<Done, String> {
-        let work = Work::begin(path, &plan.backup)?;
-        steps::files(&work, &self.chain, self.way, &self.facts, &self.source, &self.progress).await?;
-        let mut done = Done { gtids: plan.gtids.clone(), ..Done::default() };
-        for table in steps::elsewhere(&work.data()) {
-            let text = "its link file names the place that it had at the old server; it has to be put there, or the link removed";
-            done.warnings.push(format!("{table}: {text}"));
-        }
-        if self.args.sandbox {
-            self.try_out(&work, &mut done).await?;
-        }
-        if let Some(owner) = &self.owner {
-            self.progress.stage("giving the files to their owner");
-            owner.give_all(&work.data())?;
-        }
-        // It may be long since that was asked.
-        if let Some(process) = look::user_of_other(path, work::FOLDER) {
-            return Err(format!("{process} has begun to work in {} meanwhile", path.display()));
-        }
-        self.progress.stage("on the disk");
-        work.complete(self.owner.as_ref())?;
-        done.next = text::next(plan, true, &done.gtids, self.args.sandbox);
-        Ok(done)
-    }
-
-    async fn try_out(&self, work: &Work, done: &mut Done) -> Result<(), String> {
-        let (program, _) = self.facts.server.as_ref().ok_or("the server's program is not there")?;
-        let data = work.data();
-        if let Some(owner) = &self.owner {
-            work.let_in(owner)?;
-            owner.give_all(&data)?;
-        }
-        let dialect = self.last()?.server.dialect;
-        let trial = Trial {
-            dialect,
-            program,
-            data: &data,
-            options: self.args.options.as_deref(),
-            owner: self.owner.as_ref(),
-        };
-        let looked = try_out(&trial, &self.progress).await?;
-        if !looked.faults.is_empty() {
-            return Err(format!(
-                "the restored server starts, but CHECK TABLE says: {}",
-                looked.faults.join("; ")
-            ));
-        }
-        if looked.prepared > 0 {
-            done.warnings.push(format!(
-                "{} XA transactions are prepared and wait for a decision: XA RECOVER",
-                looked.prepared
-            ));
-        }
-        done.gtids = match dialect {
-            Dialect::Mysql => looked.gtids,
-            Dialect::Mariadb => text::later(&done.gtids, &looked.gtids),
-        };
-        (done.tables_checked, done.xa_prepared) = (Some(looked.tables), Some(looked.prepared));
-        Ok(())
-    }
 }
 
 /// The text of the key file, once it is known to hold keys.
@@ -338,23 +275,4 @@ fn server(args: &RestoreArgs, target: &Target) -> Result<Option<(LocalAccount, C
 fn json(what: &impl serde::Serialize) -> Result<(), String> {
     println!("{}", serde_json::to_string_pretty(what).map_err(|e| e.to_string())?);
     Ok(())
-}
-
-/// A folder for this user alone, which goes with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn make() -> Result<Self, String> {
-        use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("baton-restore-{}", std::process::id()));
-        let made = fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|e| format!("{} cannot be made: {e}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
 }

@@ -72,6 +72,14 @@ pub(super) fn needed(way: Way, dialect: Dialect) -> &'static [(&'static str, &'s
     }
 }
 
+/// The program that makes SQL of a binlog, with its package.
+pub(super) fn reader_of(dialect: Dialect) -> (&'static str, &'static str) {
+    match dialect {
+        Dialect::Mysql => ("mysqlbinlog", "mysql-client"),
+        Dialect::Mariadb => ("mariadb-binlog", "mariadb-client"),
+    }
+}
+
 /// The server's program.
 pub(super) fn program_of(dialect: Dialect) -> &'static str {
     match dialect {

@@ -49,6 +49,12 @@ impl Progress {
         self.show(&format!("{name}  {done} of {all}"));
     }
 
+    /// So many transactions of all are replayed.
+    pub(super) fn replayed(&self, done: u64, all: u64) {
+        let stage = self.stage.borrow();
+        self.show(&counts(&stage.name, done, all, stage.begun.elapsed().as_millis()));
+    }
+
     /// Nothing is left on the line.
     pub(super) fn end(&self) {
         self.show("");
@@ -75,9 +81,29 @@ fn line(stage: &str, bytes: u64, total: u64, elapsed_ms: u128) -> String {
     text
 }
 
+/// "replaying  1200 of 4000 transactions  240/s  11 s left"
+fn counts(stage: &str, done: u64, all: u64, elapsed_ms: u128) -> String {
+    let rate = u128::from(done) * 1000 / elapsed_ms.max(1);
+    let mut text = format!("{stage}  {done} of {all} transactions");
+    if elapsed_ms >= STEADY_MS && rate > 0 {
+        let left = u128::from(all.saturating_sub(done)) / rate;
+        text += &format!("  {rate}/s  {} left", length(u64::try_from(left).unwrap_or(u64::MAX)));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn transactions_of_all() {
+        assert_eq!(counts("replaying", 100, 400, 100), "replaying  100 of 400 transactions");
+        assert_eq!(
+            counts("replaying", 100, 400, 10_000),
+            "replaying  100 of 400 transactions  10/s  30 s left"
+        );
+    }
 
     #[test]
     fn rate_and_time_left() {

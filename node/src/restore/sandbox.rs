@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::owner::Owner;
 use super::progress::Progress;
+use super::replay::RELAY;
 use crate::backup::program::said;
 use crate::gtid::Dialect;
 use crate::sql::trial::{Looked, answers, look};
@@ -28,6 +29,10 @@ const LOOK: Duration = Duration::from_millis(200);
 const OPTIONS: &str = "backup-my.cnf";
 /// Unix sockets have short names: it is not beside the data.
 const SOCKET: &str = "sock";
+/// Nobody's.
+const SERVER_ID: u32 = 4_294_901_762;
+/// More threads than that get in each other's way.
+const WORKERS_MAX: usize = 16;
 /// What the server says.
 const LOG: &str = "error.log";
 
@@ -39,21 +44,35 @@ pub(super) struct Trial<'a> {
     /// An option file in place of what came with the data.
     pub(super) options: Option<&'a Path>,
     pub(super) owner: Option<&'a Owner>,
+    /// It replays what is put into this folder.
+    pub(super) relays: Option<&'a Path>,
 }
 
 /// Starts it, looks at all tables, and ends it.
 pub(super) async fn try_out(trial: &Trial<'_>, progress: &Progress) -> Result<Looked, String> {
+    with_server(trial, progress, async |connector| {
+        progress.stage("checking tables");
+        look(connector, |done, all| progress.counted(done, all)).await.map_err(|e| e.to_string())
+    })
+    .await
+}
+
+/// Starts it, does something with it, and ends it.
+pub(super) async fn with_server<T>(
+    trial: &Trial<'_>,
+    progress: &Progress,
+    what: impl AsyncFnOnce(&Connector) -> Result<T, String>,
+) -> Result<T, String> {
     let place = Place::make(trial.owner)?;
     let mut server = start(trial, &place)?;
     progress.stage("starting the restored server");
     let connector = Connector::new(Address::Socket(place.socket()), "root", String::new().into());
     let connector = connector.with_limits(Limits { connect: Duration::from_secs(10), ..Limits::default() });
     is_up(&place.log(), &mut server, &connector).await?;
-    progress.stage("checking tables");
-    let looked = look(&connector, |done, all| progress.counted(done, all)).await.map_err(|e| e.to_string());
+    let done = what(&connector).await;
     progress.stage("stopping the restored server");
     stop(&place.log(), server).await?;
-    looked
+    done
 }
 
 fn start(trial: &Trial<'_>, place: &Place) -> Result<Child, String> {
@@ -92,11 +111,13 @@ fn words(trial: &Trial<'_>, place: &Path) -> Vec<OsString> {
         with("--socket=", &place.join(SOCKET)),
         with("--pid-file=", &place.join("pid")),
         with("--log-error=", &place.join(LOG)),
-        with("--tmpdir=", place),
+        // What is replayed may sort whole tables, and has its own disk for that.
+        with("--tmpdir=", trial.relays.unwrap_or(place)),
         "--skip-networking".into(),
         "--skip-grant-tables".into(),
         "--skip-log-bin".into(),
-        "--server-id=1".into(),
+        // Of what it has to apply nothing was written by a server of this id.
+        OsString::from(format!("--server-id={SERVER_ID}")),
     ]);
     let own: &[&str] = match trial.dialect {
         Dialect::Mysql => &[
@@ -109,6 +130,29 @@ fn words(trial: &Trial<'_>, place: &Path) -> Vec<OsString> {
         Dialect::Mariadb => &["--skip-slave-start", "--read-only=ON"],
     };
     words.extend(own.iter().map(OsString::from));
+    if let Some(folder) = trial.relays {
+        let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(WORKERS_MAX));
+        words.extend(match trial.dialect {
+            Dialect::Mysql => vec![
+                format!("--replica-parallel-workers={workers}").into(),
+                OsString::from("--replica-skip-errors=OFF"),
+                OsString::from("--replica-exec-mode=STRICT"),
+            ],
+            Dialect::Mariadb => vec![
+                format!("--slave-parallel-threads={workers}").into(),
+                OsString::from("--slave-parallel-mode=optimistic"),
+                OsString::from("--slave-skip-errors=OFF"),
+                OsString::from("--slave-exec-mode=STRICT"),
+            ],
+        });
+        words.extend([
+            with("--relay-log=", &folder.join(RELAY)),
+            with("--relay-log-index=", &folder.join(format!("{RELAY}.index"))),
+            "--relay-log-recovery=OFF".into(),
+            // What it has is of use only once it has ended in order.
+            "--innodb-flush-log-at-trx-commit=0".into(),
+        ]);
+    }
     words
 }
 
@@ -188,6 +232,7 @@ mod tests {
                 data: Path::new("/nowhere/data"),
                 options: None,
                 owner: None,
+                relays: None,
             };
             let words: Vec<_> = words(&trial, Path::new("/tmp/x"))
                 .into_iter()

@@ -158,7 +158,8 @@ impl Drop for Partial {
     }
 }
 
-/// Loads SQL into a running server. `scratch` is a folder for what ends with it.
+/// Loads SQL into a running server, and does what comes `then` with the client's words. `scratch` is a folder for what ends with
+/// it.
 pub(super) async fn sql(
     scratch: &Path,
     part: &Manifest,
@@ -166,6 +167,7 @@ pub(super) async fn sql(
     source: &Source,
     (account, server): (&LocalAccount, &Connector),
     progress: &Progress,
+    then: impl AsyncFnOnce(&[OsString]) -> Result<(), String>,
 ) -> Result<(), String> {
     let receiver: &Receiver = match &facts.receiver {
         Some(Ok(receiver)) => receiver,
@@ -176,9 +178,12 @@ pub(super) async fn sql(
     mark(server, receiver, &part.backup).await.map_err(|e| e.to_string())?;
     progress.stage(&format!("loading {}", part.backup));
     let words = client_words(&client.0, account.path());
-    let loaded = source
-        .to_program(part, &words, &scratch.join(LOG), &|bytes, total| progress.moved(bytes, total))
-        .await;
+    let log = scratch.join(LOG);
+    let loaded = source.to_program(part, &words, &log, &|bytes, total| progress.moved(bytes, total)).await;
+    let loaded = match loaded {
+        Ok(()) => then(&words).await,
+        failed => failed,
+    };
     loaded.map_err(|why| {
         format!("{why}; the server has a part of the backup, and the schema {PART} until the same command ends well")
     })?;

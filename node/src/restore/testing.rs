@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::chain::{Chain, choose};
+use super::replay::Fit;
 use super::shelf::Shelf;
 use crate::backup::engine::{Extent, FileEntry, Findings, LsnRange, Position};
 use crate::backup::lineage::Lineage;
@@ -95,5 +96,5 @@ pub(super) async fn chain() -> Chain {
     folder.put(&manifest("2026a", None));
     folder.put(&manifest("2026b", Some("2026a")));
     let shelf = Shelf::look(folder.store(), None).await.unwrap();
-    choose(&shelf, None).await.unwrap()
+    choose(&shelf, None, |_| Ok(Fit::Yes)).await.unwrap()
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::chain::Chain;
 use super::judge::Verdict;
+use super::replay::Replay;
 use super::shelf::Held;
 use crate::backup::engine::Extent;
 use crate::backup::manifest::Manifest;
@@ -38,6 +39,8 @@ pub(super) struct Plan {
     pub(super) needed_bytes: u64,
     pub(super) free_bytes: u64,
     pub(super) owner: Option<String>,
+    /// What it goes on with after the backup.
+    pub(super) replay: Option<Replay>,
     /// Programs with their arguments, in their order.
     pub(super) runs: Vec<String>,
     pub(super) warnings: Vec<String>,
@@ -80,10 +83,16 @@ impl Plan {
             needed_bytes: 0,
             free_bytes: 0,
             owner: None,
+            replay: None,
             runs: Vec::new(),
             warnings: verdict.warnings,
             faults: verdict.faults,
         })
+    }
+
+    /// Where the restored server stands in the end, as far as that is known before.
+    pub(super) fn ends_at(&self) -> &str {
+        self.replay.as_ref().map_or(&self.gtids, |replay| &replay.gtids)
     }
 
     pub(super) fn render(&self) -> String {
@@ -110,6 +119,9 @@ impl Plan {
         for (number, words) in self.runs.iter().enumerate() {
             page += &said(if number == 0 { "runs" } else { "" }, words);
         }
+        if let Some(replay) = &self.replay {
+            page += &replay.render(LABEL);
+        }
         for warning in &self.warnings {
             page += &wrapped("! ", "  ", warning);
         }
@@ -125,6 +137,9 @@ impl Done {
             &format!("{} is restored into {}, in {}", plan.backup, plan.target, length(self.seconds)),
         );
         page += &row(LABEL, "GTID set", &set(&self.gtids));
+        if let Some(replay) = &plan.replay {
+            page += &row(LABEL, "last", &replay.last_text());
+        }
         if let Some(tables) = self.tables_checked {
             page += &row(
                 LABEL,

@@ -33,6 +33,7 @@ pub mod pinned;
 mod pulse;
 pub mod rehearsal;
 mod release;
+pub mod replaying;
 mod replica_status;
 mod replication;
 mod semi_sync;

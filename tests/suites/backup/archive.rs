@@ -18,7 +18,7 @@ use super::shelf::{Shelf, level};
 const SOON: Duration = Duration::from_secs(60);
 
 /// Reads the bench's server `index`.
-fn spec(bench: &Bench, index: usize, epoch: u64, is_writer: bool) -> Result<ArchiveSpec> {
+pub(super) fn spec(bench: &Bench, index: usize, epoch: u64, is_writer: bool) -> Result<ArchiveSpec> {
     let run = bench.spec("unused", Engine::Clone { stage: PathBuf::new() }, Extent::Full)?;
     let mut account = run.account.context("no account")?;
     account.socket = bench.servers[index].socket();
@@ -40,7 +40,7 @@ fn spec(bench: &Bench, index: usize, epoch: u64, is_writer: bool) -> Result<Arch
     })
 }
 
-fn shelf(bench: &Bench) -> Result<Shelf> {
+pub(super) fn shelf(bench: &Bench) -> Result<Shelf> {
     Ok(Shelf {
         root: bench.sandbox.root().to_owned(),
         store: bench.store()?,
@@ -50,7 +50,7 @@ fn shelf(bench: &Bench) -> Result<Shelf> {
 }
 
 /// An archiver at work.
-struct Archiver<'p> {
+pub(super) struct Archiver<'p> {
     said: &'p Mutex<Progress>,
 }
 
@@ -62,7 +62,7 @@ impl Archiver<'_> {
         self.until("the archive to say so", |said| said.behind == 0 && said.archived_ms > 0).await
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&Progress) -> bool) -> Result<()> {
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Progress) -> bool) -> Result<()> {
         let look = async || Ok(holds(&self.said.lock().expect("poisoned")).then_some(()));
         let waited = until(what, SOON, look).await;
         waited.with_context(|| format!("{:?}", self.said.lock().expect("poisoned")))
@@ -70,7 +70,7 @@ impl Archiver<'_> {
 }
 
 /// Archives while `what` happens. How the archiver ended.
-async fn archiving(
+pub(super) async fn archiving(
     spec: &ArchiveSpec,
     what: impl AsyncFnOnce(Archiver<'_>) -> Result<()>,
 ) -> Result<Result<(), Ended>> {

@@ -7,6 +7,7 @@ mod clone;
 mod ctl;
 mod dump;
 mod physical;
+mod replay;
 mod retention;
 mod schedule;
 mod shelf;

@@ -8,7 +8,7 @@ use baton_node::backup::run::run;
 use baton_tests::bench::Bench;
 use baton_tests::sandbox::Dialect;
 
-use super::program::Machine;
+use baton_tests::machine::Machine;
 
 /// A full backup and an increment, made while a client writes, become a server that goes on where the increment ended.
 #[tokio::test]

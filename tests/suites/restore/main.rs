@@ -2,6 +2,5 @@
 //! folder, and what comes out has every row.
 
 mod files;
-mod program;
 mod refused;
 mod rows;

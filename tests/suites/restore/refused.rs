@@ -14,7 +14,7 @@ use baton_tests::sandbox::{Dialect, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::program::Machine;
+use baton_tests::machine::Machine;
 
 const BACKUP: &str = "20260101T000000Z-full";
 const SOON: Duration = Duration::from_secs(60);

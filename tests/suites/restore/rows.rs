@@ -10,7 +10,7 @@ use baton_tests::bench::Bench;
 use baton_tests::on_both;
 use baton_tests::sandbox::{Dialect, replication};
 
-use super::program::Machine;
+use baton_tests::machine::Machine;
 
 /// The mark of a server that has a part only.
 const PART: &str =

@@ -22,7 +22,7 @@ fn event(kind: u8, data: &[u8]) -> Event {
 }
 
 /// Of MariaDB, without checksums.
-fn format() -> Event {
+pub(super) fn format() -> Event {
     let mut data = vec![4, 0];
     data.extend(b"10.11.19-MariaDB-log");
     data.resize(2 + 50, 0);
@@ -32,7 +32,7 @@ fn format() -> Event {
     event(kind::FORMAT, &data)
 }
 
-fn gtid(sequence: u64, flags: u8) -> Event {
+pub(super) fn gtid(sequence: u64, flags: u8) -> Event {
     let mut data = sequence.to_le_bytes().to_vec();
     data.extend(0_u32.to_le_bytes());
     data.push(flags);
@@ -40,7 +40,7 @@ fn gtid(sequence: u64, flags: u8) -> Event {
     event(kind::MARIADB_GTID, &data)
 }
 
-fn query(text: &str) -> Event {
+pub(super) fn query(text: &str) -> Event {
     let mut data = vec![0; 13];
     data[8] = 4;
     data.extend(b"shop\0");
@@ -48,7 +48,7 @@ fn query(text: &str) -> Event {
     event(kind::QUERY, &data)
 }
 
-fn maria(text: &str) -> GtidSet {
+pub(super) fn maria(text: &str) -> GtidSet {
     GtidSet::Mariadb(text.parse().unwrap())
 }
 
@@ -96,10 +96,10 @@ fn what_was_never_logged_is_told() {
     assert!(cutter.judge(&event(kind::ANONYMOUS_GTID, &[0; 42])).is_err());
 }
 
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("baton-archive-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&path));
         Self(path)

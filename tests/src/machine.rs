@@ -7,45 +7,89 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use baton_tests::bench::Bench;
-use baton_tests::cluster::program;
-use baton_tests::sandbox::within;
 use rustix::process::{getegid, geteuid};
 use serde::Deserialize;
 use tokio::process::Command;
+
+use crate::bench::Bench;
+use crate::cluster::program;
+use crate::sandbox::within;
 
 /// A small server, on a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// What it printed as JSON.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Said {
-    pub(crate) plan: Plan,
-    pub(crate) restored: Restored,
+pub struct Said {
+    /// What it was going to do.
+    pub plan: Plan,
+    /// What came of it.
+    pub restored: Restored,
 }
 
+/// Of a plan, what tests look at.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Plan {
-    pub(crate) backup: String,
-    pub(crate) chain: Vec<String>,
+pub struct Plan {
+    /// The backup.
+    pub backup: String,
+    /// What that is made of.
+    pub chain: Vec<String>,
+    /// What it goes on with.
+    pub replay: Option<Replay>,
+    /// What is to be known before.
+    pub warnings: Vec<String>,
 }
 
+/// What is replayed after the backup.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Restored {
-    pub(crate) gtids: String,
-    pub(crate) tables_checked: Option<u64>,
-    pub(crate) next: Vec<String>,
+pub struct Replay {
+    /// So many segments of the archive.
+    pub segments: u64,
+    /// So many transactions of these.
+    pub transactions: u64,
+    /// Where it ends.
+    pub gtids: String,
+    /// The last transaction that is there.
+    pub last: Option<Moment>,
+    /// The first one that is not.
+    pub first_not: Option<Moment>,
+}
+
+/// A transaction.
+#[derive(Debug, Deserialize)]
+pub struct Moment {
+    /// Its name.
+    pub gtid: String,
+    /// When it was committed, in microseconds since 1970.
+    pub committed_us: i64,
+}
+
+/// Of a restored server, what tests look at.
+#[derive(Debug, Deserialize)]
+pub struct Restored {
+    /// Where it stands.
+    pub gtids: String,
+    /// How many tables were checked.
+    pub tables_checked: Option<u64>,
+    /// What is to be done then.
+    pub next: Vec<String>,
 }
 
 /// How the programs of a bench's servers are found, and its store and key.
-pub(crate) struct Machine {
+pub struct Machine {
     path: OsString,
-    pub(crate) store: PathBuf,
-    pub(crate) key: PathBuf,
+    /// The store.
+    pub store: PathBuf,
+    /// The key file.
+    pub key: PathBuf,
 }
 
 impl Machine {
-    pub(crate) async fn new(bench: &Bench) -> Result<Self> {
+    /// That of a bench.
+    ///
+    /// # Errors
+    /// The key cannot be written down.
+    pub async fn new(bench: &Bench) -> Result<Self> {
         let programs = bench.program("any").await?;
         let programs = programs.parent().context("no folder of programs")?.to_owned();
         let (store, key) = (bench.sandbox.root().join("store"), bench.sandbox.root().join("key"));
@@ -55,7 +99,10 @@ impl Machine {
     }
 
     /// The same with the programs of another folder first.
-    pub(crate) fn with_programs(&self, folder: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The folder has a name that no path takes.
+    pub fn with_programs(&self, folder: &Path) -> Result<Self> {
         let before = if self.path.is_empty() {
             std::env::var_os("PATH").unwrap_or_default()
         } else {
@@ -67,7 +114,10 @@ impl Machine {
     }
 
     /// `baton-node WORDS --store …`
-    pub(crate) fn command(&self, words: &[&str]) -> Result<Command> {
+    ///
+    /// # Errors
+    /// The program is not there.
+    pub fn command(&self, words: &[&str]) -> Result<Command> {
         let mut command = Command::new(program("baton-node", "BATON_NODE_BIN")?);
         command
             .args(words)
@@ -80,18 +130,28 @@ impl Machine {
     }
 
     /// `baton-node restore --key … WORDS`
-    pub(crate) fn restoring(&self, words: &[&str]) -> Result<Command> {
+    ///
+    /// # Errors
+    /// The program is not there.
+    pub fn restoring(&self, words: &[&str]) -> Result<Command> {
         let mut command = self.command(&["restore"])?;
         command.arg("--key").arg(&self.key).args(words);
         Ok(command)
     }
 
-    pub(crate) async fn restore(&self, words: &[&str]) -> Result<Output> {
+    /// The same to its end.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn restore(&self, words: &[&str]) -> Result<Output> {
         within("baton-node restore", WITHIN, self.restoring(words)?.output()).await
     }
 
     /// It went well.
-    pub(crate) async fn restored(&self, words: &[&str]) -> Result<Said> {
+    ///
+    /// # Errors
+    /// It did not.
+    pub async fn restored(&self, words: &[&str]) -> Result<Said> {
         let owner = format!("{}:{}", geteuid().as_raw(), getegid().as_raw());
         let words: Vec<_> = words.iter().copied().chain(["--owner", &owner, "--json"]).collect();
         let output = self.restore(&words).await?;
@@ -100,8 +160,28 @@ impl Machine {
         serde_json::from_slice(&output.stdout).with_context(|| said.into_owned())
     }
 
+    /// What it would do.
+    ///
+    /// # Errors
+    /// It would not.
+    pub async fn planned(&self, words: &[&str]) -> Result<Plan> {
+        #[derive(Deserialize)]
+        struct Planned {
+            plan: Plan,
+        }
+        let words: Vec<_> = words.iter().copied().chain(["--dry-run", "--json"]).collect();
+        let output = self.restore(&words).await?;
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{said}");
+        let Planned { plan } = serde_json::from_slice(&output.stdout).with_context(|| said.into_owned())?;
+        Ok(plan)
+    }
+
     /// It did not, for that reason.
-    pub(crate) async fn refuses(&self, words: &[&str], why: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// It did, or for another one.
+    pub async fn refuses(&self, words: &[&str], why: &str) -> Result<()> {
         let output = self.restore(words).await?;
         let said = String::from_utf8_lossy(&output.stderr);
         let is_refused = output.status.code() == Some(1) && said.contains(why);
