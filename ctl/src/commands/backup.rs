@@ -26,15 +26,16 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// How `now` is called.
 pub(super) struct Options {
     pub(super) node: Option<String>,
+    pub(super) kind: String,
     pub(super) allow_writer: bool,
     pub(super) full_speed: bool,
     pub(super) follow: bool,
 }
 
 pub(super) async fn now(context: &Context<'_>, options: Options) -> Result<Outcome, Error> {
-    let Options { node, allow_writer, full_speed, follow } = options;
+    let Options { node, kind, allow_writer, full_speed, follow } = options;
     let node = node.unwrap_or_default();
-    let request = BackupNowRequest { node, allow_writer, full_speed, by: context.by.clone() };
+    let request = BackupNowRequest { node, allow_writer, full_speed, by: context.by.clone(), kind };
     let change = context.group.change(|mut node| async move { node.backup_now(request).await });
     let begun = with_progress("asking the leader", change).await?;
     if follow { followed(context, begun).await } else { said(context, &begun) }

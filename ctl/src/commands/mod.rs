@@ -150,8 +150,8 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
 
 async fn backup(context: &Context<'_>, action: BackupAction) -> Result<Outcome, Error> {
     match action {
-        BackupAction::Now { name, allow_writer, full_speed, follow } => {
-            let options = backup::Options { node: name, allow_writer, full_speed, follow };
+        BackupAction::Now { name, kind, allow_writer, full_speed, follow } => {
+            let options = backup::Options { node: name, kind, allow_writer, full_speed, follow };
             backup::now(context, options).await
         }
         BackupAction::List => backup::list(context).await,

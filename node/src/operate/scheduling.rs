@@ -40,10 +40,11 @@ pub(super) fn next(term: &Term<'_>, state: &ClusterState, seen: &Observations) -
 }
 
 fn make(term: &Term<'_>, state: &ClusterState, seen: &Observations, due: &Due) -> Option<Change> {
-    let server = choose(&servers(state, seen), &wanted_by(due)).ok()?.node.clone();
     let started_ms = term.lead.proposer.now_ms();
+    let server = choose(&servers(state, seen), &wanted_by(state, due, started_ms)).ok()?.node.clone();
     let work = BackupWork::Make {
         backup: backup_id(started_ms, &server),
+        kind: due.kind,
         at_writer: due.at_writer,
         full_speed: false,
     };

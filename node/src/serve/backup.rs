@@ -11,10 +11,10 @@ use super::refusal::refused;
 use crate::decide::backup::choose::{Wanted, choose};
 use crate::decide::backup::field::servers;
 use crate::decide::backup::schedule::{Zones, next_ms, retried_ms};
-use crate::decide::backup::{Backing, LAG_MAX, backup_id};
+use crate::decide::backup::{Backing, LAG_MAX, backup_id, chains};
 use crate::decide::seen::Observations;
 use crate::state::{
-    Backup, BackupTask, BackupWork, Backups, Change, ClusterState, NodeName, OperationId, Refusal, Schedule,
+    Backup, BackupKind, BackupTask, BackupWork, Backups, Change, ClusterState, NodeName, OperationId, Refusal, Schedule,
     UnixMillis,
 };
 
@@ -30,12 +30,19 @@ impl Control {
         if let Some(node) = node.as_ref().filter(|node| !state.members.contains_key(*node)) {
             return Err(refused(Refusal::NoSuchNode(node.clone())));
         }
-        let wanted = Wanted { node, allow_writer: request.allow_writer, lag_max: LAG_MAX, chain: None };
+        let kind = match request.kind.as_str() {
+            "" | "full" => BackupKind::Full,
+            "incremental" => BackupKind::Incremental,
+            other => return Err(refused(format!("there is no kind \"{other}\" of backups; write full or incremental"))),
+        };
+        let chains = chains(&state, kind, self.now_ms());
+        let wanted = Wanted { node, allow_writer: request.allow_writer, lag_max: LAG_MAX, chains };
         let servers = servers(&state, &seen);
         match choose(&servers, &wanted) {
             Ok(server) => {
                 let work = BackupWork::Make {
                     backup: backup_id(self.now_ms(), &server.node),
+                    kind,
                     at_writer: request.allow_writer,
                     full_speed: request.full_speed,
                 };
@@ -100,6 +107,7 @@ pub(super) fn list(
     let ended = backups.ended.iter().rev().map(|over| Told {
         ended_ms: over.ended_ms,
         error: over.error.clone().unwrap_or_default(),
+        note: over.note.clone().unwrap_or_default(),
         ..told(&over.task, None)
     });
     let listed = |(id, backup): (&String, &Backup)| match one.is_empty() {
@@ -132,6 +140,7 @@ fn planned(
     Planned {
         name: name.to_owned(),
         cron: schedule.cron.clone(),
+        kind: schedule.kind.name().to_owned(),
         time_zone: schedule.zone.clone(),
         next_ms: *next.as_ref().unwrap_or(&0),
         fault: next.err().unwrap_or_default(),
@@ -161,6 +170,7 @@ fn told(task: &BackupTask, backing: Option<&Backing>) -> Told {
         started_ms: task.started_ms,
         ended_ms: 0,
         error: String::new(),
+        note: String::new(),
         bytes: far.bytes,
         stored_bytes: far.stored_bytes,
         total_bytes: far.total,
@@ -177,6 +187,10 @@ fn listed(backups: &Backups, id: &str, backup: &Backup) -> Listed {
         id: id.to_owned(),
         node: backup.node.to_string(),
         epoch: backup.epoch.0,
+        kind: if backup.base.is_some() { BackupKind::Incremental } else { BackupKind::Full }.name().to_owned(),
+        base: backup.base.clone().unwrap_or_default(),
+        full_because: backup.full_because.clone().unwrap_or_default(),
+        chain_fault: backup.base.as_ref().and_then(|base| backups.fault_of(base)).unwrap_or_default(),
         engine: backup.engine.clone(),
         server_version: backup.server_version.clone(),
         began_ms: backup.began_ms,

@@ -12,9 +12,6 @@ use super::retention::{self, Leaving};
 use super::schedule::{self, BackupPlan, Slot, SlotFailed, SlotTry};
 use super::{ClusterState, Epoch, NodeName, OperationId, Phase, Refusal, UnixMillis, trim};
 
-/// So many backups are listed; older ones are in the stores alone. The whole state is written at each change, and goes to a
-/// new node in one message.
-const LISTED: usize = 500;
 /// So many tasks that are over are remembered.
 const ENDED: usize = 50;
 
@@ -58,6 +55,27 @@ pub struct BackupTask {
     pub slot: Option<SlotTry>,
 }
 
+/// How much a backup has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackupKind {
+    /// Everything.
+    #[default]
+    Full,
+    /// What changed since another one.
+    Incremental,
+}
+
+impl BackupKind {
+    /// As the configuration and messages name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        }
+    }
+}
+
 /// What a task does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,6 +84,9 @@ pub enum BackupWork {
     Make {
         /// Its id.
         backup: String,
+        /// What it is to be. Where an increment would be none, its node makes a full one, and says why.
+        #[serde(default)]
+        kind: BackupKind,
         /// Whether it goes on when the node is, or becomes, the writer's.
         at_writer: bool,
         /// Whether it takes what processor and disk it can get.
@@ -110,6 +131,18 @@ pub struct Backup {
     pub node: NodeName,
     /// The epoch in which it began.
     pub epoch: Epoch,
+    /// What it adds to, and is worth nothing without; `None` of a full one.
+    #[serde(default)]
+    pub base: Option<String>,
+    /// Why it is a full one although an increment was asked for.
+    #[serde(default)]
+    pub full_because: Option<String>,
+    /// The lineage of the data directory that was read; empty where no increment can be made from it.
+    #[serde(default)]
+    pub lineage: String,
+    /// Where it ends in InnoDB's log; 0 where no increment can be made from it.
+    #[serde(default)]
+    pub to_lsn: u64,
     /// What read the server.
     pub engine: String,
     /// That server's version.
@@ -158,6 +191,9 @@ pub struct EndedTask {
     pub ended_ms: UnixMillis,
     /// Why it came to nothing; `None` when it was done.
     pub error: Option<String>,
+    /// What is to be known of one that was done.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 pub(super) fn begin(state: &mut ClusterState, at: UnixMillis, task: &BackupTask) -> Result<(), Refusal> {
@@ -215,14 +251,12 @@ pub(super) fn made(
     let BackupWork::Make { backup: name, .. } = running(state, by, id)?.work.clone() else {
         return Err(Refusal::BackupMoved);
     };
-    let catalogue = &mut state.backups.catalogue;
-    catalogue.insert(name, backup.clone());
-    while catalogue.len() > LISTED {
-        let oldest = catalogue.iter().find(|(_, backup)| !backup.is_pinned).map(|(id, _)| id.clone());
-        let Some(oldest) = oldest.or_else(|| catalogue.keys().next().cloned()) else { break };
-        catalogue.remove(&oldest);
-    }
-    over(state, at, None, false);
+    state.backups.catalogue.insert(name.clone(), backup.clone());
+    // Somebody may have wanted its bases to leave while it was made.
+    retention::stay_with(&mut state.backups, &name);
+    state.backups.forget_oldest();
+    let note = backup.full_because.as_ref().map(|why| format!("a full one and no increment: {why}"));
+    over(state, at, TaskEnd { note, ..TaskEnd::default() });
     Ok(())
 }
 
@@ -240,7 +274,7 @@ pub(super) fn verified(
     if let Some(listed) = state.backups.catalogue.get_mut(&backup) {
         listed.verified = Some(Verified { at_ms: at, fault: fault.cloned() });
     }
-    over(state, at, fault.cloned(), false);
+    over(state, at, TaskEnd::of(fault.cloned()));
     Ok(())
 }
 
@@ -255,7 +289,7 @@ pub(super) fn removed(
         return Err(Refusal::BackupMoved);
     };
     retention::removed(&mut state.backups, &backup, &store);
-    over(state, at, None, false);
+    over(state, at, TaskEnd::default());
     Ok(())
 }
 
@@ -270,14 +304,14 @@ pub(super) fn end(
     if state.backups.task.as_ref().is_none_or(|task| task.id != *id) {
         return Err(Refusal::BackupMoved);
     }
-    over(state, at, Some(why.to_owned()), by_hand);
+    over(state, at, TaskEnd { by_hand, ..TaskEnd::of(Some(why.to_owned())) });
     Ok(())
 }
 
 /// A node that left does nothing more.
 pub(super) fn forget(state: &mut ClusterState, at: UnixMillis, node: &NodeName) {
     if state.backups.task.as_ref().is_some_and(|task| task.node == *node) {
-        over(state, at, Some(format!("{node} was removed")), false);
+        over(state, at, TaskEnd::of(Some(format!("{node} was removed"))));
     }
 }
 
@@ -290,7 +324,25 @@ fn running<'s>(
     task.ok_or(Refusal::BackupMoved)
 }
 
-fn over(state: &mut ClusterState, at: UnixMillis, error: Option<String>, by_hand: bool) {
+/// How a task ended.
+#[derive(Default)]
+struct TaskEnd {
+    /// Why it came to nothing.
+    error: Option<String>,
+    /// What is to be known of one that was done.
+    note: Option<String>,
+    /// Somebody ended it.
+    by_hand: bool,
+}
+
+impl TaskEnd {
+    fn of(error: Option<String>) -> Self {
+        Self { error, ..Self::default() }
+    }
+}
+
+fn over(state: &mut ClusterState, at: UnixMillis, end: TaskEnd) {
+    let TaskEnd { error, note, by_hand } = end;
     let Some(task) = state.backups.task.take() else { return };
     if let Some(slot) = &task.slot {
         let failed = error.clone().map(|why| SlotFailed { at_ms: at, why, by_hand });
@@ -302,11 +354,11 @@ fn over(state: &mut ClusterState, at: UnixMillis, error: Option<String>, by_hand
     let (verb, backup) = (task.work.verb(), task.work.backup().to_owned());
     let what =
         if error.is_some() { format!("could not {verb} {backup}") } else { format!("{verb} {backup}: done") };
-    state.note(
-        at,
-        &what,
-        error.clone().unwrap_or_else(|| format!("by {}, asked for by {}", task.node, task.by)),
-    );
-    state.backups.ended.push_back(EndedTask { task, ended_ms: at, error });
+    let done = || {
+        let note = note.iter().map(|note| format!("; {note}")).collect::<String>();
+        format!("by {}, asked for by {}{note}", task.node, task.by)
+    };
+    state.note(at, &what, error.clone().unwrap_or_else(done));
+    state.backups.ended.push_back(EndedTask { task, ended_ms: at, error, note });
     trim(&mut state.backups.ended, ENDED);
 }

@@ -8,6 +8,7 @@ mod apply_durability;
 mod apply_recover;
 mod apply_settings;
 mod backup;
+mod chain;
 mod cluster;
 mod collector;
 mod command;
@@ -37,7 +38,7 @@ use serde::{Deserialize, Serialize};
 pub use alerts::{
     AlertChange, Alerts, LINES_MAX, Line, Mute, NOTICES_MAX, Notice, Severity, Story, Subject, Told, Tone,
 };
-pub use backup::{Backup, BackupTask, BackupWork, Backups, EndedTask, Verified};
+pub use backup::{Backup, BackupKind, BackupTask, BackupWork, Backups, EndedTask, Verified};
 pub use cluster::{
     Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, RebuildPolicy,
     Safety, WithoutAckers,

@@ -44,9 +44,14 @@ impl Backup {
         self.verified.as_ref().is_none_or(|verified| verified.fault.is_none())
     }
 
+    /// Whether it lies in that store.
+    pub fn lies_in(&self, store: &str) -> bool {
+        self.stores.iter().any(|name| name == store)
+    }
+
     /// Whether it lies in that store and is to stay there.
     pub fn stays_in(&self, store: &str) -> bool {
-        self.stores.iter().any(|name| name == store) && !self.leaving.contains_key(store)
+        self.lies_in(store) && !self.leaving.contains_key(store)
     }
 }
 
@@ -54,8 +59,23 @@ impl Backups {
     /// Whether a backup may leave a store: nobody has pinned it, and a newer one that is good stays there.
     pub fn may_leave(&self, backup: &str, store: &str) -> bool {
         let Some(leaves) = self.catalogue.get(backup).filter(|one| !one.is_pinned) else { return false };
-        let is_newer = |other: &Backup| other.began_ms > leaves.began_ms && other.is_good();
-        self.catalogue.values().any(|other| is_newer(other) && other.stays_in(store))
+        let is_newer = |(id, other): (&String, &Backup)| {
+            other.began_ms > leaves.began_ms && self.is_whole_in(id, store) && !self.bases(id).any(|(base, _)| base == backup)
+        };
+        // The newest first: it is nearly always the one.
+        self.catalogue.iter().rev().any(is_newer)
+    }
+}
+
+/// A backup that stays keeps what it adds to, in every store in which it stays.
+pub(super) fn stay_with(backups: &mut Backups, backup: &str) {
+    let Some(listed) = backups.catalogue.get(backup) else { return };
+    let stores: Vec<String> = listed.stores.iter().filter(|store| listed.stays_in(store)).cloned().collect();
+    let bases: Vec<String> = backups.bases(backup).map(|(base, _)| base.to_owned()).collect();
+    for base in bases {
+        if let Some(base) = backups.catalogue.get_mut(&base) {
+            base.leaving.retain(|store, _| !stores.contains(store));
+        }
     }
 }
 
@@ -79,6 +99,7 @@ pub(super) fn pin(
     listed.is_pinned = is_pinned;
     if is_pinned {
         listed.leaving = BTreeMap::new();
+        stay_with(&mut state.backups, backup);
     }
     let what = if is_pinned { "pinned" } else { "not pinned any more" };
     state.note(at, &format!("backup {backup} is {what}"), by.to_owned());
@@ -97,6 +118,10 @@ pub(super) fn leave(
         return Err(Refusal::BackupPinned(backup.to_owned()));
     }
     for store in stores {
+        let needed_by = state.backups.needed_by(backup, store);
+        if !needed_by.is_empty() {
+            return Err(Refusal::BackupNeeded(backup.to_owned(), store.clone(), needed_by.join(", ")));
+        }
         if !state.backups.may_leave(backup, store) {
             return Err(Refusal::LastBackup(backup.to_owned(), store.clone()));
         }
@@ -122,6 +147,10 @@ pub(super) fn may_remove(
     };
     if leaving.due_ms(plan) > at {
         return Err(Refusal::NotLeaving(backup.to_owned(), store.to_owned()));
+    }
+    // Those that are marked, too: until they are gone they can be kept after all.
+    if let Some((other, _)) = backups.added_to(backup).find(|(_, other)| other.lies_in(store)) {
+        return Err(Refusal::BackupNeeded(backup.to_owned(), store.to_owned(), other.to_owned()));
     }
     // The newer one may have been found damaged since.
     if !backups.may_leave(backup, store) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backup, Backups, ClusterState, Keep, Refusal, UnixMillis};
+use super::{BackupKind, Backups, ClusterState, Keep, Refusal, UnixMillis};
 
 /// How often a slot is tried: a replica that was lost, or became the writer, is no reason to go without for a day, and one whose
 /// engine fails is not read over and over.
@@ -37,6 +37,9 @@ pub struct Schedule {
     pub zone: String,
     /// Whether the writer is read when no replica will do.
     pub at_writer: bool,
+    /// What is made.
+    #[serde(default)]
+    pub kind: BackupKind,
 }
 
 /// How far a schedule is.
@@ -92,10 +95,10 @@ impl Slot {
 }
 
 impl Backups {
-    /// When the newest backup that is not known to be damaged was over.
+    /// When the newest backup was over that is not known to be damaged, nor to need one that is.
     pub fn newest_ms(&self) -> Option<UnixMillis> {
-        let good = self.catalogue.values().filter(|backup: &&Backup| backup.is_good());
-        good.map(|backup| backup.ended_ms).max()
+        let good = self.catalogue.iter().filter(|(id, _)| self.is_restorable(id));
+        good.map(|(_, backup)| backup.ended_ms).max()
     }
 }
 

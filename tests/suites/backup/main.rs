@@ -3,6 +3,7 @@
 
 mod archive;
 mod archive_cluster;
+mod chains;
 mod clone;
 mod ctl;
 mod dump;

@@ -39,36 +39,43 @@ pub fn kept(
     keep: &Keep,
     now_ms: UnixMillis,
 ) -> BTreeMap<String, Option<Stays>> {
-    let there = backups.catalogue.iter().filter(|(_, backup)| backup.stores.iter().any(|name| name == store));
-    let held = |(id, backup): (&String, &Backup)| Held {
+    let there = backups.catalogue.iter().filter(|(_, backup)| backup.lies_in(store));
+    let held = there.map(|(id, backup)| Held {
         backup: id.clone(),
-        base: None,
+        base: backup.base.clone(),
         began_ms: backup.began_ms,
         is_pinned: backup.is_pinned,
         is_leaving: !backup.stays_in(store),
-    };
-    let policy = |at_least: u32| Policy {
+        is_damaged: !backups.is_restorable(id),
+    });
+    let policy = Policy {
         all: Duration::from_millis(keep.all_ms),
         weekly: Duration::from_millis(keep.weekly_ms),
-        fulls_min: usize::try_from(at_least).unwrap_or(usize::MAX),
+        fulls_min: usize::try_from(keep.at_least).unwrap_or(usize::MAX),
     };
-    let (good, damaged): (Vec<_>, Vec<_>) = there.partition(|(_, backup)| backup.is_good());
-    // One that is damaged counts for none of those that are kept at least, and takes no other's place.
-    let mut judged = judge(&good.into_iter().map(held).collect::<Vec<_>>(), &policy(keep.at_least), now_ms);
-    for one in damaged {
-        judged.extend(
-            judge(&[held(one)], &policy(keep.at_least), now_ms)
-                .into_iter()
-                .map(|(id, stays)| (id, stays.filter(|stays| *stays != Stays::Last))),
-        );
-    }
+    let mut judged = judge(&held.collect::<Vec<_>>(), &policy, now_ms);
     judged.retain(|id, _| backups.catalogue.get(id).is_some_and(|backup| backup.stays_in(store)));
     for (id, stays) in &mut judged {
         if stays.is_none() && !backups.may_leave(id, store) {
             *stays = Some(Stays::Newest);
         }
     }
+    let newest = judged.iter().filter(|(_, stays)| **stays == Some(Stays::Newest));
+    let newest: Vec<String> = newest.map(|(id, _)| id.clone()).collect();
+    for id in &newest {
+        for (base, _) in backups.bases(id) {
+            if let Some(stays) = judged.get_mut(base) {
+                stays.get_or_insert_with(|| Stays::BaseOf(id.clone()));
+            }
+        }
+    }
     judged
+}
+
+/// What is to be marked first: nothing that stays adds to it.
+pub fn first_that_goes(backups: &Backups, store: &str, keep: &Keep, now_ms: UnixMillis) -> Option<String> {
+    let goes = kept(backups, store, keep, now_ms).into_iter().filter(|(_, stays)| stays.is_none());
+    goes.map(|(id, _)| id).find(|id| backups.needed_by(id, store).is_empty())
 }
 
 /// One thing, if there is one to do: in stores that Baton may remove from.
@@ -77,14 +84,15 @@ pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Op
     let plan = backups.plan.as_ref().filter(|_| backups.task.is_none())?;
     let mut pruned = plan.stores.iter().filter(|(_, keep)| keep.prunes);
     pruned.find_map(|(store, keep)| {
-        let goes = kept(backups, store, keep, now_ms).into_iter().find(|(_, stays)| stays.is_none());
-        if let Some((backup, _)) = goes {
+        if let Some(backup) = first_that_goes(backups, store, keep, now_ms) {
             return Some(Pruning::Mark { backup, store: store.clone() });
         }
         let due = |(id, backup): &(&String, &Backup)| {
             let leaving = backup.leaving.get(store)?;
             let waits = leaving.failed.as_ref().is_some_and(|(at, _)| now_ms.saturating_sub(*at) < AGAIN_MS);
-            let is_due = leaving.due_ms(plan) <= now_ms && !waits && backups.may_leave(id, store);
+            let is_needed = backups.added_to(id).any(|(_, other)| other.lies_in(store));
+            let is_due =
+                leaving.due_ms(plan) <= now_ms && !waits && !is_needed && backups.may_leave(id, store);
             is_due.then_some(())
         };
         // One whose node is away or busy holds up no other.

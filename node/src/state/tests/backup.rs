@@ -3,7 +3,7 @@
 use super::*;
 
 fn make(id_: &str, node: &str, at_writer: bool) -> Change {
-    let work = BackupWork::Make { backup: format!("of-{id_}"), at_writer, full_speed: false };
+    let work = BackupWork::Make { backup: format!("of-{id_}"), kind: BackupKind::Full, at_writer, full_speed: false };
     task(id_, node, work)
 }
 
