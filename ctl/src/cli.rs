@@ -383,6 +383,16 @@ pub enum BackupAction {
         #[arg(long)]
         follow: bool,
     },
+    /// Look through a node's stores and list every backup there that is not listed, after a cluster was lost or formed anew
+    Scan {
+        /// Whose stores; without a name those of a node that has any
+        // Not called node: that is the option of every command.
+        #[arg(value_name = "NODE")]
+        name: Option<String>,
+        /// Wait until it is over, and say what was found
+        #[arg(long)]
+        follow: bool,
+    },
     /// End what is under way
     Cancel,
     /// Keep a backup, whatever its age; one that is to be deleted too

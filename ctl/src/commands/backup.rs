@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use baton_proto::control::{
     BackupBegun, BackupCancelRequest, BackupDeleteRequest, BackupListReply, BackupListRequest,
-    BackupNowRequest, BackupPinRequest, BackupPruneRequest, BackupTask, BackupVerifyRequest,
+    BackupNowRequest, BackupPinRequest, BackupPruneRequest, BackupScanRequest, BackupTask,
+    BackupVerifyRequest,
 };
 use jiff::Timestamp;
 
@@ -44,6 +45,17 @@ pub(super) async fn now(context: &Context<'_>, options: Options) -> Result<Outco
 pub(super) async fn verify(context: &Context<'_>, id: String, follow: bool) -> Result<Outcome, Error> {
     let request = BackupVerifyRequest { backup: id, by: context.by.clone() };
     let change = context.group.change(|mut node| async move { node.backup_verify(request).await });
+    let begun = with_progress("asking the leader", change).await?;
+    if follow { followed(context, begun).await } else { said(context, &begun) }
+}
+
+pub(super) async fn scan(
+    context: &Context<'_>,
+    node: Option<String>,
+    follow: bool,
+) -> Result<Outcome, Error> {
+    let request = BackupScanRequest { node: node.unwrap_or_default(), by: context.by.clone() };
+    let change = context.group.change(|mut node| async move { node.backup_scan(request).await });
     let begun = with_progress("asking the leader", change).await?;
     if follow { followed(context, begun).await } else { said(context, &begun) }
 }

@@ -24,13 +24,18 @@ pub fn backup_list(reply: &BackupListReply, now: Timestamp, style: &Style) -> St
         text += &wrap(&format!("now: {}", backup_line(task)), "", "  ", style.width);
     }
     if let Some(failed) = reply.ended.first().filter(|task| !task.error.is_empty()) {
-        let what = format!("{}: could not {} {}: ", ago(failed.ended_ms, now), failed.what, failed.backup);
+        let what = format!("{}: could not {} {}: ", ago(failed.ended_ms, now), failed.what, about(failed));
         text += &wrap(&format!("{what}{}", failed.error), "", "  ", style.width);
     }
     for schedule in &reply.schedules {
         text += &wrap(&schedule_line(schedule), "", "  ", style.width);
     }
     text
+}
+
+/// What a task is about.
+fn about(task: &BackupTask) -> &str {
+    if task.backup.is_empty() { "its stores" } else { &task.backup }
 }
 
 /// "next: daily, incremental, 2026-01-02 02:00:00 UTC (0 2 * * *, Europe/Berlin)"
@@ -58,7 +63,9 @@ fn row(backup: &Backup, now: Timestamp) -> Vec<Cell> {
     };
     let (mark, state) = match (backup.fault.as_str(), backup.chain_fault.as_str()) {
         (_, "") => (mark, state),
-        ("", fault) => (Cell::new(Tone::Bad, "✗ "), Cell::new(Tone::Bad, format!("USELESS: {}", clean(fault)))),
+        ("", fault) => {
+            (Cell::new(Tone::Bad, "✗ "), Cell::new(Tone::Bad, format!("USELESS: {}", clean(fault))))
+        }
         _ => (mark, state),
     };
     let state = match (backup.pinned, backup.leaving.is_empty()) {
@@ -79,10 +86,9 @@ fn row(backup: &Backup, now: Timestamp) -> Vec<Cell> {
     ]
 }
 
-/// "mariadb-backup", "mariadb-backup, incremental"
+/// "mariadb-backup", or "increment": one engine alone makes them.
 fn made_with(backup: &Backup) -> String {
-    let kind = if backup.base.is_empty() { "" } else { ", incremental" };
-    clean(&format!("{}{kind}", backup.engine))
+    if backup.base.is_empty() { clean(&backup.engine) } else { "increment".to_owned() }
 }
 
 /// "full", and why if that was not asked for; or what it adds to.
@@ -178,13 +184,14 @@ pub fn backup_begun(begun: &BackupBegun, style: &Style) -> String {
         let head = style.paint(Tone::Bad, "no server can be read for a backup now");
         return format!("{head}\n{}", wrap(&begun.refusal, "  ", "  ", style.width));
     }
-    let words = format!("{} is at {}; batonctl backup list shows how far it is", begun.node, begun.backup);
+    let about = if begun.backup.is_empty() { "its stores" } else { begun.backup.as_str() };
+    let words = format!("{} is at {about}; batonctl backup list shows how far it is", begun.node);
     wrap(&words, "", "", style.width)
 }
 
 /// "db2: make 20260101T000000Z-db2, 1.2 of 4.0 GiB, compressed to 30 %, 118 MiB/s, 24 s left"
 pub fn backup_line(task: &BackupTask) -> String {
-    let mut line = format!("{}: {} {}", task.node, task.what, task.backup);
+    let mut line = format!("{}: {} {}", task.node, task.what, about(task));
     if task.bytes > 0 {
         line += &match task.total_bytes {
             0 => format!(", {}", size(task.bytes)),
@@ -208,6 +215,8 @@ pub fn backup_over(task: &BackupTask, style: &Style) -> String {
         ("verify", true) => {
             (Tone::Good, format!("{} is as it was written; read again in {took}", task.backup))
         }
+        ("scan", true) => (Tone::Good, format!("{} has looked through its stores, in {took}", task.node)),
+        ("scan", false) => (Tone::Bad, format!("{}'s stores could not be looked through", task.node)),
         ("verify", false) => (Tone::Bad, format!("{} could not be verified", task.backup)),
         (_, true) => (Tone::Good, format!("{} is made, of {}, in {took}", task.backup, task.node)),
         (_, false) => (Tone::Bad, format!("{} is not made", task.backup)),
@@ -343,7 +352,7 @@ mod tests {
         let useless = Backup { chain_fault: "20260101T000000Z-db2 was found damaged".into(), ..increment };
         let reply = BackupListReply { backups: vec![useless.clone()], ..BackupListReply::default() };
         let list = backup_list(&reply, now(), &PLAIN);
-        assert!(list.contains("incremental") && list.contains("✗") && list.contains("USELESS"), "{list}");
+        assert!(list.contains("increment") && list.contains("✗") && list.contains("USELESS"), "{list}");
         assert!(kind(&useless).ends_with("and is USELESS: 20260101T000000Z-db2 was found damaged"));
         let full = Backup { full_because: "there is none yet that it could add to".into(), ..made() };
         assert_eq!(kind(&full), "full, in place of an increment: there is none yet that it could add to");
@@ -369,7 +378,8 @@ mod tests {
             "db2: make 20260101T000000Z-db2, 1.0 GiB of 4.0 GiB, compressed to 29 %, 100 MiB/s, 31 s left"
         );
         assert_eq!(backup_over(&task, &PLAIN), "20260101T000000Z-db2 is made, of db2, in 39 s\n");
-        let noted = BackupTask { note: "a full one and no increment: there is none yet".into(), ..task.clone() };
+        let noted =
+            BackupTask { note: "a full one and no increment: there is none yet".into(), ..task.clone() };
         assert_eq!(
             backup_over(&noted, &PLAIN),
             "20260101T000000Z-db2 is made, of db2, in 39 s\n  a full one and no increment: there is none yet\n"

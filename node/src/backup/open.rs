@@ -1,11 +1,16 @@
 //! Backups in a store, for those who read them: which there are, whether their objects are as they were written, and their
 //! streams.
 
+use std::collections::BTreeMap;
+
 use tokio::runtime::Handle;
 
 use super::manifest::{MANIFEST_BYTES_MAX, Manifest, backup_of_manifest, cluster_prefix, manifest_key};
 use super::pipeline::{Identity, ObjectSource, StreamReader, check_object};
 use super::store::{Store, StoreError, StoredObjects};
+
+/// Of the objects that a backup lacks, so many are named.
+const NAMED_MAX: usize = 3;
 
 /// What a look through a store found.
 #[derive(Debug, Default)]
@@ -79,4 +84,25 @@ pub fn verify(store: &Store, manifest: &Manifest, runtime: Handle, told: impl Fn
         told(bytes);
     }
     Ok(())
+}
+
+/// What a store with these sizes lacks of a backup, in words.
+#[must_use]
+pub fn lacking(manifest: &Manifest, sizes: &BTreeMap<String, u64>) -> Vec<String> {
+    let objects = manifest.object_keys().into_iter().zip(&manifest.stream.objects);
+    let mut faults: Vec<_> = objects
+        .filter_map(|(key, object)| match sizes.get(&key) {
+            None => Some(format!("{key} is missing")),
+            Some(bytes) if *bytes != object.bytes => {
+                Some(format!("{key} has {bytes} bytes and should have {}", object.bytes))
+            }
+            Some(_) => None,
+        })
+        .collect();
+    let more = faults.len().saturating_sub(NAMED_MAX);
+    if more > 0 {
+        faults.truncate(NAMED_MAX);
+        faults.push(format!("and {more} more"));
+    }
+    faults
 }

@@ -1,7 +1,7 @@
 //! `batonctl backup`: who makes one, its end by hand, and the list.
 
 use baton_proto::control::{
-    Backup as Listed, BackupBegun, BackupCancelRequest, BackupListReply, BackupNowRequest,
+    Backup as Listed, BackupBegun, BackupCancelRequest, BackupListReply, BackupNowRequest, BackupScanRequest,
     BackupSchedule as Planned, BackupTask as Told, BackupVerifyRequest, Done,
 };
 use tonic::Status;
@@ -9,13 +9,13 @@ use tonic::Status;
 use super::Control;
 use super::refusal::refused;
 use crate::decide::backup::choose::{Wanted, choose};
-use crate::decide::backup::field::servers;
+use crate::decide::backup::field::{scanner, servers};
 use crate::decide::backup::schedule::{Zones, next_ms, retried_ms};
 use crate::decide::backup::{Backing, LAG_MAX, backup_id, chains};
 use crate::decide::seen::Observations;
 use crate::state::{
-    Backup, BackupKind, BackupTask, BackupWork, Backups, Change, ClusterState, NodeName, OperationId, Refusal, Schedule,
-    UnixMillis,
+    Backup, BackupKind, BackupTask, BackupWork, Backups, Change, ClusterState, NodeName, OperationId,
+    Refusal, Schedule, UnixMillis,
 };
 
 impl Control {
@@ -33,7 +33,11 @@ impl Control {
         let kind = match request.kind.as_str() {
             "" | "full" => BackupKind::Full,
             "incremental" => BackupKind::Incremental,
-            other => return Err(refused(format!("there is no kind \"{other}\" of backups; write full or incremental"))),
+            other => {
+                return Err(refused(format!(
+                    "there is no kind \"{other}\" of backups; write full or incremental"
+                )));
+            }
         };
         let chains = chains(&state, kind, self.now_ms());
         let wanted = Wanted { node, allow_writer: request.allow_writer, lag_max: LAG_MAX, chains };
@@ -69,8 +73,24 @@ impl Control {
             task.ok_or_else(|| refused("no backup is made or read now; see `batonctl backup list`"))?;
         let why = format!("ended by {}", request.by);
         self.commit(Change::EndBackup { task: task.id.clone(), why, by_hand: true }).await?;
-        let (verb, backup, node) = (task.work.verb(), task.work.backup(), &task.node);
-        Ok(Done { message: format!("{node} does not {verb} {backup} any more"), details: Vec::new() })
+        let (verb, about, node) = (task.work.verb(), task.work.subject(), &task.node);
+        Ok(Done { message: format!("{node} does not {verb} {about} any more"), details: Vec::new() })
+    }
+
+    /// A node looks through its stores; without a name one that answers and has any, and rather not the writer's.
+    pub(super) async fn backup_scan(&self, request: BackupScanRequest) -> Result<BackupBegun, Status> {
+        let (state, seen) = self.gathered().await;
+        let node = match request.node.as_str() {
+            "" => scanner(&state, &seen),
+            name => Some(NodeName::from(name)),
+        };
+        match node {
+            Some(node) => self.begin_backup(&node, BackupWork::Scan, request.by).await,
+            None => {
+                let refusal = "no data node answers that has a [[store]] in its file".to_owned();
+                Ok(BackupBegun { refusal, ..BackupBegun::default() })
+            }
+        }
     }
 
     async fn begin_backup(
@@ -187,7 +207,9 @@ fn listed(backups: &Backups, id: &str, backup: &Backup) -> Listed {
         id: id.to_owned(),
         node: backup.node.to_string(),
         epoch: backup.epoch.0,
-        kind: if backup.base.is_some() { BackupKind::Incremental } else { BackupKind::Full }.name().to_owned(),
+        kind: if backup.base.is_some() { BackupKind::Incremental } else { BackupKind::Full }
+            .name()
+            .to_owned(),
         base: backup.base.clone().unwrap_or_default(),
         full_because: backup.full_because.clone().unwrap_or_default(),
         chain_fault: backup.base.as_ref().and_then(|base| backups.fault_of(base)).unwrap_or_default(),

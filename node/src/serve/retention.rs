@@ -47,7 +47,8 @@ impl Control {
             // One at a time, as each changes what stays: an increment goes before what it adds to.
             for _ in 0..most {
                 let Some((backup, store)) = goes(&self.state().backups, self.now_ms()) else { break };
-                self.commit(Change::LeaveStores { backup, stores: vec![store], by: request.by.clone() }).await?;
+                self.commit(Change::LeaveStores { backup, stores: vec![store], by: request.by.clone() })
+                    .await?;
                 marked += 1;
             }
         }

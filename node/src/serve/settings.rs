@@ -16,8 +16,8 @@ use crate::config::{
 };
 use crate::decide::seen::Observations;
 use crate::state::{
-    BackupKind, BackupPlan, Change, ClusterState, Command, CommandId, HardFence, Keep, Live, Member, NodeName,
-    OnClosedByHand, OnLoss, Placement, RebuildPolicy, Safety, Schedule, WithoutAckers,
+    BackupKind, BackupPlan, Change, ClusterState, Command, CommandId, HardFence, Keep, Live, Member,
+    NodeName, OnClosedByHand, OnLoss, Placement, RebuildPolicy, Safety, Schedule, WithoutAckers,
 };
 
 /// Name, expression and kind of the schedules of who has a store and writes none: an increment is small enough for each day, and

@@ -4,7 +4,7 @@ use super::{Backup, Backups};
 
 /// So many backups are listed; older ones are in the stores alone. The whole state is written at each change, and goes to a
 /// new node in one message.
-const LISTED: usize = 500;
+pub const BACKUPS_LISTED: usize = 500;
 
 impl Backups {
     /// What a backup adds to, the nearest first, as far as it is listed. A ring, which no honest store has, ends.
@@ -54,7 +54,7 @@ impl Backups {
 
     /// Lists no more than it should. A chain is forgotten from its end, and what is pinned last.
     pub(super) fn forget_oldest(&mut self) {
-        while self.catalogue.len() > LISTED {
+        while self.catalogue.len() > BACKUPS_LISTED {
             let ends = || self.catalogue.iter().filter(|(id, _)| self.added_to(id).next().is_none());
             let oldest = ends().find(|(_, listed)| !listed.is_pinned).or_else(|| ends().next());
             let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { return };

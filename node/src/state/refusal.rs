@@ -121,7 +121,9 @@ pub enum Refusal {
     BackupPinned(String),
     #[error("backup {0} stays in store {1}: no newer one that is good is kept there")]
     LastBackup(String, String),
-    #[error("backup {0} stays in store {1}: {2} would be worth nothing without it; delete what adds to it first")]
+    #[error(
+        "backup {0} stays in store {1}: {2} would be worth nothing without it; delete what adds to it first"
+    )]
     BackupNeeded(String, String, String),
     #[error("backup {0} is not to leave store {1}, or not yet")]
     NotLeaving(String, String),

@@ -60,7 +60,9 @@ impl Backups {
     pub fn may_leave(&self, backup: &str, store: &str) -> bool {
         let Some(leaves) = self.catalogue.get(backup).filter(|one| !one.is_pinned) else { return false };
         let is_newer = |(id, other): (&String, &Backup)| {
-            other.began_ms > leaves.began_ms && self.is_whole_in(id, store) && !self.bases(id).any(|(base, _)| base == backup)
+            other.began_ms > leaves.began_ms
+                && self.is_whole_in(id, store)
+                && !self.bases(id).any(|(base, _)| base == backup)
         };
         // The newest first: it is nearly always the one.
         self.catalogue.iter().rev().any(is_newer)

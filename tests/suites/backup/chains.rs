@@ -37,7 +37,10 @@ async fn mariadb_increments_add_to_one_data_directory() -> Result<()> {
     let mut ledger = cluster.ledger(&[], LedgerOptions::default());
     cluster.writes_go_on(&ledger, SOON).await?;
     let (full, note) = made(&cluster, &["db2"]).await?;
-    ensure!(full.kind == "full" && note.contains("there is none yet that it could add to"), "{full:?} {note}");
+    ensure!(
+        full.kind == "full" && note.contains("there is none yet that it could add to"),
+        "{full:?} {note}"
+    );
     ensure!(full.full_because == "there is none yet that it could add to", "{full:?}");
     cluster.writes_go_on(&ledger, SOON).await?;
     let (first, note) = made(&cluster, &[]).await?;

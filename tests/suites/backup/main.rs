@@ -9,5 +9,6 @@ mod ctl;
 mod dump;
 mod physical;
 mod retention;
+mod scan;
 mod schedule;
 mod shelf;

@@ -79,7 +79,8 @@ async fn mariadb_backup_by_schedule() -> Result<()> {
         list.ended.iter().any(|task| is_later(&task)).then(|| list.ended.clone())
     };
     let ended = listed(&cluster, "a later slot", later).await?;
-    let increment = |list: &BackupListReply| list.backups.iter().find(|backup| !backup.base.is_empty()).cloned();
+    let increment =
+        |list: &BackupListReply| list.backups.iter().find(|backup| !backup.base.is_empty()).cloned();
     let increment = listed(&cluster, "an increment", increment).await?;
     ensure!(increment.node == maker || increment.node == leader, "{increment:?}");
     each_slot_once(&ended)

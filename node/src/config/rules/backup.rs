@@ -34,7 +34,8 @@ impl Rules<'_> {
             }
             let is_other = backup.engine.is_some_and(|engine| engine != BackupEngine::MariadbBackup);
             if schedule.kind == ScheduleKind::Incremental && is_other {
-                let text = "backup.engine makes no increments; write kind = \"full\", or leave the engine to Baton";
+                let text =
+                    "backup.engine makes no increments; write kind = \"full\", or leave the engine to Baton";
                 self.of_list("backup.schedule", index, "kind", text.to_owned());
             }
         }

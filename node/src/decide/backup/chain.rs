@@ -83,7 +83,10 @@ fn may_add(backups: &Backups, (id, listed): (&String, &Backup), now: &Now<'_>) -
     // What follows says which logs the server writes.
     let release = |version: &str| version.trim_end_matches("-log").to_owned();
     if release(&listed.server_version) != release(now.version) {
-        return Err(format!("{id} is of version {} and the server of {}", listed.server_version, now.version));
+        return Err(format!(
+            "{id} is of version {} and the server of {}",
+            listed.server_version, now.version
+        ));
     }
     if now.lsn < listed.to_lsn {
         return Err(format!("the server's log is at {} and {id} ends at {}", now.lsn, listed.to_lsn));
@@ -197,9 +200,14 @@ mod tests {
         let back = Server { knows: vec!["2-db2".into(), "3-db2".into()], ..db2() };
         assert_eq!(found(&backups(), &back, 5), Ok("3-db2 at 103".into()), "put back to the third day");
         let older = Server { knows: Vec::new(), ..db2() };
-        assert_eq!(refused(&backups(), &older), "db2's data directory does not know of 4-db2: it was put back");
+        assert_eq!(
+            refused(&backups(), &older),
+            "db2's data directory does not know of 4-db2: it was put back"
+        );
         let upgraded = Server { version: "10.11.15-MariaDB", ..db2() };
-        assert!(refused(&backups(), &upgraded).contains("is of version 10.11.14-MariaDB-log and the server of"));
+        assert!(
+            refused(&backups(), &upgraded).contains("is of version 10.11.14-MariaDB-log and the server of")
+        );
         let behind = Server { lsn: 50, ..db2() };
         assert_eq!(refused(&backups(), &behind), "the server's log is at 50 and 4-db2 ends at 104");
         let mut clones = backups();
@@ -238,7 +246,11 @@ mod tests {
         let server = Server { knows, ..db2() };
         assert_eq!(refused(&long, &server), "5-199 is the last of 202 increments in a row");
         long.catalogue.retain(|id, _| id.as_str() < "5-197");
-        assert_eq!(found(&long, &server, 6), Ok("5-196 at 105".into()), "the two hundredth, with the two before");
+        assert_eq!(
+            found(&long, &server, 6),
+            Ok("5-196 at 105".into()),
+            "the two hundredth, with the two before"
+        );
     }
 
     #[test]

@@ -120,7 +120,8 @@ fn keep_bases(from: &Held, by_id: &BTreeMap<&str, &Held>, judged: &mut BTreeMap<
 }
 
 fn last_fulls(held: &[Held], count: usize) -> BTreeSet<&str> {
-    let mut fulls: Vec<_> = held.iter().filter(|h| h.base.is_none() && !h.is_leaving && !h.is_damaged).collect();
+    let mut fulls: Vec<_> =
+        held.iter().filter(|h| h.base.is_none() && !h.is_leaving && !h.is_damaged).collect();
     fulls.sort_by(|a, b| (b.began_ms, &b.backup).cmp(&(a.began_ms, &a.backup)));
     fulls.into_iter().take(count).map(|h| h.backup.as_str()).collect()
 }

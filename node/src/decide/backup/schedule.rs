@@ -92,7 +92,12 @@ mod tests {
 
     /// Daily at two; the slot of day `day` was taken, or the schedule begins then.
     fn backups(day: i64, tries: u32, failed: Option<SlotFailed>) -> Backups {
-        let schedule = Schedule { cron: "0 2 * * *".into(), zone: "UTC".into(), at_writer: false, ..Schedule::default() };
+        let schedule = Schedule {
+            cron: "0 2 * * *".into(),
+            zone: "UTC".into(),
+            at_writer: false,
+            ..Schedule::default()
+        };
         let slot = Slot { at_ms: day * DAY + 2 * HOUR, tries, failed };
         Backups {
             plan: Some(BackupPlan {
@@ -153,7 +158,8 @@ mod tests {
     fn the_one_that_waits_for_longest_is_first() {
         let mut two = backups(10, 1, None);
         let plan = two.plan.as_mut().unwrap();
-        let hourly = Schedule { cron: "0 * * * *".into(), zone: "UTC".into(), at_writer: true, ..Schedule::default() };
+        let hourly =
+            Schedule { cron: "0 * * * *".into(), zone: "UTC".into(), at_writer: true, ..Schedule::default() };
         plan.schedules.insert("a".into(), hourly);
         two.slots.insert("a".into(), Slot { at_ms: 11 * DAY + 2 * HOUR, tries: 1, failed: None });
         let first = |two: &Backups| due(two, 11 * DAY + 3 * HOUR, &zones).unwrap();
@@ -169,7 +175,12 @@ mod tests {
 
     #[test]
     fn when_it_comes_next() {
-        let of = |zone: &str| Schedule { cron: "0 2 * * *".into(), zone: zone.into(), at_writer: false, ..Schedule::default() };
+        let of = |zone: &str| Schedule {
+            cron: "0 2 * * *".into(),
+            zone: zone.into(),
+            at_writer: false,
+            ..Schedule::default()
+        };
         assert_eq!(next_ms(&of("UTC"), 10 * DAY, &zones), Ok(10 * DAY + 2 * HOUR));
         let said = next_ms(&of("Mars/Olympus"), 0, &zones).unwrap_err();
         assert_eq!(said, "this host knows no time zone Mars/Olympus; install tzdata");

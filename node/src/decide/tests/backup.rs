@@ -11,12 +11,13 @@ use crate::decide::backup::schedule::Due;
 use crate::decide::diagnosis::Trouble;
 use crate::decide::sample::{Seen, managed, name};
 use crate::state::{
-    Backup, BackupKind, BackupPlan, BackupTask, BackupWork, Change, ClusterState, Command, CommandId, Keep, Leaving, OperationId, Schedule, Slot,
-    SlotFailed, SlotTry, TRIES_MAX, Verified,
+    Backup, BackupKind, BackupPlan, BackupTask, BackupWork, Change, ClusterState, Command, CommandId, Keep,
+    Leaving, OperationId, Schedule, Slot, SlotFailed, SlotTry, TRIES_MAX, Verified,
 };
 
 fn chosen(state: &ClusterState, seen: &Seen) -> Result<String, String> {
-    let wanted = Wanted { node: None, allow_writer: false, lag_max: Duration::from_secs(60), chains: Vec::new() };
+    let wanted =
+        Wanted { node: None, allow_writer: false, lag_max: Duration::from_secs(60), chains: Vec::new() };
     let servers = servers(state, &seen.observations());
     choose(&servers, &wanted).map(|s| s.node.to_string()).map_err(|nobody| nobody.to_string())
 }
@@ -87,7 +88,8 @@ fn said(state: &ClusterState, seen: &Seen, now_ms: i64, due_since_ms: Option<i64
     let slot = SlotTry { schedule: "daily".into(), at_ms: 2 * HOUR, number: 1 };
     let mut seen = seen.observations();
     seen.wall_ms = now_ms;
-    seen.due_backup = due_since_ms.map(|since_ms| Due { slot, since_ms, at_writer: false, kind: BackupKind::Full });
+    seen.due_backup =
+        due_since_ms.map(|since_ms| Due { slot, since_ms, at_writer: false, kind: BackupKind::Full });
     alarms(state, &seen).iter().map(|trouble| format!("{}: {trouble}", trouble.name())).collect()
 }
 
@@ -239,7 +241,11 @@ fn three_years_of_chains() {
                 }
                 Pruning::Remove { backup, store, node } => {
                     let work = BackupWork::Remove { backup, store };
-                    commit(&mut state, Change::BeginBackup(BackupTask { node, work, begun: false, ..task() })).unwrap();
+                    commit(
+                        &mut state,
+                        Change::BeginBackup(BackupTask { node, work, begun: false, ..task() }),
+                    )
+                    .unwrap();
                     commit(&mut state, Change::BackupRemoved { task: OperationId("t".into()) }).unwrap();
                 }
             }

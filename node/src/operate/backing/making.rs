@@ -55,8 +55,7 @@ impl BackupRunner {
         let data = record.is_ok().then(|| facts.data.clone());
         let lineage = record.map_or_else(|_| self.fresh(), |record| record.lineage);
         let BackupFacts { dialect, version, uuid, bytes, .. } = facts;
-        let server =
-            Server { node: self.me.to_string(), dialect, version, uuid, lineage, data_bytes: bytes };
+        let server = Server { node: self.me.to_string(), dialect, version, uuid, lineage, data_bytes: bytes };
         let about = About {
             backup: backup.to_owned(),
             cluster: self.cluster.clone(),
@@ -168,7 +167,7 @@ impl BackupRunner {
 }
 
 /// What the group keeps of a backup; the rest is in its manifest.
-fn listed(manifest: Manifest, manifest_blake3: String, stores: Vec<String>) -> Backup {
+pub(super) fn listed(manifest: Manifest, manifest_blake3: String, stores: Vec<String>) -> Backup {
     let ms = |ms: u64| i64::try_from(ms).unwrap_or_default();
     Backup {
         node: manifest.server.node.as_str().into(),

@@ -2,6 +2,7 @@
 //! wants it no more, and when the write role is about to come here.
 
 mod making;
+mod scanning;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 use super::propose::Proposer;
 use crate::backup::process::{Done, Event, Job, Working};
 use crate::backup::remove::RemoveSpec;
+use crate::backup::scan::Scanned;
 use crate::backup::settings::Settings;
 use crate::backup::verify::{Checked, VerifySpec};
 use crate::decide::backup::Backing;
@@ -43,6 +45,8 @@ enum Finished {
     Checked(Checked),
     /// One is not in a store any more.
     Removed,
+    /// The stores were looked through.
+    Scanned(Box<Scanned>),
 }
 
 /// What only the caller knows.
@@ -107,7 +111,7 @@ impl BackupRunner {
             warn!(why, "a task about backups is not begun");
             return;
         }
-        info!(task = %task.id, backup = task.work.backup(), "{} a backup", task.work.verb());
+        info!(task = %task.id, "begins to {} {}", task.work.verb(), task.work.subject());
         let ended = self.work(task).await;
         self.progress.send_replace(None);
         let id = task.id.clone();
@@ -118,8 +122,9 @@ impl BackupRunner {
                 Change::BackupVerified { task: id, fault }
             }
             Ok(Finished::Removed) => Change::BackupRemoved { task: id },
+            Ok(Finished::Scanned(scanned)) => self.found(task, *scanned).await,
             Err(why) => {
-                warn!(task = %task.id, why, "could not {} {}", task.work.verb(), task.work.backup());
+                warn!(task = %task.id, why, "could not {} {}", task.work.verb(), task.work.subject());
                 Change::EndBackup { task: id, why, by_hand: false }
             }
         };
@@ -145,17 +150,19 @@ impl BackupRunner {
                 let done = self.done(task, &job, !full_speed).await?;
                 return match done {
                     Done::Made(made) => Ok(Finished::Made(Box::new(self.made(prepared, *made)))),
-                    Done::Checked(_) | Done::Removed => Err(ANOTHER.into()),
+                    _ => Err(ANOTHER.into()),
                 };
             }
             BackupWork::Verify { backup } => Job::Verify(Box::new(self.verify_spec(settings, backup)?)),
             BackupWork::Remove { backup, store } => {
                 Job::Remove(Box::new(self.remove_spec(settings, backup, store)?))
             }
+            BackupWork::Scan => Job::Scan(Box::new(self.scan_spec(settings))),
         };
         match self.done(task, &job, true).await? {
             Done::Checked(checked) => Ok(Finished::Checked(checked)),
             Done::Removed => Ok(Finished::Removed),
+            Done::Scanned(scanned) => Ok(Finished::Scanned(scanned)),
             Done::Made(_) => Err(ANOTHER.into()),
         }
     }

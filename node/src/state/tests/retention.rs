@@ -11,7 +11,12 @@ fn kept() -> Log {
     log.does(Change::PlanBackups(plan)).unwrap();
     for number in 1..=3 {
         let task = format!("t{number}");
-        let work = BackupWork::Make { backup: format!("b{number}"), kind: BackupKind::Full, at_writer: false, full_speed: false };
+        let work = BackupWork::Make {
+            backup: format!("b{number}"),
+            kind: BackupKind::Full,
+            at_writer: false,
+            full_speed: false,
+        };
         log.does(begin_task(&task, work)).unwrap();
         let stores = vec!["disk".to_owned(), "bucket".to_owned()];
         let backup = Backup { began_ms: number, stores, node: name("db2"), ..Backup::default() };
@@ -123,7 +128,8 @@ fn chained() -> Log {
 fn made(log: &mut Log, number: i64, base: Option<&str>) {
     let (task, backup) = (format!("t{number}"), format!("b{number}"));
     let kind = BackupKind::Incremental;
-    log.does(begin_task(&task, BackupWork::Make { backup, kind, at_writer: false, full_speed: false })).unwrap();
+    log.does(begin_task(&task, BackupWork::Make { backup, kind, at_writer: false, full_speed: false }))
+        .unwrap();
     let (stores, base) = (vec!["disk".to_owned(), "bucket".to_owned()], base.map(Into::into));
     let backup = Backup { began_ms: number, stores, base, node: name("db2"), ..Backup::default() };
     log.by("db2", Change::BackupMade { task: id(&task), backup: Box::new(backup) }).unwrap();
@@ -223,6 +229,7 @@ fn an_entry_of_an_earlier_release_is_a_full_one() {
     let make = r#"{"make":{"backup":"b1","at_writer":false,"full_speed":false}}"#;
     let work: BackupWork = serde_json::from_str(make).unwrap();
     assert!(matches!(work, BackupWork::Make { kind: BackupKind::Full, .. }));
-    let schedule: Schedule = serde_json::from_str(r#"{"cron":"0 2 * * *","zone":"UTC","at_writer":false}"#).unwrap();
+    let schedule: Schedule =
+        serde_json::from_str(r#"{"cron":"0 2 * * *","zone":"UTC","at_writer":false}"#).unwrap();
     assert_eq!(schedule.kind, BackupKind::Full);
 }

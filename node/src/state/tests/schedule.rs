@@ -3,7 +3,8 @@
 use super::*;
 
 fn plan(cron: &str) -> Change {
-    let schedule = Schedule { cron: cron.into(), zone: "UTC".into(), at_writer: false, ..Schedule::default() };
+    let schedule =
+        Schedule { cron: cron.into(), zone: "UTC".into(), at_writer: false, ..Schedule::default() };
     let schedules = [("daily".into(), schedule)].into();
     Change::PlanBackups(BackupPlan { schedules, ..BackupPlan::default() })
 }
@@ -18,7 +19,12 @@ fn planned() -> Log {
 }
 
 fn take(task: &str, at_ms: UnixMillis, number: u32) -> Change {
-    let work = BackupWork::Make { backup: format!("of-{task}"), kind: BackupKind::Full, at_writer: false, full_speed: false };
+    let work = BackupWork::Make {
+        backup: format!("of-{task}"),
+        kind: BackupKind::Full,
+        at_writer: false,
+        full_speed: false,
+    };
     let slot = Some(SlotTry { schedule: "daily".into(), at_ms, number });
     let (id, node, by) = (id(task), name("db2"), "schedule daily".into());
     Change::BeginBackup(BackupTask { id, node, work, by, started_ms: 0, begun: false, slot })
