@@ -16,8 +16,9 @@ fn prune(term: &Term<'_>, state: &ClusterState, seen: &Observations) -> Option<C
     let now_ms = term.lead.proposer.now_ms();
     Some(match prune::next(state, seen, now_ms)? {
         Pruning::Mark { backup, store } => {
-            Change::LeaveStores { backup, stores: vec![store], by: "retention".into() }
+            Change::LeaveStores { backup, stores: vec![store], by: "retention".into(), by_rule: true }
         }
+        Pruning::Stay { backup, store } => Change::StayInStore { backup, store },
         Pruning::Remove { backup, store, node } => Change::BeginBackup(BackupTask {
             id: OperationId(term.lead.proposer.draw_id()),
             node,

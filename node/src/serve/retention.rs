@@ -29,7 +29,7 @@ impl Control {
             return Err(refused(Refusal::NoSuchBackup(backup)));
         };
         let stores = listed.stores.clone();
-        self.commit(Change::LeaveStores { backup: backup.clone(), stores, by }).await?;
+        self.commit(Change::LeaveStores { backup: backup.clone(), stores, by, by_rule: false }).await?;
         let state = self.state();
         let marked = state.backups.catalogue.get(&backup).map(|listed| leaving(&state.backups, listed));
         let details = marked.unwrap_or_default().iter().map(|one| in_words(one, self.now_ms())).collect();
@@ -47,8 +47,13 @@ impl Control {
             // One at a time, as each changes what stays: an increment goes before what it adds to.
             for _ in 0..most {
                 let Some((backup, store)) = goes(&self.state().backups, self.now_ms()) else { break };
-                self.commit(Change::LeaveStores { backup, stores: vec![store], by: request.by.clone() })
-                    .await?;
+                self.commit(Change::LeaveStores {
+                    backup,
+                    stores: vec![store],
+                    by: request.by.clone(),
+                    by_rule: true,
+                })
+                .await?;
                 marked += 1;
             }
         }

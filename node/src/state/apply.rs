@@ -130,7 +130,10 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::BackupsScanned { task, note } => apply_backup::scanned(state, at, &command.by, task, note),
         Change::BackupRemoved { task } => apply_backup::removed(state, at, &command.by, task),
         Change::PinBackup { backup, is_pinned, by } => retention::pin(state, at, (backup, *is_pinned), by),
-        Change::LeaveStores { backup, stores, by } => retention::leave(state, at, (backup, stores), by),
+        Change::LeaveStores { backup, stores, by, by_rule } => {
+            retention::leave(state, at, (backup, stores), (by, *by_rule))
+        }
+        Change::StayInStore { backup, store } => retention::stay(state, at, backup, store),
         Change::EndBackup { task, why, by_hand } => apply_backup::end(state, at, task, why, *by_hand),
         Change::Collect { node, turns, lacking, may_leap } => {
             collector::appoint(state, at, node.as_ref(), *turns, lacking, *may_leap)

@@ -52,6 +52,9 @@ pub(super) fn begun(state: &mut ClusterState, by: &NodeName, id: &OperationId) -
         return Err(Refusal::BackupBegun);
     }
     task.begun = true;
+    if let BackupWork::Remove { backup, store } = task.work.clone() {
+        retention::begun(&mut state.backups, &backup, &store);
+    }
     Ok(())
 }
 
@@ -63,10 +66,12 @@ pub(super) fn made(
     id: &OperationId,
     backup: &Backup,
 ) -> Result<(), Refusal> {
-    let BackupWork::Make { backup: name, .. } = running(state, by, id)?.work.clone() else {
+    let task = running(state, by, id)?;
+    let (began_ms, BackupWork::Make { backup: name, .. }) = (task.started_ms, task.work.clone()) else {
         return Err(Refusal::BackupMoved);
     };
-    state.backups.catalogue.insert(name.clone(), backup.clone());
+    // By the leader's clock, as every other: rules compare them, and the maker's may be wrong.
+    state.backups.catalogue.insert(name.clone(), Backup { began_ms, ..backup.clone() });
     // Somebody may have wanted its bases to leave while it was made.
     retention::stay_with(&mut state.backups, &name);
     state.backups.forget_oldest();
@@ -179,7 +184,10 @@ fn over(state: &mut ClusterState, at: UnixMillis, end: TaskEnd) {
         schedule::over(state, slot, failed);
     }
     if let (BackupWork::Remove { backup, store }, Some(why)) = (&task.work, &error) {
-        retention::not_removed(&mut state.backups, (backup, store), at, why);
+        let is_new = retention::not_removed(&mut state.backups, (backup, store), at, why);
+        if !is_new {
+            return;
+        }
     }
     let (verb, about) = (task.work.verb(), task.work.subject());
     let what =

@@ -336,6 +336,16 @@ pub enum Change {
         stores: Vec<String>,
         /// Who, or by which rule.
         by: String,
+        /// By the stores' rules, and not because somebody wants it.
+        #[serde(default)]
+        by_rule: bool,
+    },
+    /// A backup that was to leave a store by its rules stays there by them after all.
+    StayInStore {
+        /// Which.
+        backup: String,
+        /// Where.
+        store: String,
     },
     /// A task about backups comes to nothing.
     EndBackup {

@@ -29,6 +29,12 @@ pub struct Leaving {
     pub by: String,
     /// How its last removal failed, and when.
     pub failed: Option<(UnixMillis, String)>,
+    /// By the store's rules, and not because somebody wants it: once the rules are others, it may stay after all.
+    #[serde(default)]
+    pub by_rule: bool,
+    /// Its removal has begun: what is left there may be no backup any more.
+    #[serde(default)]
+    pub begun: bool,
 }
 
 impl Leaving {
@@ -98,6 +104,9 @@ pub(super) fn pin(
         return Err(Refusal::BackupUnderWay(task.node.clone()));
     }
     let listed = listed(state, backup)?;
+    if let Some((store, _)) = listed.leaving.iter().find(|(_, leaving)| leaving.begun).filter(|_| is_pinned) {
+        return Err(Refusal::RemovalBegun(backup.to_owned(), store.clone()));
+    }
     listed.is_pinned = is_pinned;
     if is_pinned {
         listed.leaving = BTreeMap::new();
@@ -113,7 +122,7 @@ pub(super) fn leave(
     state: &mut ClusterState,
     at: UnixMillis,
     (backup, stores): (&str, &[String]),
-    by: &str,
+    (by, by_rule): (&str, bool),
 ) -> Result<(), Refusal> {
     let is_pinned = listed(state, backup)?.is_pinned;
     if is_pinned {
@@ -130,11 +139,37 @@ pub(super) fn leave(
     }
     let listed = listed(state, backup)?;
     for store in stores.iter().filter(|store| listed.stores.contains(store)) {
-        let leaving = Leaving { since_ms: at, by: by.to_owned(), failed: None };
-        listed.leaving.entry(store.clone()).or_insert(leaving);
+        let leaving = Leaving { since_ms: at, by: by.to_owned(), by_rule, ..Leaving::default() };
+        // What somebody wants does not depend on rules any more.
+        listed.leaving.entry(store.clone()).or_insert(leaving).by_rule &= by_rule;
     }
     state.note(at, &format!("backup {backup} is to leave {}", stores.join(", ")), by.to_owned());
     Ok(())
+}
+
+/// The store's rules are others by now, or other backups are: it stays there after all.
+pub(super) fn stay(
+    state: &mut ClusterState,
+    at: UnixMillis,
+    backup: &str,
+    store: &str,
+) -> Result<(), Refusal> {
+    let leaving = listed(state, backup)?.leaving.get(store);
+    if leaving.is_none_or(|leaving| !leaving.by_rule || leaving.begun) {
+        return Err(Refusal::NotLeaving(backup.to_owned(), store.to_owned()));
+    }
+    listed(state, backup)?.leaving.remove(store);
+    stay_with(&mut state.backups, backup);
+    state.note(at, &format!("backup {backup} stays in {store} after all"), "by the store's rules".to_owned());
+    Ok(())
+}
+
+/// The node begins to remove it.
+pub(super) fn begun(backups: &mut Backups, backup: &str, store: &str) {
+    let leaving = backups.catalogue.get_mut(backup).and_then(|listed| listed.leaving.get_mut(store));
+    if let Some(leaving) = leaving {
+        leaving.begun = true;
+    }
 }
 
 /// Whether a marked backup may be removed now.
@@ -171,10 +206,15 @@ pub(super) fn removed(backups: &mut Backups, backup: &str, store: &str) {
     }
 }
 
-/// It could not be removed.
-pub(super) fn not_removed(backups: &mut Backups, (backup, store): (&str, &str), at: UnixMillis, why: &str) {
+/// It could not be removed. Whether that is new: the same reason comes each hour for as long as a store is away.
+pub(super) fn not_removed(
+    backups: &mut Backups,
+    (backup, store): (&str, &str),
+    at: UnixMillis,
+    why: &str,
+) -> bool {
     let leaving = backups.catalogue.get_mut(backup).and_then(|listed| listed.leaving.get_mut(store));
-    if let Some(leaving) = leaving {
-        leaving.failed = Some((at, why.to_owned()));
-    }
+    let Some(leaving) = leaving else { return true };
+    let before = leaving.failed.replace((at, why.to_owned()));
+    before.is_none_or(|(_, before)| before != why)
 }

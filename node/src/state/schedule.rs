@@ -51,6 +51,9 @@ pub struct Slot {
     pub tries: u32,
     /// How its last try failed.
     pub failed: Option<SlotFailed>,
+    /// The earlier slot that was given up, while nothing has come of a later one.
+    #[serde(default)]
+    pub lost: Option<SlotFailed>,
 }
 
 /// A try that came to nothing.
@@ -88,9 +91,10 @@ impl Slot {
         (self.tries < TRIES_MAX).then_some((self.tries.saturating_add(1), failed))
     }
 
-    /// Why nothing came of the slot, once nobody tries it any more.
+    /// Why nothing came of the slot once nobody tries it any more, or of an earlier one, while nothing has come of this.
     pub fn given_up(&self) -> Option<&SlotFailed> {
-        self.failed.as_ref().filter(|failed| !failed.by_hand && self.tries >= TRIES_MAX)
+        let failed = self.failed.as_ref().filter(|failed| !failed.by_hand && self.tries >= TRIES_MAX);
+        failed.or(self.lost.as_ref())
     }
 }
 
@@ -147,7 +151,8 @@ pub(super) fn take(state: &mut ClusterState, at: UnixMillis, wanted: &SlotTry) -
     if !is_free {
         return Err(Refusal::SlotTaken(wanted.schedule.clone()));
     }
-    *slot = Slot { at_ms: wanted.at_ms, tries: wanted.number, failed: None };
+    let lost = slot.given_up().cloned();
+    *slot = Slot { at_ms: wanted.at_ms, tries: wanted.number, failed: None, lost };
     Ok(())
 }
 
@@ -155,6 +160,9 @@ pub(super) fn take(state: &mut ClusterState, at: UnixMillis, wanted: &SlotTry) -
 pub(super) fn over(state: &mut ClusterState, tried: &SlotTry, failed: Option<SlotFailed>) {
     let slot = state.backups.slots.get_mut(&tried.schedule);
     if let Some(slot) = slot.filter(|slot| slot.at_ms == tried.at_ms && slot.tries == tried.number) {
+        if failed.is_none() {
+            slot.lost = None;
+        }
         slot.failed = failed;
     }
 }

@@ -86,7 +86,7 @@ async fn has_all(cluster: &Cluster, ledger: &Ledger, replica: &Server) -> Result
 
 /// `baton-node restore` makes a server of the chain, and that has every row.
 async fn is_restored(cluster: &Cluster, ledger: &Ledger, escrow: &Identity, wanted: &str) -> Result<()> {
-    let mut restored = cluster.sandbox().create_server(cluster.host("app1")?, 9).await?;
+    let mut restored = cluster.sandbox().create_server(cluster.sandbox().client(), 9).await?;
     let data = restored.data_directory();
     fs::remove_dir_all(&data)?;
     let (key, store) = (cluster.folder().join("escrow"), cluster.folder().join("store"));

@@ -21,6 +21,13 @@ pub enum Pruning {
         /// Where.
         store: String,
     },
+    /// A backup was marked by rules that would keep it now.
+    Stay {
+        /// Which.
+        backup: String,
+        /// Where.
+        store: String,
+    },
     /// A backup that was marked long enough is to be removed.
     Remove {
         /// Which.
@@ -39,21 +46,7 @@ pub fn kept(
     keep: &Keep,
     now_ms: UnixMillis,
 ) -> BTreeMap<String, Option<Stays>> {
-    let there = backups.catalogue.iter().filter(|(_, backup)| backup.lies_in(store));
-    let held = there.map(|(id, backup)| Held {
-        backup: id.clone(),
-        base: backup.base.clone(),
-        began_ms: backup.began_ms,
-        is_pinned: backup.is_pinned,
-        is_leaving: !backup.stays_in(store),
-        is_damaged: !backups.is_restorable(id),
-    });
-    let policy = Policy {
-        all: Duration::from_millis(keep.all_ms),
-        weekly: Duration::from_millis(keep.weekly_ms),
-        fulls_min: usize::try_from(keep.at_least).unwrap_or(usize::MAX),
-    };
-    let mut judged = judge(&held.collect::<Vec<_>>(), &policy, now_ms);
+    let mut judged = judged(backups, store, keep, now_ms, |backup| !backup.stays_in(store));
     judged.retain(|id, _| backups.catalogue.get(id).is_some_and(|backup| backup.stays_in(store)));
     for (id, stays) in &mut judged {
         if stays.is_none() && !backups.may_leave(id, store) {
@@ -72,6 +65,42 @@ pub fn kept(
     judged
 }
 
+/// By the rules alone, of everything that lies there.
+fn judged(
+    backups: &Backups,
+    store: &str,
+    keep: &Keep,
+    now_ms: UnixMillis,
+    is_leaving: impl Fn(&Backup) -> bool,
+) -> BTreeMap<String, Option<Stays>> {
+    let there = backups.catalogue.iter().filter(|(_, backup)| backup.lies_in(store));
+    let held = there.map(|(id, backup)| Held {
+        backup: id.clone(),
+        base: backup.base.clone(),
+        began_ms: backup.began_ms,
+        is_pinned: backup.is_pinned,
+        is_leaving: is_leaving(backup),
+        is_damaged: !backups.is_restorable(id),
+    });
+    let policy = Policy {
+        all: Duration::from_millis(keep.all_ms),
+        weekly: Duration::from_millis(keep.weekly_ms),
+        fulls_min: usize::try_from(keep.at_least).unwrap_or(usize::MAX),
+    };
+    judge(&held.collect::<Vec<_>>(), &policy, now_ms)
+}
+
+/// One that was marked by rules that would keep it now: they were corrected, or a newer one was found damaged.
+fn first_that_stays(backups: &Backups, store: &str, keep: &Keep, now_ms: UnixMillis) -> Option<String> {
+    let by_rule =
+        |backup: &Backup| backup.leaving.get(store).is_some_and(|leaving| leaving.by_rule && !leaving.begun);
+    backups.catalogue.values().find(|backup| by_rule(backup))?;
+    // As if no rule had marked any.
+    let judged = judged(backups, store, keep, now_ms, |backup| !backup.stays_in(store) && !by_rule(backup));
+    let stays = judged.into_iter().filter(|(_, stays)| stays.is_some()).map(|(id, _)| id);
+    stays.into_iter().find(|id| backups.catalogue.get(id).is_some_and(by_rule))
+}
+
 /// What is to be marked first: nothing that stays adds to it.
 pub fn first_that_goes(backups: &Backups, store: &str, keep: &Keep, now_ms: UnixMillis) -> Option<String> {
     let goes = kept(backups, store, keep, now_ms).into_iter().filter(|(_, stays)| stays.is_none());
@@ -84,6 +113,9 @@ pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Op
     let plan = backups.plan.as_ref().filter(|_| backups.task.is_none())?;
     let mut pruned = plan.stores.iter().filter(|(_, keep)| keep.prunes);
     pruned.find_map(|(store, keep)| {
+        if let Some(backup) = first_that_stays(backups, store, keep, now_ms) {
+            return Some(Pruning::Stay { backup, store: store.clone() });
+        }
         if let Some(backup) = first_that_goes(backups, store, keep, now_ms) {
             return Some(Pruning::Mark { backup, store: store.clone() });
         }

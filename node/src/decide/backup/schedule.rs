@@ -98,7 +98,7 @@ mod tests {
             at_writer: false,
             ..Schedule::default()
         };
-        let slot = Slot { at_ms: day * DAY + 2 * HOUR, tries, failed };
+        let slot = Slot { at_ms: day * DAY + 2 * HOUR, tries, failed, lost: None };
         Backups {
             plan: Some(BackupPlan {
                 schedules: [("daily".into(), schedule)].into(),
@@ -161,7 +161,7 @@ mod tests {
         let hourly =
             Schedule { cron: "0 * * * *".into(), zone: "UTC".into(), at_writer: true, ..Schedule::default() };
         plan.schedules.insert("a".into(), hourly);
-        two.slots.insert("a".into(), Slot { at_ms: 11 * DAY + 2 * HOUR, tries: 1, failed: None });
+        two.slots.insert("a".into(), Slot { at_ms: 11 * DAY + 2 * HOUR, tries: 1, ..Slot::default() });
         let first = |two: &Backups| due(two, 11 * DAY + 3 * HOUR, &zones).unwrap();
         let due = first(&two);
         assert_eq!((due.slot.schedule.as_str(), due.at_writer), ("daily", false));

@@ -122,7 +122,7 @@ fn a_backup_that_failed_for_good_or_waits_is_told() {
     for (tries, by_hand, is) in
         [(1, false, None), (TRIES_MAX, false, Some(told)), (TRIES_MAX, true, None), (1, true, None)]
     {
-        scheduled(&mut state, Slot { at_ms: 2 * HOUR, tries, failed: failed(by_hand) });
+        scheduled(&mut state, Slot { at_ms: 2 * HOUR, tries, failed: failed(by_hand), lost: None });
         assert_eq!(
             said(&state, &seen, 3 * HOUR, None),
             is.into_iter().collect::<Vec<_>>(),
@@ -203,6 +203,34 @@ fn what_a_store_does_not_keep_leaves_it_and_the_rest_stays() {
     assert_eq!(first(&state, &seen, late + HOUR), "None", "one thing at a time");
 }
 
+/// Somebody corrects the rules before what they marked is gone.
+#[test]
+fn what_rules_marked_stays_once_they_are_others() {
+    let (mut state, seen) = managed();
+    stored(&mut state, true);
+    let now_ms = 40 * 24 * HOUR + 1;
+    let mark = |state: &mut ClusterState, backup: &str, by_rule: bool, begun: bool| {
+        let leaving = Leaving { since_ms: now_ms, by_rule, begun, ..Leaving::default() };
+        state.backups.catalogue.get_mut(backup).unwrap().leaving.insert("disk".into(), leaving);
+    };
+    while let Some(Pruning::Mark { backup, .. }) = next(&state, &seen.observations(), now_ms) {
+        mark(&mut state, &backup, true, false);
+    }
+    mark(&mut state, "d22", false, false);
+    mark(&mut state, "d23", true, true);
+    assert_eq!(next(&state, &seen.observations(), now_ms), None);
+    let keep = state.backups.plan.as_mut().unwrap().stores.get_mut("disk").unwrap();
+    keep.all_ms = 20 * 24 * HOUR.unsigned_abs();
+    let mut stays = Vec::new();
+    while let Some(Pruning::Stay { backup, store }) = next(&state, &seen.observations(), now_ms) {
+        state.backups.catalogue.get_mut(&backup).unwrap().leaving.remove(&store);
+        stays.push(backup);
+    }
+    let wanted = ["d21", "d24", "d26", "d27", "d28", "d29", "d30"];
+    assert_eq!(stays, wanted, "not what somebody wants gone, nor what is being removed");
+    assert_eq!(next(&state, &seen.observations(), now_ms), None, "and none of them is marked again");
+}
+
 /// Three years of weekly full backups and daily increments by the rules that a store has by default, the replica that is read
 /// changing now and then and one in a hundred found damaged. Every entry is committed as a leader would.
 #[test]
@@ -237,7 +265,10 @@ fn three_years_of_chains() {
             match pruning {
                 Pruning::Mark { backup, store } => {
                     let (stores, by) = (vec![store], "retention".into());
-                    commit(&mut state, Change::LeaveStores { backup, stores, by }).unwrap();
+                    commit(&mut state, Change::LeaveStores { backup, stores, by, by_rule: true }).unwrap();
+                }
+                Pruning::Stay { backup, store } => {
+                    commit(&mut state, Change::StayInStore { backup, store }).unwrap();
                 }
                 Pruning::Remove { backup, store, node } => {
                     let work = BackupWork::Remove { backup, store };

@@ -77,6 +77,7 @@ impl BackupRunner {
             parts_at_once: PARTS_AT_ONCE,
             bytes_per_s: settings.bytes_per_s,
             share_min_percent: SHARE_MIN_PERCENT,
+            cleans: settings.prunes.clone(),
             object_bytes: None,
         };
         Ok(Prepared { spec, data, full_because })

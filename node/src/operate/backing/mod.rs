@@ -107,6 +107,13 @@ impl BackupRunner {
             self.say(task, Change::EndBackup { task: task.id.clone(), why, by_hand: false }).await;
             return;
         }
+        // What has begun to be removed can be kept no more: not before it is sure that this node may.
+        if let (BackupWork::Remove { backup, store }, Some(settings)) = (&task.work, &self.parts.settings)
+            && let Err(why) = self.remove_spec(settings, backup, store)
+        {
+            self.say(task, Change::EndBackup { task: task.id.clone(), why, by_hand: false }).await;
+            return;
+        }
         if let Err(why) = self.proposer.must(Change::BackupBegun { task: task.id.clone() }).await {
             warn!(why, "a task about backups is not begun");
             return;
@@ -231,6 +238,7 @@ impl BackupRunner {
         Ok(RemoveSpec {
             cluster: self.cluster.clone(),
             backup: backup.to_owned(),
+            manifest_blake3: listed.manifest_blake3.clone(),
             store: found.clone(),
             is_makers: listed.node == self.me,
         })

@@ -36,7 +36,7 @@ fn remove(task: &str, backup: &str, store: &str) -> Change {
 
 fn leave(backup: &str, stores: &[&str]) -> Change {
     let stores = stores.iter().map(|store| (*store).to_owned()).collect();
-    Change::LeaveStores { backup: backup.into(), stores, by: "ada".into() }
+    Change::LeaveStores { backup: backup.into(), stores, by: "ada".into(), by_rule: false }
 }
 
 fn pin(backup: &str, is_pinned: bool) -> Change {
@@ -79,10 +79,17 @@ fn what_could_not_be_removed_stays_marked_with_the_reason() {
     log.index += GRACE as u64;
     log.does(remove("r", "b1", "disk")).unwrap();
     let why = "the folder is not there".to_owned();
-    log.does(Change::EndBackup { task: id("r"), why: why.clone(), by_hand: false }).unwrap();
-    let leaving = &log.state.backups.catalogue["b1"].leaving["disk"];
-    assert_eq!(leaving.failed, Some((log.index as i64, why)));
+    let fails = |log: &mut Log, task: &str, why: &str| {
+        log.does(Change::EndBackup { task: id(task), why: why.into(), by_hand: false }).unwrap();
+        let failed = log.state.backups.catalogue["b1"].leaving["disk"].failed.clone();
+        assert_eq!(failed, Some((log.index as i64, why.to_owned())));
+        (log.state.decisions.len(), log.state.backups.ended.len())
+    };
+    let first = fails(&mut log, "r", &why);
     log.does(remove("s", "b1", "disk")).unwrap();
+    assert_eq!(fails(&mut log, "s", &why), first, "the same again is no news");
+    log.does(remove("t", "b1", "disk")).unwrap();
+    assert_eq!(fails(&mut log, "t", "it may not"), (first.0 + 1, first.1 + 1));
 }
 
 #[test]
@@ -98,6 +105,11 @@ fn one_that_is_pinned_stays_also_when_it_was_marked() {
     log.index += GRACE as u64;
     log.does(remove("r", "b1", "disk")).unwrap();
     assert_eq!(log.does(pin("b1", true)), Err(Refusal::BackupUnderWay(name("db2"))), "too late");
+    log.by("db2", Change::BackupBegun { task: id("r") }).unwrap();
+    log.does(Change::EndBackup { task: id("r"), why: "it is away".into(), by_hand: false }).unwrap();
+    let begun = Err(Refusal::RemovalBegun("b1".into(), "disk".into()));
+    assert_eq!(log.does(pin("b1", true)), begun, "something of it may be gone");
+    log.does(pin("b1", false)).unwrap();
     assert_eq!(log.does(pin("b9", true)), Err(Refusal::NoSuchBackup("b9".into())));
 }
 
@@ -133,6 +145,34 @@ fn made(log: &mut Log, number: i64, base: Option<&str>) {
     let (stores, base) = (vec!["disk".to_owned(), "bucket".to_owned()], base.map(Into::into));
     let backup = Backup { began_ms: number, stores, base, node: name("db2"), ..Backup::default() };
     log.by("db2", Change::BackupMade { task: id(&task), backup: Box::new(backup) }).unwrap();
+}
+
+/// By its rules, so that others take it back.
+#[test]
+fn what_a_rule_marked_can_stay_and_what_somebody_wants_gone_goes() {
+    let mut log = chained();
+    let by_rule = |backup: &str| {
+        let (backup, stores, by) = (backup.to_owned(), vec!["disk".to_owned()], "retention".to_owned());
+        Change::LeaveStores { backup, stores, by, by_rule: true }
+    };
+    let stay = |backup: &str| Change::StayInStore { backup: backup.into(), store: "disk".into() };
+    for backup in ["b5", "b4", "b3"] {
+        log.does(by_rule(backup)).unwrap();
+    }
+    log.does(stay("b4")).unwrap();
+    let leaves = |log: &Log, backup: &str| !log.state.backups.catalogue[backup].leaving.is_empty();
+    assert_eq!(["b3", "b4", "b5"].map(|backup| leaves(&log, backup)), [false, false, true], "with its base");
+    assert_eq!(log.does(stay("b4")), not_leaving("b4", "disk"));
+    log.does(leave("b5", &["disk"])).unwrap();
+    assert_eq!(log.does(stay("b5")), not_leaving("b5", "disk"), "somebody wants that");
+}
+
+#[test]
+fn rules_go_by_the_leaders_clock() {
+    let mut log = chained();
+    made(&mut log, 7, None);
+    let listed = &log.state.backups.catalogue["b7"];
+    assert!(listed.began_ms > 7 && listed.began_ms < log.index as i64, "{listed:?}");
 }
 
 fn needed(backup: &str, store: &str, by: &str) -> Result<(), Refusal> {

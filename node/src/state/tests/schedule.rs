@@ -133,3 +133,21 @@ fn a_server_at_a_backup_is_not_rebuilt() {
     assert_eq!(log.does(rebuild("db2")), Err(Refusal::BackupUnderWay(name("db2"))));
     log.does(rebuild("db3")).unwrap();
 }
+
+#[test]
+fn a_slot_that_was_given_up_is_told_until_a_later_one_is_filled() {
+    let mut log = planned();
+    for number in 1..=TRIES_MAX {
+        log.does(take(&number.to_string(), 500, number)).unwrap();
+        log.does(ended(&number.to_string(), false)).unwrap();
+    }
+    let given_up = |log: &Log| log.state.backups.slots["daily"].given_up().is_some();
+    assert!(given_up(&log));
+    log.does(take("later", 600, 1)).unwrap();
+    assert!(given_up(&log), "nothing has come of it yet");
+    log.does(ended("later", false)).unwrap();
+    log.does(take("again", 600, 2)).unwrap();
+    assert!(given_up(&log));
+    log.by("db2", made("again")).unwrap();
+    assert!(!given_up(&log));
+}
