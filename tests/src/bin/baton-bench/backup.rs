@@ -108,15 +108,19 @@ impl Bench {
                      state VARCHAR(12), note VARCHAR(120))";
         let values = "UUID(), RAND() * 1000000, ELT(1 + FLOOR(RAND() * 4), 'new', 'paid', 'sent', 'returned'), \
                       CONCAT('order of ', MD5(RAND()), ', to be delivered by ', FROM_UNIXTIME(RAND() * 2000000000))";
-        let first =
-            format!("INSERT INTO bench.orders (token, customer, state, note) SELECT {values} FROM seq_1_to_{FIRST_ROWS}");
-        let double =
-            format!("INSERT INTO bench.orders (token, customer, state, note) SELECT {values} FROM bench.orders LIMIT 2000000");
+        let first = format!(
+            "INSERT INTO bench.orders (token, customer, state, note) SELECT {values} FROM seq_1_to_{FIRST_ROWS}"
+        );
+        let double = format!(
+            "INSERT INTO bench.orders (token, customer, state, note) SELECT {values} FROM bench.orders LIMIT 2000000"
+        );
         // Replication must not hear of it.
-        for statement in ["SET SESSION sql_log_bin = 0", "CREATE DATABASE bench", "USE bench", table, &first] {
+        for statement in ["SET SESSION sql_log_bin = 0", "CREATE DATABASE bench", "USE bench", table, &first]
+        {
             connection.query_drop(statement).await.with_context(|| statement.to_owned())?;
         }
-        let size = "SELECT FILE_SIZE FROM information_schema.INNODB_SYS_TABLESPACES WHERE NAME = 'bench/orders'";
+        let size =
+            "SELECT FILE_SIZE FROM information_schema.INNODB_SYS_TABLESPACES WHERE NAME = 'bench/orders'";
         loop {
             let has: u64 = connection.query_first(size).await?.context("the table has no size")?;
             if has >= bytes {
@@ -143,7 +147,11 @@ impl Bench {
         sleep(CALM).await;
         let rest = self.resident_mib()?;
         let mut most = rest;
-        let task = self.backup(&["--full-speed"], || Ok(most = self.resident_mib()?.max(most))).await?;
+        let look = || {
+            most = self.resident_mib()?.max(most);
+            Ok(())
+        };
+        let task = self.backup(&["--full-speed"], look).await?;
         let full_speed = speed(&task);
         measured.raw.push(raw);
         measured.full_speed.push(full_speed);
@@ -267,7 +275,8 @@ fn workers_of(daemon: u32) -> Vec<u32> {
 
 /// 0 of a process that has just ended.
 fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
+    let status =
+        fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|text| text.trim().strip_suffix("kB")?.trim().parse().ok()).unwrap_or_default()
 }
