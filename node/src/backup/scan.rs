@@ -51,10 +51,10 @@ pub struct Scanned {
     pub passed_over: usize,
 }
 
-/// Looks, unless `given_up` comes before. `told` hears how many bytes of manifests were read, twice a second.
+/// Looks, unless `given_up` comes before. `told` hears twice a second that it goes on.
 ///
 /// # Errors
-/// A store's last word: nothing is known of what it has.
+/// No store answered. One that does not is a fault beside what others have.
 pub async fn scan_unless(
     spec: &ScanSpec,
     told: impl Fn(Progress),
@@ -75,9 +75,23 @@ pub async fn scan_unless(
 
 async fn look(spec: &ScanSpec) -> Result<Scanned, String> {
     let (mut found, mut scanned, mut unread) = (BTreeMap::new(), Scanned::default(), BTreeSet::new());
+    let mut silent = 0;
     for place in &spec.stores {
-        let store = place.open()?;
-        unread.extend(one(spec, &store, &mut found, &mut scanned.faults).await?);
+        // One that is away is no reason not to look at the others.
+        let looked = match place.open() {
+            Ok(store) => one(spec, &store, &mut found, &mut scanned.faults).await,
+            Err(why) => Err(why),
+        };
+        match looked {
+            Ok(more) => unread.extend(more),
+            Err(why) => {
+                silent += 1;
+                scanned.faults.push(why);
+            }
+        }
+    }
+    if silent == spec.stores.len() {
+        return Err(scanned.faults.join("; "));
     }
     without_lost_chains(spec, &mut found, &mut unread, &mut scanned.faults);
     scanned.passed_over = unread.len();
@@ -301,6 +315,20 @@ mod tests {
         assert_eq!((ids(&found), found.found[0].stores.concat()), (vec!["2026b"], "bucket".into()));
         spec.known.insert("2026b".into(), ("another".into(), mine));
         assert!(scanned(&spec).await.found.is_empty(), "the listed one is another backup");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_hides_no_other() {
+        let folder = Folder::new("away");
+        folder.put("2026a", "shop", None);
+        let place = StorePlace::Files { path: "/nowhere/at/all".into() };
+        let away = StoreSpec { name: "old".into(), required: true, place };
+        let found = scanned(&spec(vec![away.clone(), folder.place("disk")])).await;
+        assert!(
+            ids(&found) == ["2026a"] && found.faults.concat().contains("make it, or mount it"),
+            "{found:?}"
+        );
+        assert!(scan_unless(&spec(vec![away]), |_| (), pending()).await.is_err(), "nothing is known then");
     }
 
     #[tokio::test]

@@ -56,14 +56,17 @@ impl Control {
         }
     }
 
-    /// The node that made it reads it again while it can: a folder may be on its host alone.
+    /// The node that made or found it reads it again while it is a member, then any: a folder may be on its host alone.
     pub(super) async fn backup_verify(&self, request: BackupVerifyRequest) -> Result<BackupBegun, Status> {
-        let state = self.state();
+        let (state, seen) = self.gathered().await;
         let backup = request.backup;
         let Some(listed) = state.backups.catalogue.get(&backup) else {
             return Err(refused(Refusal::NoSuchBackup(backup)));
         };
-        self.begin_backup(&listed.node, BackupWork::Verify { backup }, request.by).await
+        let is_there = state.data_nodes().any(|(node, _)| node == listed.keeper());
+        let other = scanner(&state, &seen).filter(|_| !is_there);
+        let node = other.as_ref().unwrap_or(listed.keeper());
+        self.begin_backup(node, BackupWork::Verify { backup }, request.by).await
     }
 
     pub(super) async fn backup_cancel(&self, request: BackupCancelRequest) -> Result<Done, Status> {

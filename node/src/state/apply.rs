@@ -126,7 +126,7 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::BackupVerified { task, fault } => {
             apply_backup::verified(state, at, &command.by, task, fault.as_ref())
         }
-        Change::BackupsFound { task, found } => scan::found(state, &command.by, task, found),
+        Change::BackupsFound { task, found } => scan::found(state, at, &command.by, task, found),
         Change::BackupsScanned { task, note } => apply_backup::scanned(state, at, &command.by, task, note),
         Change::BackupRemoved { task } => apply_backup::removed(state, at, &command.by, task),
         Change::PinBackup { backup, is_pinned, by } => retention::pin(state, at, (backup, *is_pinned), by),

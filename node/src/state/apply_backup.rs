@@ -70,8 +70,9 @@ pub(super) fn made(
     let (began_ms, BackupWork::Make { backup: name, .. }) = (task.started_ms, task.work.clone()) else {
         return Err(Refusal::BackupMoved);
     };
-    // By the leader's clock, as every other: rules compare them, and the maker's may be wrong.
-    state.backups.catalogue.insert(name.clone(), Backup { began_ms, ..backup.clone() });
+    // Not by the maker's clock alone: rules compare them, and it may be wrong.
+    let ended_ms = at;
+    state.backups.catalogue.insert(name.clone(), Backup { began_ms, ended_ms, ..backup.clone() });
     // Somebody may have wanted its bases to leave while it was made.
     retention::stay_with(&mut state.backups, &name);
     state.backups.forget_oldest();

@@ -137,6 +137,9 @@ impl BackupWork {
 pub struct Backup {
     /// Whose server was read.
     pub node: NodeName,
+    /// Who found it in its stores, where a scan did: a folder may be on that node's host alone.
+    #[serde(default)]
+    pub found_at: Option<NodeName>,
     /// The epoch in which it began.
     pub epoch: Epoch,
     /// What it adds to, and is worth nothing without; `None` of a full one.

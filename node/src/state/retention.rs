@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backup, BackupPlan, Backups, ClusterState, Refusal, UnixMillis};
+use super::{Backup, BackupPlan, Backups, ClusterState, NodeName, Refusal, UnixMillis};
 
 /// How long a store keeps backups, by the leader's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,11 @@ impl Backup {
         self.verified.as_ref().is_none_or(|verified| verified.fault.is_none())
     }
 
+    /// Whose folders it lies in, where a store is one.
+    pub fn keeper(&self) -> &NodeName {
+        self.found_at.as_ref().unwrap_or(&self.node)
+    }
+
     /// Whether it lies in that store.
     pub fn lies_in(&self, store: &str) -> bool {
         self.stores.iter().any(|name| name == store)
@@ -82,7 +87,7 @@ pub(super) fn stay_with(backups: &mut Backups, backup: &str) {
     let bases: Vec<String> = backups.bases(backup).map(|(base, _)| base.to_owned()).collect();
     for base in bases {
         if let Some(base) = backups.catalogue.get_mut(&base) {
-            base.leaving.retain(|store, _| !stores.contains(store));
+            base.leaving.retain(|store, leaving| leaving.begun || !stores.contains(store));
         }
     }
 }

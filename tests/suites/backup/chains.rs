@@ -54,6 +54,15 @@ async fn mariadb_increments_add_to_one_data_directory() -> Result<()> {
     ensure!(second.base == first.id, "{second:?}");
     is_restored(&cluster, &ledger, &escrow, &second.id).await?;
 
+    // What somebody removed is nothing to add to.
+    let manifest = cluster.folder().join("store/shop/backups").join(&first.id).join("manifest.json");
+    let text = fs::read(&manifest)?;
+    fs::remove_file(&manifest)?;
+    let (alone, _) = made(&cluster, &["db2"]).await?;
+    let why = format!("{}, which it would need, is not whole in store disk any more", first.id);
+    ensure!(alone.kind == "full" && alone.full_because == why, "{alone:?}");
+    fs::write(&manifest, text)?;
+
     // Another full one, so that the newest good one is no reason.
     let other: BackupTask = asked(&cluster, &["backup", "now", "db3", "--follow"]).await?;
     ensure!(other.error.is_empty() && other.note.is_empty(), "{other:?}");

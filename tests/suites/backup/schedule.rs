@@ -82,6 +82,7 @@ async fn mariadb_backup_by_schedule() -> Result<()> {
     let increment =
         |list: &BackupListReply| list.backups.iter().find(|backup| !backup.base.is_empty()).cloned();
     let increment = listed(&cluster, "an increment", increment).await?;
-    ensure!(increment.node == maker || increment.node == leader, "{increment:?}");
+    let base = list(&cluster).await?.backups.into_iter().find(|backup| backup.id == increment.base);
+    ensure!(base.is_some_and(|base| base.node == increment.node), "{increment:?}");
     each_slot_once(&ended)
 }

@@ -107,15 +107,20 @@ pub fn first_that_goes(backups: &Backups, store: &str, keep: &Keep, now_ms: Unix
     goes.map(|(id, _)| id).find(|id| backups.needed_by(id, store).is_empty())
 }
 
-/// One thing, if there is one to do: in stores that Baton may remove from.
+/// One thing, if there is one to do. It marks and removes in stores alone that Baton may remove from.
 pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Pruning> {
     let backups = &state.backups;
     let plan = backups.plan.as_ref().filter(|_| backups.task.is_none())?;
+    // People go by what is marked where Baton may not remove.
+    let stays = plan.stores.iter().find_map(|(store, keep)| {
+        let backup = first_that_stays(backups, store, keep, now_ms)?;
+        Some(Pruning::Stay { backup, store: store.clone() })
+    });
+    if stays.is_some() {
+        return stays;
+    }
     let mut pruned = plan.stores.iter().filter(|(_, keep)| keep.prunes);
     pruned.find_map(|(store, keep)| {
-        if let Some(backup) = first_that_stays(backups, store, keep, now_ms) {
-            return Some(Pruning::Stay { backup, store: store.clone() });
-        }
         if let Some(backup) = first_that_goes(backups, store, keep, now_ms) {
             return Some(Pruning::Mark { backup, store: store.clone() });
         }
@@ -136,7 +141,7 @@ pub fn next(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Op
     })
 }
 
-/// The node that made it, where it is still there: a folder may be on its host alone. No other one while it is away for a
+/// The node that made or found it, where it is still there: a folder may be on its host alone. No other one while it is away for a
 /// while, or takes part in a rebuild, beside which no task of backups begins.
 fn remover(state: &ClusterState, seen: &Observations, backup: &Backup) -> Option<NodeName> {
     let is_rebuilt = |node: &NodeName| {
@@ -147,8 +152,9 @@ fn remover(state: &ClusterState, seen: &Observations, backup: &Backup) -> Option
     };
     let answers =
         |node: &NodeName| seen.of(node).is_some_and(|heard| heard.age <= FRESH * 4) && !is_rebuilt(node);
-    if state.members.get(&backup.node).is_some_and(|member| member.server.is_some()) {
-        return Some(backup.node.clone()).filter(|node| answers(node));
+    let keeper = backup.keeper();
+    if state.members.get(keeper).is_some_and(|member| member.server.is_some()) {
+        return Some(keeper.clone()).filter(|node| answers(node));
     }
     state.data_nodes().map(|(node, _)| node).find(|node| answers(node)).cloned()
 }

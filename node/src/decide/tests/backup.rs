@@ -220,7 +220,7 @@ fn what_rules_marked_stays_once_they_are_others() {
     mark(&mut state, "d23", true, true);
     assert_eq!(next(&state, &seen.observations(), now_ms), None);
     let keep = state.backups.plan.as_mut().unwrap().stores.get_mut("disk").unwrap();
-    keep.all_ms = 20 * 24 * HOUR.unsigned_abs();
+    (keep.all_ms, keep.prunes) = (20 * 24 * HOUR.unsigned_abs(), false);
     let mut stays = Vec::new();
     while let Some(Pruning::Stay { backup, store }) = next(&state, &seen.observations(), now_ms) {
         state.backups.catalogue.get_mut(&backup).unwrap().leaving.remove(&store);

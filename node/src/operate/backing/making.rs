@@ -1,15 +1,17 @@
 //! What a backup of this node's server is to be, and what the group keeps of one that was made.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::{BackupRunner, FACTS_WITHIN, PARTS_AT_ONCE, SHARE_MIN_PERCENT};
 use crate::backup::engine::{Engine, Extent};
 use crate::backup::lineage::{Lineage, Record};
 use crate::backup::lineage_file;
-use crate::backup::manifest::{About, Manifest, Server};
+use crate::backup::manifest::{About, Manifest, Server, backup_prefix, manifest_key};
 use crate::backup::run::{Made, RunSpec};
 use crate::backup::settings::Settings;
 use crate::decide::backup::chain::{Now, base};
@@ -18,6 +20,10 @@ use crate::state::{Backup, BackupKind, BackupTask, BackupWork};
 
 /// So many increments of one slot may fail before its next try is a full backup: it may be their base.
 const INCREMENTS_TRIED: u32 = 2;
+/// What all stores may take to list a chain.
+const LOOKS_WITHIN: Duration = Duration::from_secs(60);
+/// So many threads compress at full speed at most: they are faster by then than what reads a server.
+const THREADS_MAX: u32 = 4;
 /// A longer set is in the manifest alone: the whole state is written at each change.
 const GTIDS_MAX: usize = 16 << 10;
 
@@ -48,7 +54,7 @@ impl BackupRunner {
             ));
         }
         let record = self.record(&engine, &facts);
-        let (extent, full_because) = match self.wanted(settings, task, &engine, &facts, &record) {
+        let (extent, full_because) = match self.wanted(settings, task, &engine, &facts, &record).await {
             Ok(extent) => (extent, None),
             Err(why) => (Extent::Full, Some(why)),
         };
@@ -73,7 +79,7 @@ impl BackupRunner {
             stores: settings.stores.clone(),
             run: settings.run.clone(),
             level: 1,
-            threads: 1,
+            threads: threads_of(task),
             parts_at_once: PARTS_AT_ONCE,
             bytes_per_s: settings.bytes_per_s,
             share_min_percent: SHARE_MIN_PERCENT,
@@ -87,7 +93,7 @@ impl BackupRunner {
     ///
     /// # Errors
     /// Why that has to be everything although an increment was asked for.
-    fn wanted(
+    async fn wanted(
         &self,
         settings: &Settings,
         task: &BackupTask,
@@ -102,7 +108,7 @@ impl BackupRunner {
             return Err(format!("{} makes no increments", engine.name()));
         }
         if task.slot.as_ref().is_some_and(|slot| slot.number > INCREMENTS_TRIED) {
-            return Err(format!("{INCREMENTS_TRIED} increments failed for this slot"));
+            return Err(format!("{INCREMENTS_TRIED} tries for this slot came to nothing"));
         }
         let record = record.as_ref().map_err(Clone::clone)?;
         let stores: Vec<String> = settings.stores.iter().map(|store| store.name.clone()).collect();
@@ -115,8 +121,38 @@ impl BackupRunner {
             lsn: facts.lsn,
             stores: &stores,
         };
-        let found = base(&self.states.borrow().backups, &now, self.proposer.now_ms());
-        found.map(|(base, from_lsn)| Extent::Incremental { base, from_lsn })
+        let state = self.states.borrow().clone();
+        let (base, from_lsn) = base(&state.backups, &now, self.proposer.now_ms())?;
+        let chain = std::iter::once(base.as_str()).chain(state.backups.bases(&base).map(|(id, _)| id));
+        let parts: Vec<_> = chain.filter_map(|id| state.backups.catalogue.get_key_value(id)).collect();
+        let looked = timeout(LOOKS_WITHIN, self.are_there(settings, &parts)).await;
+        looked.map_err(|_| {
+            format!("its stores did not say within {} s what they have", LOOKS_WITHIN.as_secs())
+        })??;
+        Ok(Extent::Incremental { base, from_lsn })
+    }
+
+    /// Whether every store has all of these by its listing: the group is not told what a bucket's own rules, or people, remove.
+    async fn are_there(&self, settings: &Settings, parts: &[(&String, &Backup)]) -> Result<(), String> {
+        for place in &settings.stores {
+            let store = place.open()?;
+            for (id, listed) in parts {
+                let items = store.list(&backup_prefix(&self.cluster, id)).await.map_err(|e| e.to_string())?;
+                let key = manifest_key(&self.cluster, id);
+                let (manifest, objects): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.key == key);
+                let bytes: u64 = objects.iter().map(|item| item.bytes).sum();
+                if manifest.is_empty()
+                    || objects.len() != listed.objects as usize
+                    || bytes != listed.stored_bytes
+                {
+                    return Err(format!(
+                        "{id}, which it would need, is not whole in store {} any more",
+                        place.name
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What is noted in the data directory, which gets a lineage if it has none.
@@ -165,6 +201,16 @@ impl BackupRunner {
         }
         backup
     }
+}
+
+/// Beside the one that reads. A polite one leaves the others alone.
+fn threads_of(task: &BackupTask) -> u32 {
+    if !matches!(task.work, BackupWork::Make { full_speed: true, .. }) {
+        return 1;
+    }
+    let all =
+        std::thread::available_parallelism().map_or(1, |all| u32::try_from(all.get()).unwrap_or(u32::MAX));
+    all.min(THREADS_MAX)
 }
 
 /// What the group keeps of a backup; the rest is in its manifest.

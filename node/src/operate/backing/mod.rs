@@ -240,7 +240,7 @@ impl BackupRunner {
             backup: backup.to_owned(),
             manifest_blake3: listed.manifest_blake3.clone(),
             store: found.clone(),
-            is_makers: listed.node == self.me,
+            is_makers: *listed.keeper() == self.me,
         })
     }
 }

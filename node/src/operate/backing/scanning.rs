@@ -25,7 +25,7 @@ impl BackupRunner {
             cluster: self.cluster.clone(),
             stores: settings.stores.clone(),
             known: known.collect(),
-            most: BACKUPS_LISTED,
+            most: BACKUPS_LISTED.saturating_sub(state.backups.catalogue.len()),
         }
     }
 
@@ -51,7 +51,10 @@ impl BackupRunner {
 fn in_words(scanned: &Scanned) -> String {
     let mut words = match scanned.found.len() {
         0 => "nothing was found that is not listed".to_owned(),
-        count => format!("{count} found that were not listed, or not as one of that store"),
+        count => format!(
+            "{count} found that were not listed, or not as one of that store; new ones are pinned, and `batonctl backup unpin ID` \
+             hands one to the stores' rules"
+        ),
     };
     if scanned.passed_over > 0 {
         words += &format!("; {} older ones stay in the stores alone", scanned.passed_over);
