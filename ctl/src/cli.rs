@@ -347,12 +347,15 @@ pub enum ConfigAction {
 /// `batonctl backup …`.
 #[derive(Debug, Subcommand)]
 pub enum BackupAction {
-    /// Make a full backup now, of the replica that can bear it best
+    /// Make a backup now, of the replica that can bear it best
     Now {
         /// Of that server and no other
         // Not called node: that is the option of every command.
         #[arg(value_name = "NODE")]
         name: Option<String>,
+        /// How much: everything, or what changed since the last one; a full one is made where that cannot be told apart
+        #[arg(long, value_name = "KIND", value_parser = ["full", "incremental"], default_value = "full")]
+        kind: String,
         /// Read the writer when no replica will do
         #[arg(long)]
         allow_writer: bool,
@@ -377,6 +380,16 @@ pub enum BackupAction {
         #[arg(value_name = "ID")]
         id: String,
         /// Wait until it is over, and say how far it is
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Look through a node's stores and list every backup there that is not listed, after a cluster was lost or formed anew
+    Scan {
+        /// Whose stores; without a name those of a node that has any
+        // Not called node: that is the option of every command.
+        #[arg(value_name = "NODE")]
+        name: Option<String>,
+        /// Wait until it is over, and say what was found
         #[arg(long)]
         follow: bool,
     },

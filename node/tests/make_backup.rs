@@ -57,6 +57,7 @@ impl Folder {
             parts_at_once: 2,
             bytes_per_s: None,
             share_min_percent: 50,
+            cleans: Vec::new(),
             object_bytes: None,
         }
     }

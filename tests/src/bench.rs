@@ -124,6 +124,7 @@ impl Bench {
             parts_at_once: 2,
             bytes_per_s: None,
             share_min_percent: 50,
+            cleans: Vec::new(),
             // Even a small server makes some.
             object_bytes: Some(300_000),
         })

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use baton_proto::control::{
     BackupBegun, BackupCancelRequest, BackupDeleteRequest, BackupListReply, BackupListRequest,
-    BackupNowRequest, BackupPinRequest, BackupPruneRequest, BackupTask, BackupVerifyRequest,
+    BackupNowRequest, BackupPinRequest, BackupPruneRequest, BackupScanRequest, BackupTask,
+    BackupVerifyRequest,
 };
 use jiff::Timestamp;
 
@@ -26,15 +27,16 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// How `now` is called.
 pub(super) struct Options {
     pub(super) node: Option<String>,
+    pub(super) kind: String,
     pub(super) allow_writer: bool,
     pub(super) full_speed: bool,
     pub(super) follow: bool,
 }
 
 pub(super) async fn now(context: &Context<'_>, options: Options) -> Result<Outcome, Error> {
-    let Options { node, allow_writer, full_speed, follow } = options;
+    let Options { node, kind, allow_writer, full_speed, follow } = options;
     let node = node.unwrap_or_default();
-    let request = BackupNowRequest { node, allow_writer, full_speed, by: context.by.clone() };
+    let request = BackupNowRequest { node, allow_writer, full_speed, by: context.by.clone(), kind };
     let change = context.group.change(|mut node| async move { node.backup_now(request).await });
     let begun = with_progress("asking the leader", change).await?;
     if follow { followed(context, begun).await } else { said(context, &begun) }
@@ -43,6 +45,17 @@ pub(super) async fn now(context: &Context<'_>, options: Options) -> Result<Outco
 pub(super) async fn verify(context: &Context<'_>, id: String, follow: bool) -> Result<Outcome, Error> {
     let request = BackupVerifyRequest { backup: id, by: context.by.clone() };
     let change = context.group.change(|mut node| async move { node.backup_verify(request).await });
+    let begun = with_progress("asking the leader", change).await?;
+    if follow { followed(context, begun).await } else { said(context, &begun) }
+}
+
+pub(super) async fn scan(
+    context: &Context<'_>,
+    node: Option<String>,
+    follow: bool,
+) -> Result<Outcome, Error> {
+    let request = BackupScanRequest { node: node.unwrap_or_default(), by: context.by.clone() };
+    let change = context.group.change(|mut node| async move { node.backup_scan(request).await });
     let begun = with_progress("asking the leader", change).await?;
     if follow { followed(context, begun).await } else { said(context, &begun) }
 }

@@ -150,13 +150,14 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
 
 async fn backup(context: &Context<'_>, action: BackupAction) -> Result<Outcome, Error> {
     match action {
-        BackupAction::Now { name, allow_writer, full_speed, follow } => {
-            let options = backup::Options { node: name, allow_writer, full_speed, follow };
+        BackupAction::Now { name, kind, allow_writer, full_speed, follow } => {
+            let options = backup::Options { node: name, kind, allow_writer, full_speed, follow };
             backup::now(context, options).await
         }
         BackupAction::List => backup::list(context).await,
         BackupAction::Show { id } => backup::show(context, id).await,
         BackupAction::Verify { id, follow } => backup::verify(context, id, follow).await,
+        BackupAction::Scan { name, follow } => backup::scan(context, name, follow).await,
         BackupAction::Cancel => backup::cancel(context).await,
         BackupAction::Pin { id } => backup::pin(context, id, true).await,
         BackupAction::Unpin { id } => backup::pin(context, id, false).await,

@@ -24,7 +24,7 @@ pub fn backup_list(reply: &BackupListReply, now: Timestamp, style: &Style) -> St
         text += &wrap(&format!("now: {}", backup_line(task)), "", "  ", style.width);
     }
     if let Some(failed) = reply.ended.first().filter(|task| !task.error.is_empty()) {
-        let what = format!("{}: could not {} {}: ", ago(failed.ended_ms, now), failed.what, failed.backup);
+        let what = format!("{}: could not {} {}: ", ago(failed.ended_ms, now), failed.what, about(failed));
         text += &wrap(&format!("{what}{}", failed.error), "", "  ", style.width);
     }
     for schedule in &reply.schedules {
@@ -33,7 +33,12 @@ pub fn backup_list(reply: &BackupListReply, now: Timestamp, style: &Style) -> St
     text
 }
 
-/// "next: daily, 2026-01-02 02:00:00 UTC (0 2 * * *, Europe/Berlin)"
+/// What a task is about.
+fn about(task: &BackupTask) -> &str {
+    if task.backup.is_empty() { "its stores" } else { &task.backup }
+}
+
+/// "next: daily, incremental, 2026-01-02 02:00:00 UTC (0 2 * * *, Europe/Berlin)"
 fn schedule_line(schedule: &BackupSchedule) -> String {
     let BackupSchedule { name, cron, time_zone, .. } = schedule;
     let next = match schedule.fault.as_str() {
@@ -45,7 +50,9 @@ fn schedule_line(schedule: &BackupSchedule) -> String {
         (_, 0) => format!("; the slot of {} came to nothing", instant(schedule.slot_ms)),
         (_, at) => format!("; the slot of {} is tried again at {}", instant(schedule.slot_ms), instant(at)),
     };
-    clean(&format!("next: {name}, {next} ({cron}, {time_zone}){again}"))
+    // Whoever answers may be of a release that makes full ones alone.
+    let kind = if schedule.kind.is_empty() { "full" } else { schedule.kind.as_str() };
+    clean(&format!("next: {name}, {kind}, {next} ({cron}, {time_zone}){again}"))
 }
 
 fn row(backup: &Backup, now: Timestamp) -> Vec<Cell> {
@@ -53,6 +60,13 @@ fn row(backup: &Backup, now: Timestamp) -> Vec<Cell> {
         (0, _) => (Cell::plain("  "), Cell::new(Tone::Dim, "not read again yet")),
         (at, "") => (Cell::new(Tone::Good, "● "), Cell::plain(format!("verified {}", ago(at, now)))),
         (_, fault) => (Cell::new(Tone::Bad, "✗ "), Cell::new(Tone::Bad, format!("DAMAGED: {fault}"))),
+    };
+    let (mark, state) = match (backup.fault.as_str(), backup.chain_fault.as_str()) {
+        (_, "") => (mark, state),
+        ("", fault) => {
+            (Cell::new(Tone::Bad, "✗ "), Cell::new(Tone::Bad, format!("USELESS: {}", clean(fault))))
+        }
+        _ => (mark, state),
     };
     let state = match (backup.pinned, backup.leaving.is_empty()) {
         (true, _) => state.then(Tone::Dim, ", pinned"),
@@ -65,11 +79,26 @@ fn row(backup: &Backup, now: Timestamp) -> Vec<Cell> {
     vec![
         mark.then(Tone::Strong, clean(&backup.id)),
         Cell::plain(ago(backup.began_ms, now)),
-        Cell::plain(&backup.engine),
+        Cell::plain(made_with(backup)),
         Cell::plain(format!("{} as {}", size(backup.bytes), size(backup.stored_bytes))),
         Cell::plain(backup.stores.join(", ")),
         state,
     ]
+}
+
+/// "mariadb-backup", or "increment": one engine alone makes them.
+fn made_with(backup: &Backup) -> String {
+    if backup.base.is_empty() { clean(&backup.engine) } else { "increment".to_owned() }
+}
+
+/// "full", and why if that was not asked for; or what it adds to.
+fn kind(backup: &Backup) -> String {
+    match (backup.base.as_str(), backup.full_because.as_str(), backup.chain_fault.as_str()) {
+        ("", "", _) => "full".to_owned(),
+        ("", why, _) => format!("full, in place of an increment: {why}"),
+        (base, _, "") => format!("incremental, adds to {base}"),
+        (base, _, fault) => format!("incremental, adds to {base}, and is USELESS: {fault}"),
+    }
 }
 
 /// What goes and what stays, a row each, and what was done about it.
@@ -115,6 +144,7 @@ pub fn backup(backup: &Backup, style: &Style) -> String {
     let rows = [
         ("of", format!("{}, {} {}", backup.node, backup.server_version, epoch(backup))),
         ("engine", backup.engine.clone()),
+        ("kind", kind(backup)),
         ("began", instant(backup.began_ms)),
         ("took", length(seconds)),
         ("read", size(backup.bytes)),
@@ -154,13 +184,14 @@ pub fn backup_begun(begun: &BackupBegun, style: &Style) -> String {
         let head = style.paint(Tone::Bad, "no server can be read for a backup now");
         return format!("{head}\n{}", wrap(&begun.refusal, "  ", "  ", style.width));
     }
-    let words = format!("{} is at {}; batonctl backup list shows how far it is", begun.node, begun.backup);
+    let about = if begun.backup.is_empty() { "its stores" } else { begun.backup.as_str() };
+    let words = format!("{} is at {about}; batonctl backup list shows how far it is", begun.node);
     wrap(&words, "", "", style.width)
 }
 
 /// "db2: make 20260101T000000Z-db2, 1.2 of 4.0 GiB, compressed to 30 %, 118 MiB/s, 24 s left"
 pub fn backup_line(task: &BackupTask) -> String {
-    let mut line = format!("{}: {} {}", task.node, task.what, task.backup);
+    let mut line = format!("{}: {} {}", task.node, task.what, about(task));
     if task.bytes > 0 {
         line += &match task.total_bytes {
             0 => format!(", {}", size(task.bytes)),
@@ -184,15 +215,18 @@ pub fn backup_over(task: &BackupTask, style: &Style) -> String {
         ("verify", true) => {
             (Tone::Good, format!("{} is as it was written; read again in {took}", task.backup))
         }
+        ("scan", true) => (Tone::Good, format!("{} has looked through its stores, in {took}", task.node)),
+        ("scan", false) => (Tone::Bad, format!("{}'s stores could not be looked through", task.node)),
         ("verify", false) => (Tone::Bad, format!("{} could not be verified", task.backup)),
         (_, true) => (Tone::Good, format!("{} is made, of {}, in {took}", task.backup, task.node)),
         (_, false) => (Tone::Bad, format!("{} is not made", task.backup)),
     };
     let head = style.paint(tone, &clean(&head));
-    if task.error.is_empty() {
-        return format!("{head}\n");
+    let more = if task.error.is_empty() { &task.note } else { &task.error };
+    match more.as_str() {
+        "" => format!("{head}\n"),
+        more => format!("{head}\n{}", wrap(more, "  ", "  ", style.width)),
     }
-    format!("{head}\n{}", wrap(&task.error, "  ", "  ", style.width))
 }
 
 #[cfg(test)]
@@ -239,6 +273,7 @@ mod tests {
         let daily = BackupSchedule {
             name: "daily".into(),
             cron: "0 2 * * *".into(),
+            kind: "incremental".into(),
             time_zone: "Europe/Berlin".into(),
             next_ms: 1_767_315_600_000,
             slot_ms: 1_767_229_200_000,
@@ -311,6 +346,19 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_and_what_is_wrong_with_it() {
+        let increment = Backup { base: "20260101T000000Z-db2".into(), ..made() };
+        assert_eq!(kind(&increment), "incremental, adds to 20260101T000000Z-db2");
+        let useless = Backup { chain_fault: "20260101T000000Z-db2 was found damaged".into(), ..increment };
+        let reply = BackupListReply { backups: vec![useless.clone()], ..BackupListReply::default() };
+        let list = backup_list(&reply, now(), &PLAIN);
+        assert!(list.contains("increment") && list.contains("✗") && list.contains("USELESS"), "{list}");
+        assert!(kind(&useless).ends_with("and is USELESS: 20260101T000000Z-db2 was found damaged"));
+        let full = Backup { full_because: "there is none yet that it could add to".into(), ..made() };
+        assert_eq!(kind(&full), "full, in place of an increment: there is none yet that it could add to");
+    }
+
+    #[test]
     fn a_line_of_progress_and_the_end() {
         let task = BackupTask {
             what: "make".into(),
@@ -330,6 +378,12 @@ mod tests {
             "db2: make 20260101T000000Z-db2, 1.0 GiB of 4.0 GiB, compressed to 29 %, 100 MiB/s, 31 s left"
         );
         assert_eq!(backup_over(&task, &PLAIN), "20260101T000000Z-db2 is made, of db2, in 39 s\n");
+        let noted =
+            BackupTask { note: "a full one and no increment: there is none yet".into(), ..task.clone() };
+        assert_eq!(
+            backup_over(&noted, &PLAIN),
+            "20260101T000000Z-db2 is made, of db2, in 39 s\n  a full one and no increment: there is none yet\n"
+        );
         let failed = BackupTask { error: "it was given up".into(), ..task };
         assert_eq!(backup_over(&failed, &PLAIN), "20260101T000000Z-db2 is not made\n  it was given up\n");
     }

@@ -167,6 +167,12 @@ impl Control for Mock {
     ) -> Result<Response<BackupBegun>, Status> {
         self.answer(request, BackupBegun::default()).await
     }
+    async fn backup_scan(
+        &self,
+        request: Request<BackupScanRequest>,
+    ) -> Result<Response<BackupBegun>, Status> {
+        self.answer(request, BackupBegun::default()).await
+    }
     async fn backup_cancel(&self, request: Request<BackupCancelRequest>) -> Result<Response<Done>, Status> {
         self.answer(request, done()).await
     }

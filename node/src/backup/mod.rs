@@ -15,6 +15,7 @@ pub mod process;
 pub(crate) mod program;
 pub mod remove;
 pub mod run;
+pub mod scan;
 pub mod settings;
 pub mod store;
 pub mod verify;

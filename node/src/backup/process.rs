@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::remove::{RemoveSpec, remove_unless};
 use super::run::{Made, Progress, RunSpec, run_unless};
+use super::scan::{ScanSpec, Scanned, scan_unless};
 use super::verify::{Checked, VerifySpec, verify_unless};
 use super::worker;
 
@@ -22,6 +23,8 @@ pub enum Job {
     Verify(Box<VerifySpec>),
     /// Remove one from a store.
     Remove(Box<RemoveSpec>),
+    /// Look for those that are not listed.
+    Scan(Box<ScanSpec>),
 }
 
 /// What it came to.
@@ -34,6 +37,8 @@ pub enum Done {
     Checked(Checked),
     /// The backup is not in the store any more.
     Removed,
+    /// What is in the stores and not listed.
+    Scanned(Box<Scanned>),
 }
 
 /// What the process says.
@@ -54,6 +59,9 @@ pub fn attend() -> Result<(), String> {
             }),
             Job::Verify(spec) => verify_unless(spec, told, given_up).await.map(Done::Checked),
             Job::Remove(spec) => remove_unless(spec, given_up).await.map(|_| Done::Removed),
+            Job::Scan(spec) => {
+                scan_unless(spec, told, given_up).await.map(|scanned| Done::Scanned(Box::new(scanned)))
+            }
         }
     })
 }

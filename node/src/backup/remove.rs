@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{backup_prefix, manifest_key};
+use super::manifest::{MANIFEST_BYTES_MAX, backup_prefix, manifest_key};
 use super::run::{StorePlace, StoreSpec};
 
 /// What is to be removed.
@@ -15,6 +15,8 @@ pub struct RemoveSpec {
     pub cluster: String,
     /// Which backup.
     pub backup: String,
+    /// BLAKE3 of its manifest, as it was written: two clusters may have one name, and one store.
+    pub manifest_blake3: String,
     /// From where.
     pub store: StoreSpec,
     /// Whether this node made it. A folder in which another node finds nothing of it may be another folder.
@@ -34,7 +36,7 @@ pub async fn remove_unless(spec: &RemoveSpec, given_up: impl Future<Output = ()>
 }
 
 async fn remove(spec: &RemoveSpec) -> Result<u32, String> {
-    let RemoveSpec { cluster, backup, store: place, is_makers } = spec;
+    let RemoveSpec { cluster, backup, manifest_blake3, store: place, is_makers } = spec;
     let store = place.open()?;
     let prefix = backup_prefix(cluster, backup);
     let items = store.list(&prefix).await.map_err(|e| e.to_string())?;
@@ -44,7 +46,18 @@ async fn remove(spec: &RemoveSpec) -> Result<u32, String> {
             "store {name} is a folder, and nothing of {backup} is in it on this node's host"
         ));
     }
-    store.delete(&manifest_key(cluster, backup)).await.map_err(|e| e.to_string())?;
+    let key = manifest_key(cluster, backup);
+    // Without a manifest an earlier removal was cut off.
+    if items.iter().any(|item| item.key == key) {
+        let json = store.read(&key, MANIFEST_BYTES_MAX).await.map_err(|e| e.to_string())?;
+        if blake3::hash(&json).to_hex().as_str() != manifest_blake3 {
+            return Err(format!(
+                "store {}: {key} is not the manifest that was written; it stays",
+                place.name
+            ));
+        }
+    }
+    store.delete(&key).await.map_err(|e| e.to_string())?;
     for item in &items {
         store.delete(&item.key).await.map_err(|e| e.to_string())?;
     }
@@ -93,7 +106,8 @@ mod tests {
     fn spec(folder: &Path, is_makers: bool) -> RemoveSpec {
         let place = StorePlace::Files { path: folder.to_owned() };
         let store = StoreSpec { name: "disk".into(), required: true, place };
-        RemoveSpec { cluster: "shop".into(), backup: "b1".into(), store, is_makers }
+        let manifest_blake3 = blake3::hash(b"x").to_hex().to_string();
+        RemoveSpec { cluster: "shop".into(), backup: "b1".into(), manifest_blake3, store, is_makers }
     }
 
     fn files(folder: &Path) -> usize {
@@ -109,6 +123,22 @@ mod tests {
         assert_eq!(remove_unless(&spec, std::future::pending()).await, Ok(3));
         assert_eq!((files(&b1), files(&b10)), (0, 3));
         assert_eq!(remove_unless(&spec, std::future::pending()).await, Ok(0), "again");
+    }
+
+    #[tokio::test]
+    async fn another_cluster_of_that_name_keeps_its_own() {
+        let folder = Folder::new("theirs");
+        let b1 = folder.has("b1");
+        fs::write(b1.join("manifest.json"), "theirs").unwrap();
+        let said = remove_unless(&spec(&folder.0, true), std::future::pending()).await.unwrap_err();
+        assert!(said.contains("is not the manifest that was written; it stays"), "{said}");
+        assert_eq!(files(&b1), 3);
+        fs::remove_file(b1.join("manifest.json")).unwrap();
+        assert_eq!(
+            remove_unless(&spec(&folder.0, true), std::future::pending()).await,
+            Ok(2),
+            "cut off before"
+        );
     }
 
     #[tokio::test]

@@ -40,8 +40,8 @@ pub use model::{
     ArchiveConfig, BackupConfig, BackupEngine, ClusterConfig, Config, ControlConfig, FailoverConfig,
     FenceSignal, HardFence, HookConfig, HookPlace, HookPoint, HookWhen, HttpConfig, NodeConfig, OnAckersLost,
     OnClosedByHand, OnLoss, OtherZone, PathsConfig, ProxysqlConfig, RaftConfig, RebuildPolicy, ReplicaConfig,
-    RouterConfig, SafetySettings, ScheduleConfig, ServerConfig, StoreConfig, StoreType, TlsConfig,
-    fence_command,
+    RouterConfig, SafetySettings, ScheduleConfig, ScheduleKind, ServerConfig, StoreConfig, StoreType,
+    TlsConfig, fence_command,
 };
 pub use problem::{ConfigErrors, Place, Problem};
 pub use reload::{Change, Reload, ReloadRefused};

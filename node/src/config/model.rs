@@ -390,12 +390,24 @@ pub struct ScheduleConfig {
     pub name: String,
     /// An expression of cron.
     pub cron: String,
+    /// How much is read.
+    pub kind: ScheduleKind,
     /// In which it counts.
     pub time_zone: String,
     /// Whether it counts at all.
     pub enabled: bool,
     /// Whether the writer is read when no replica will do.
     pub allow_writer: bool,
+}
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// Everything.
+    Full,
+    /// What changed since another one.
+    Incremental,
 }
 
 /// What reads the server.

@@ -159,7 +159,12 @@ fn only(servers: &[Server], node: &NodeName) -> Vec<Server> {
 }
 
 fn wanted(current: Option<&NodeName>) -> Wanted {
-    Wanted { node: None, allow_writer: true, lag_max: LAG_MAX, chain: current.cloned() }
+    Wanted {
+        node: None,
+        allow_writer: true,
+        lag_max: LAG_MAX,
+        chains: current.cloned().into_iter().collect(),
+    }
 }
 
 /// Whether any node has an archive in its file.

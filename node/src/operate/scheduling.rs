@@ -16,8 +16,9 @@ fn prune(term: &Term<'_>, state: &ClusterState, seen: &Observations) -> Option<C
     let now_ms = term.lead.proposer.now_ms();
     Some(match prune::next(state, seen, now_ms)? {
         Pruning::Mark { backup, store } => {
-            Change::LeaveStores { backup, stores: vec![store], by: "retention".into() }
+            Change::LeaveStores { backup, stores: vec![store], by: "retention".into(), by_rule: true }
         }
+        Pruning::Stay { backup, store } => Change::StayInStore { backup, store },
         Pruning::Remove { backup, store, node } => Change::BeginBackup(BackupTask {
             id: OperationId(term.lead.proposer.draw_id()),
             node,
@@ -40,10 +41,11 @@ pub(super) fn next(term: &Term<'_>, state: &ClusterState, seen: &Observations) -
 }
 
 fn make(term: &Term<'_>, state: &ClusterState, seen: &Observations, due: &Due) -> Option<Change> {
-    let server = choose(&servers(state, seen), &wanted_by(due)).ok()?.node.clone();
     let started_ms = term.lead.proposer.now_ms();
+    let server = choose(&servers(state, seen), &wanted_by(state, due, started_ms)).ok()?.node.clone();
     let work = BackupWork::Make {
         backup: backup_id(started_ms, &server),
+        kind: due.kind,
         at_writer: due.at_writer,
         full_speed: false,
     };

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backup::manifest::{Manifest, backup_of_manifest, cluster_prefix, manifest_key};
-use crate::backup::open;
+use crate::backup::open::{self, lacking};
 use crate::backup::store::Store;
 
 /// Between the cluster's name and the rest of a key.
 const FOLDER: &str = "/backups/";
-/// Of the objects that a backup lacks, so many are named.
-const NAMED_MAX: usize = 3;
 
 /// A cluster's part of a store.
 pub(super) struct Shelf {
@@ -89,26 +87,6 @@ fn the_cluster(sizes: &BTreeMap<String, u64>, wanted: Option<&str>) -> Result<St
         }
         (None, None, _) => Err("it has no backup".into()),
     }
-}
-
-/// What a store with these sizes lacks of a backup, in words.
-fn lacking(manifest: &Manifest, sizes: &BTreeMap<String, u64>) -> Vec<String> {
-    let objects = manifest.object_keys().into_iter().zip(&manifest.stream.objects);
-    let mut faults: Vec<_> = objects
-        .filter_map(|(key, object)| match sizes.get(&key) {
-            None => Some(format!("{key} is missing")),
-            Some(bytes) if *bytes != object.bytes => {
-                Some(format!("{key} has {bytes} bytes and should have {}", object.bytes))
-            }
-            Some(_) => None,
-        })
-        .collect();
-    let more = faults.len().saturating_sub(NAMED_MAX);
-    if more > 0 {
-        faults.truncate(NAMED_MAX);
-        faults.push(format!("and {more} more"));
-    }
-    faults
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `batonctl backup`: who makes one, its end by hand, and the list.
 
 use baton_proto::control::{
-    Backup as Listed, BackupBegun, BackupCancelRequest, BackupListReply, BackupNowRequest,
+    Backup as Listed, BackupBegun, BackupCancelRequest, BackupListReply, BackupNowRequest, BackupScanRequest,
     BackupSchedule as Planned, BackupTask as Told, BackupVerifyRequest, Done,
 };
 use tonic::Status;
@@ -9,13 +9,13 @@ use tonic::Status;
 use super::Control;
 use super::refusal::refused;
 use crate::decide::backup::choose::{Wanted, choose};
-use crate::decide::backup::field::servers;
+use crate::decide::backup::field::{scanner, servers};
 use crate::decide::backup::schedule::{Zones, next_ms, retried_ms};
-use crate::decide::backup::{Backing, LAG_MAX, backup_id};
+use crate::decide::backup::{Backing, LAG_MAX, backup_id, chains};
 use crate::decide::seen::Observations;
 use crate::state::{
-    Backup, BackupTask, BackupWork, Backups, Change, ClusterState, NodeName, OperationId, Refusal, Schedule,
-    UnixMillis,
+    Backup, BackupKind, BackupTask, BackupWork, Backups, Change, ClusterState, NodeName, OperationId,
+    Refusal, Schedule, UnixMillis,
 };
 
 impl Control {
@@ -30,12 +30,23 @@ impl Control {
         if let Some(node) = node.as_ref().filter(|node| !state.members.contains_key(*node)) {
             return Err(refused(Refusal::NoSuchNode(node.clone())));
         }
-        let wanted = Wanted { node, allow_writer: request.allow_writer, lag_max: LAG_MAX, chain: None };
+        let kind = match request.kind.as_str() {
+            "" | "full" => BackupKind::Full,
+            "incremental" => BackupKind::Incremental,
+            other => {
+                return Err(refused(format!(
+                    "there is no kind \"{other}\" of backups; write full or incremental"
+                )));
+            }
+        };
+        let chains = chains(&state, kind, self.now_ms());
+        let wanted = Wanted { node, allow_writer: request.allow_writer, lag_max: LAG_MAX, chains };
         let servers = servers(&state, &seen);
         match choose(&servers, &wanted) {
             Ok(server) => {
                 let work = BackupWork::Make {
                     backup: backup_id(self.now_ms(), &server.node),
+                    kind,
                     at_writer: request.allow_writer,
                     full_speed: request.full_speed,
                 };
@@ -45,14 +56,17 @@ impl Control {
         }
     }
 
-    /// The node that made it reads it again while it can: a folder may be on its host alone.
+    /// The node that made or found it reads it again while it is a member, then any: a folder may be on its host alone.
     pub(super) async fn backup_verify(&self, request: BackupVerifyRequest) -> Result<BackupBegun, Status> {
-        let state = self.state();
+        let (state, seen) = self.gathered().await;
         let backup = request.backup;
         let Some(listed) = state.backups.catalogue.get(&backup) else {
             return Err(refused(Refusal::NoSuchBackup(backup)));
         };
-        self.begin_backup(&listed.node, BackupWork::Verify { backup }, request.by).await
+        let is_there = state.data_nodes().any(|(node, _)| node == listed.keeper());
+        let other = scanner(&state, &seen).filter(|_| !is_there);
+        let node = other.as_ref().unwrap_or(listed.keeper());
+        self.begin_backup(node, BackupWork::Verify { backup }, request.by).await
     }
 
     pub(super) async fn backup_cancel(&self, request: BackupCancelRequest) -> Result<Done, Status> {
@@ -62,8 +76,24 @@ impl Control {
             task.ok_or_else(|| refused("no backup is made or read now; see `batonctl backup list`"))?;
         let why = format!("ended by {}", request.by);
         self.commit(Change::EndBackup { task: task.id.clone(), why, by_hand: true }).await?;
-        let (verb, backup, node) = (task.work.verb(), task.work.backup(), &task.node);
-        Ok(Done { message: format!("{node} does not {verb} {backup} any more"), details: Vec::new() })
+        let (verb, about, node) = (task.work.verb(), task.work.subject(), &task.node);
+        Ok(Done { message: format!("{node} does not {verb} {about} any more"), details: Vec::new() })
+    }
+
+    /// A node looks through its stores; without a name one that answers and has any, and rather not the writer's.
+    pub(super) async fn backup_scan(&self, request: BackupScanRequest) -> Result<BackupBegun, Status> {
+        let (state, seen) = self.gathered().await;
+        let node = match request.node.as_str() {
+            "" => scanner(&state, &seen),
+            name => Some(NodeName::from(name)),
+        };
+        match node {
+            Some(node) => self.begin_backup(&node, BackupWork::Scan, request.by).await,
+            None => {
+                let refusal = "no data node answers that has a [[store]] in its file".to_owned();
+                Ok(BackupBegun { refusal, ..BackupBegun::default() })
+            }
+        }
     }
 
     async fn begin_backup(
@@ -100,6 +130,7 @@ pub(super) fn list(
     let ended = backups.ended.iter().rev().map(|over| Told {
         ended_ms: over.ended_ms,
         error: over.error.clone().unwrap_or_default(),
+        note: over.note.clone().unwrap_or_default(),
         ..told(&over.task, None)
     });
     let listed = |(id, backup): (&String, &Backup)| match one.is_empty() {
@@ -132,6 +163,7 @@ fn planned(
     Planned {
         name: name.to_owned(),
         cron: schedule.cron.clone(),
+        kind: schedule.kind.name().to_owned(),
         time_zone: schedule.zone.clone(),
         next_ms: *next.as_ref().unwrap_or(&0),
         fault: next.err().unwrap_or_default(),
@@ -161,6 +193,7 @@ fn told(task: &BackupTask, backing: Option<&Backing>) -> Told {
         started_ms: task.started_ms,
         ended_ms: 0,
         error: String::new(),
+        note: String::new(),
         bytes: far.bytes,
         stored_bytes: far.stored_bytes,
         total_bytes: far.total,
@@ -177,6 +210,12 @@ fn listed(backups: &Backups, id: &str, backup: &Backup) -> Listed {
         id: id.to_owned(),
         node: backup.node.to_string(),
         epoch: backup.epoch.0,
+        kind: if backup.base.is_some() { BackupKind::Incremental } else { BackupKind::Full }
+            .name()
+            .to_owned(),
+        base: backup.base.clone().unwrap_or_default(),
+        full_because: backup.full_because.clone().unwrap_or_default(),
+        chain_fault: backup.base.as_ref().and_then(|base| backups.fault_of(base)).unwrap_or_default(),
         engine: backup.engine.clone(),
         server_version: backup.server_version.clone(),
         began_ms: backup.began_ms,

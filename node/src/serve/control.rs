@@ -7,13 +7,13 @@ use baton_proto::control::control_server;
 use baton_proto::control::{
     AddNodeRequest, AdoptReply, AdoptRequest, AlertTestReply, AlertTestRequest, BackupBegun,
     BackupCancelRequest, BackupDeleteRequest, BackupListReply, BackupListRequest, BackupNowRequest,
-    BackupPinRequest, BackupPruneReply, BackupPruneRequest, BackupVerifyRequest, CheckReply, CheckRequest,
-    ConfigApplyReply, ConfigApplyRequest, ConfigShowReply, ConfigShowRequest, Done, EventsReply,
-    EventsRequest, FailoverRequest, HistoryReply, HistoryRequest, MaintenanceRequest, MuteRequest,
-    PauseRequest, QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowReply,
-    QuarantineShowRequest, RebuildReply, RebuildRequest, RehearseReply, RehearseRequest, ReleaseRequest,
-    RemoveNodeRequest, RestartRequest, ResumeRequest, RoutingReply, RoutingRequest, StatusReply,
-    StatusRequest, SwitchoverReply, SwitchoverRequest, WhyReply, WhyRequest,
+    BackupPinRequest, BackupPruneReply, BackupPruneRequest, BackupScanRequest, BackupVerifyRequest,
+    CheckReply, CheckRequest, ConfigApplyReply, ConfigApplyRequest, ConfigShowReply, ConfigShowRequest, Done,
+    EventsReply, EventsRequest, FailoverRequest, HistoryReply, HistoryRequest, MaintenanceRequest,
+    MuteRequest, PauseRequest, QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest,
+    QuarantineShowReply, QuarantineShowRequest, RebuildReply, RebuildRequest, RehearseReply, RehearseRequest,
+    ReleaseRequest, RemoveNodeRequest, RestartRequest, ResumeRequest, RoutingReply, RoutingRequest,
+    StatusReply, StatusRequest, SwitchoverReply, SwitchoverRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -304,6 +304,12 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |request: BackupVerifyRequest| self.backup_verify(request).await;
         self.lead(request, caller, here, async |mut c, q| c.backup_verify(q).await).await
+    }
+
+    async fn backup_scan(&self, request: Request<BackupScanRequest>) -> Answer<BackupBegun> {
+        let caller = self.caller(&request)?;
+        let here = async |request: BackupScanRequest| self.backup_scan(request).await;
+        self.lead(request, caller, here, async |mut c, q| c.backup_scan(q).await).await
     }
 
     async fn backup_cancel(&self, request: Request<BackupCancelRequest>) -> Answer<Done> {

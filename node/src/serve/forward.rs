@@ -5,11 +5,11 @@ use std::time::Duration;
 use baton_proto::control::control_client::ControlClient;
 use baton_proto::control::{
     AddNodeRequest, AdoptRequest, AlertTestRequest, BackupCancelRequest, BackupDeleteRequest,
-    BackupListRequest, BackupNowRequest, BackupPinRequest, BackupPruneRequest, BackupVerifyRequest,
-    CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest, MaintenanceRequest, MuteRequest,
-    PauseRequest, QuarantineListRequest, QuarantineReleaseRequest, QuarantineShowRequest, RebuildRequest,
-    RehearseRequest, ReleaseRequest, RemoveNodeRequest, RestartRequest, ResumeRequest, RoutingRequest,
-    StatusRequest, SwitchoverRequest, WhyRequest,
+    BackupListRequest, BackupNowRequest, BackupPinRequest, BackupPruneRequest, BackupScanRequest,
+    BackupVerifyRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
+    MaintenanceRequest, MuteRequest, PauseRequest, QuarantineListRequest, QuarantineReleaseRequest,
+    QuarantineShowRequest, RebuildRequest, RehearseRequest, ReleaseRequest, RemoveNodeRequest,
+    RestartRequest, ResumeRequest, RoutingRequest, StatusRequest, SwitchoverRequest, WhyRequest,
 };
 use tokio::time::Instant;
 
@@ -92,7 +92,7 @@ macro_rules! signed {
 }
 
 signed!(asks BackupListRequest, StatusRequest, WhyRequest, CheckRequest, RoutingRequest, ConfigShowRequest, QuarantineListRequest, QuarantineShowRequest;
-    changes BackupNowRequest, BackupVerifyRequest, BackupCancelRequest, BackupPinRequest, BackupDeleteRequest, BackupPruneRequest, MuteRequest, AlertTestRequest, QuarantineReleaseRequest, ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, SwitchoverRequest, AdoptRequest, ReleaseRequest, RebuildRequest, AddNodeRequest, RemoveNodeRequest, MaintenanceRequest, RestartRequest, RehearseRequest);
+    changes BackupNowRequest, BackupVerifyRequest, BackupScanRequest, BackupCancelRequest, BackupPinRequest, BackupDeleteRequest, BackupPruneRequest, MuteRequest, AlertTestRequest, QuarantineReleaseRequest, ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, SwitchoverRequest, AdoptRequest, ReleaseRequest, RebuildRequest, AddNodeRequest, RemoveNodeRequest, MaintenanceRequest, RestartRequest, RehearseRequest);
 
 fn sign<Q: Signed>(request: &mut Q, caller: &Caller) {
     let Some(by) = request.by().filter(|_| !caller.forwarded) else { return };

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::Control;
 use super::refusal::refused;
-use crate::decide::backup::prune::kept;
+use crate::decide::backup::prune::{first_that_goes, kept};
 use crate::state::{Backup, Backups, Change, Refusal, UnixMillis};
 
 impl Control {
@@ -29,7 +29,7 @@ impl Control {
             return Err(refused(Refusal::NoSuchBackup(backup)));
         };
         let stores = listed.stores.clone();
-        self.commit(Change::LeaveStores { backup: backup.clone(), stores, by }).await?;
+        self.commit(Change::LeaveStores { backup: backup.clone(), stores, by, by_rule: false }).await?;
         let state = self.state();
         let marked = state.backups.catalogue.get(&backup).map(|listed| leaving(&state.backups, listed));
         let details = marked.unwrap_or_default().iter().map(|one| in_words(one, self.now_ms())).collect();
@@ -38,24 +38,33 @@ impl Control {
     }
 
     pub(super) async fn backup_prune(&self, request: BackupPruneRequest) -> Result<BackupPruneReply, Status> {
-        let state = self.state();
-        if state.backups.plan.is_none() {
+        if self.state().backups.plan.is_none() {
             return Err(refused("no node that has led names a [[store]], so there are no rules"));
         }
-        let verdicts = verdicts(&state.backups, self.now_ms());
         let mut marked = 0;
-        let goes = |v: &&BackupVerdict| v.stays.is_empty() && v.due_ms == 0;
-        for one in verdicts.iter().filter(goes).filter(|_| !request.dry_run) {
-            let (backup, stores) = (one.backup.clone(), vec![one.store.clone()]);
-            self.commit(Change::LeaveStores { backup, stores, by: request.by.clone() }).await?;
-            marked += 1;
+        if !request.dry_run {
+            let most: usize = self.state().backups.catalogue.values().map(|backup| backup.stores.len()).sum();
+            // One at a time, as each changes what stays: an increment goes before what it adds to.
+            for _ in 0..most {
+                let Some((backup, store)) = goes(&self.state().backups, self.now_ms()) else { break };
+                self.commit(Change::LeaveStores {
+                    backup,
+                    stores: vec![store],
+                    by: request.by.clone(),
+                    by_rule: true,
+                })
+                .await?;
+                marked += 1;
+            }
         }
-        if marked > 0 {
-            let state = self.state();
-            return Ok(BackupPruneReply { verdicts: self::verdicts(&state.backups, self.now_ms()), marked });
-        }
-        Ok(BackupPruneReply { verdicts, marked })
+        Ok(BackupPruneReply { verdicts: verdicts(&self.state().backups, self.now_ms()), marked })
     }
+}
+
+/// One that is to be marked by its store's rules, if there is one.
+fn goes(backups: &Backups, now_ms: UnixMillis) -> Option<(String, String)> {
+    let mut stores = backups.plan.as_ref()?.stores.iter();
+    stores.find_map(|(store, keep)| Some((first_that_goes(backups, store, keep, now_ms)?, store.clone())))
 }
 
 /// By each store's rules, the newest first.

@@ -12,16 +12,18 @@ use super::Control;
 use super::refusal::{by_state, refused};
 use crate::config::{
     Config, HardFence as Fence, NodeConfig, OnAckersLost, OnClosedByHand as ByHand, OnLoss as Loss,
-    OtherZone, RebuildPolicy as Policy,
+    OtherZone, RebuildPolicy as Policy, ScheduleKind,
 };
 use crate::decide::seen::Observations;
 use crate::state::{
-    BackupPlan, Change, ClusterState, Command, CommandId, HardFence, Keep, Live, Member, NodeName,
-    OnClosedByHand, OnLoss, Placement, RebuildPolicy, Safety, Schedule, WithoutAckers,
+    BackupKind, BackupPlan, Change, ClusterState, Command, CommandId, HardFence, Keep, Live, Member,
+    NodeName, OnClosedByHand, OnLoss, Placement, RebuildPolicy, Safety, Schedule, WithoutAckers,
 };
 
-/// Name, expression and time zone of the schedule of who has a store and writes none.
-const DAILY: (&str, &str, &str) = ("daily", "0 2 * * *", "UTC");
+/// Name, expression and kind of the schedules of who has a store and writes none: an increment is small enough for each day, and
+/// a full one each week keeps chains short. Where no increments can be made, each of them is a full one.
+const USUAL: [(&str, &str, BackupKind); 2] =
+    [("weekly", "0 2 * * 0", BackupKind::Full), ("daily", "0 2 * * 1-6", BackupKind::Incremental)];
 
 /// The file's values, as they seed the replicated state at formation.
 pub fn safety(config: &Config) -> Safety {
@@ -84,12 +86,19 @@ pub fn backup_plan(config: &Config) -> Option<BackupPlan> {
     let mut schedules: BTreeMap<String, Schedule> = written
         .map(|schedule| {
             let (cron, zone) = (schedule.cron.clone(), schedule.time_zone.clone());
-            (schedule.name.clone(), Schedule { cron, zone, at_writer: schedule.allow_writer })
+            let kind = match schedule.kind {
+                ScheduleKind::Full => BackupKind::Full,
+                ScheduleKind::Incremental => BackupKind::Incremental,
+            };
+            (schedule.name.clone(), Schedule { cron, zone, at_writer: schedule.allow_writer, kind })
         })
         .collect();
     if backup.schedules.is_empty() {
-        let (cron, zone) = (DAILY.1.to_owned(), DAILY.2.to_owned());
-        schedules.insert(DAILY.0.to_owned(), Schedule { cron, zone, at_writer: false });
+        let usual = USUAL.map(|(name, cron, kind)| {
+            let (cron, zone) = (cron.to_owned(), "UTC".to_owned());
+            (name.to_owned(), Schedule { cron, zone, at_writer: false, kind })
+        });
+        schedules.extend(usual);
     }
     let ms = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     let stores = config.stores.iter().map(|store| {

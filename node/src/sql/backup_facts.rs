@@ -22,6 +22,8 @@ pub struct BackupFacts {
     pub data: PathBuf,
     /// Bytes of InnoDB's files, without temporary ones.
     pub bytes: u64,
+    /// Where InnoDB's log is, on MariaDB; 0 elsewhere.
+    pub lsn: u64,
     /// What the account lacks to see every row, view, trigger and event. A dump leaves out what it may not see, and says that
     /// it is complete.
     pub lacks_for_dump: Vec<&'static str>,
@@ -39,7 +41,8 @@ const MYSQL: &str = "SELECT @@version AS version, @@datadir AS data, @@server_uu
 
 const MARIADB: &str = "SELECT @@version AS version, @@datadir AS data, \
     (SELECT CAST(COALESCE(SUM(FILE_SIZE), 0) AS UNSIGNED) FROM information_schema.INNODB_SYS_TABLESPACES \
-     WHERE NAME <> 'innodb_temporary') AS bytes";
+     WHERE NAME <> 'innodb_temporary') AS bytes, \
+    (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'INNODB_LSN_CURRENT') AS lsn";
 
 /// Asks the server, within `bound`.
 ///
@@ -63,6 +66,7 @@ pub async fn backup_facts(connector: &Connector, bound: Duration) -> Result<Back
         uuid: fields.filled(&["uuid"]).map(ToOwned::to_owned),
         data: PathBuf::from(fields.must("data")?),
         bytes: fields.number(&["bytes"]).unwrap_or_default(),
+        lsn: fields.number(&["lsn"]).unwrap_or_default(),
         lacks_for_dump,
     })
 }

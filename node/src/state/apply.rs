@@ -9,8 +9,8 @@ use super::{
     Refusal, Step, StepName, UnixMillis, trim,
 };
 use super::{
-    alerts, apply_recover, apply_settings, backup, collector, events, maintenance, quarantine, rebuild,
-    retention, schedule, switchover,
+    alerts, apply_backup, apply_recover, apply_settings, collector, events, maintenance, quarantine, rebuild,
+    retention, scan, schedule, switchover,
 };
 
 /// Steps an operation may journal; more are dropped, so that a stuck one cannot fill the disk.
@@ -120,16 +120,21 @@ pub(super) fn change(state: &mut ClusterState, index: u64, command: &Command) ->
         Change::EndRebuild { operation, ending, why } => rebuild::end(state, at, operation, *ending, why),
         Change::Alerts(changes) => alerts::apply(state, at, changes),
         Change::PlanBackups(plan) => schedule::agree(state, at, plan),
-        Change::BeginBackup(task) => backup::begin(state, at, task),
-        Change::BackupBegun { task } => backup::begun(state, &command.by, task),
-        Change::BackupMade { task, backup } => backup::made(state, at, &command.by, task, backup),
+        Change::BeginBackup(task) => apply_backup::begin(state, at, task),
+        Change::BackupBegun { task } => apply_backup::begun(state, &command.by, task),
+        Change::BackupMade { task, backup } => apply_backup::made(state, at, &command.by, task, backup),
         Change::BackupVerified { task, fault } => {
-            backup::verified(state, at, &command.by, task, fault.as_ref())
+            apply_backup::verified(state, at, &command.by, task, fault.as_ref())
         }
-        Change::BackupRemoved { task } => backup::removed(state, at, &command.by, task),
+        Change::BackupsFound { task, found } => scan::found(state, at, &command.by, task, found),
+        Change::BackupsScanned { task, note } => apply_backup::scanned(state, at, &command.by, task, note),
+        Change::BackupRemoved { task } => apply_backup::removed(state, at, &command.by, task),
         Change::PinBackup { backup, is_pinned, by } => retention::pin(state, at, (backup, *is_pinned), by),
-        Change::LeaveStores { backup, stores, by } => retention::leave(state, at, (backup, stores), by),
-        Change::EndBackup { task, why, by_hand } => backup::end(state, at, task, why, *by_hand),
+        Change::LeaveStores { backup, stores, by, by_rule } => {
+            retention::leave(state, at, (backup, stores), (by, *by_rule))
+        }
+        Change::StayInStore { backup, store } => retention::stay(state, at, backup, store),
+        Change::EndBackup { task, why, by_hand } => apply_backup::end(state, at, task, why, *by_hand),
         Change::Collect { node, turns, lacking, may_leap } => {
             collector::appoint(state, at, node.as_ref(), *turns, lacking, *may_leap)
         }
@@ -219,7 +224,7 @@ fn drop_member(state: &mut ClusterState, at: UnixMillis, index: u64, node: &Node
     }
     state.members.remove(node);
     maintenance::forget(state, node);
-    backup::forget(state, at, node);
+    apply_backup::forget(state, at, node);
     state.out.remove(node);
     state.vouched.remove(node);
     remove_acker(state, index, node);

@@ -1,4 +1,4 @@
-//! Backups: the task under way, what was made, and the commands that move them on.
+//! Backups: the task under way, and what was made.
 //!
 //! One task at a time in the whole cluster, so that never two read one server, nor one store. It stands beside the operation
 //! that moves the writer and never holds that up.
@@ -7,16 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::apply::member;
-use super::retention::{self, Leaving};
-use super::schedule::{self, BackupPlan, Slot, SlotFailed, SlotTry};
-use super::{ClusterState, Epoch, NodeName, OperationId, Phase, Refusal, UnixMillis, trim};
-
-/// So many backups are listed; older ones are in the stores alone. The whole state is written at each change, and goes to a
-/// new node in one message.
-const LISTED: usize = 500;
-/// So many tasks that are over are remembered.
-const ENDED: usize = 50;
+use super::retention::Leaving;
+use super::schedule::{BackupPlan, Slot, SlotTry};
+use super::{Epoch, NodeName, OperationId, UnixMillis};
 
 /// What the group knows of its backups.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,6 +51,27 @@ pub struct BackupTask {
     pub slot: Option<SlotTry>,
 }
 
+/// How much a backup has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackupKind {
+    /// Everything.
+    #[default]
+    Full,
+    /// What changed since another one.
+    Incremental,
+}
+
+impl BackupKind {
+    /// As the configuration and messages name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        }
+    }
+}
+
 /// What a task does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,6 +80,9 @@ pub enum BackupWork {
     Make {
         /// Its id.
         backup: String,
+        /// What it is to be. Where an increment would be none, its node makes a full one, and says why.
+        #[serde(default)]
+        kind: BackupKind,
         /// Whether it goes on when the node is, or becomes, the writer's.
         at_writer: bool,
         /// Whether it takes what processor and disk it can get.
@@ -83,13 +100,24 @@ pub enum BackupWork {
         /// From which.
         store: String,
     },
+    /// Looks through the stores of its node for backups that are not listed.
+    Scan,
 }
 
 impl BackupWork {
-    /// The backup it is about.
+    /// The backup it is about; empty where it is about none in particular.
     pub fn backup(&self) -> &str {
         match self {
             Self::Make { backup, .. } | Self::Verify { backup } | Self::Remove { backup, .. } => backup,
+            Self::Scan => "",
+        }
+    }
+
+    /// What it is about, as messages and the history name it.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Scan => "its stores",
+            _ => self.backup(),
         }
     }
 
@@ -99,6 +127,7 @@ impl BackupWork {
             Self::Make { .. } => "make",
             Self::Verify { .. } => "verify",
             Self::Remove { .. } => "remove",
+            Self::Scan => "scan",
         }
     }
 }
@@ -108,8 +137,23 @@ impl BackupWork {
 pub struct Backup {
     /// Whose server was read.
     pub node: NodeName,
+    /// Who found it in its stores, where a scan did: a folder may be on that node's host alone.
+    #[serde(default)]
+    pub found_at: Option<NodeName>,
     /// The epoch in which it began.
     pub epoch: Epoch,
+    /// What it adds to, and is worth nothing without; `None` of a full one.
+    #[serde(default)]
+    pub base: Option<String>,
+    /// Why it is a full one although an increment was asked for.
+    #[serde(default)]
+    pub full_because: Option<String>,
+    /// The lineage of the data directory that was read; empty where no increment can be made from it.
+    #[serde(default)]
+    pub lineage: String,
+    /// Where it ends in InnoDB's log; 0 where no increment can be made from it.
+    #[serde(default)]
+    pub to_lsn: u64,
     /// What read the server.
     pub engine: String,
     /// That server's version.
@@ -158,155 +202,7 @@ pub struct EndedTask {
     pub ended_ms: UnixMillis,
     /// Why it came to nothing; `None` when it was done.
     pub error: Option<String>,
-}
-
-pub(super) fn begin(state: &mut ClusterState, at: UnixMillis, task: &BackupTask) -> Result<(), Refusal> {
-    if state.phase == Phase::Observing {
-        return Err(Refusal::Observing);
-    }
-    let node = &task.node;
-    if member(state, node)?.server.is_none() {
-        return Err(Refusal::Witness(node.clone()));
-    }
-    if let Some(other) = &state.backups.task {
-        return Err(Refusal::BackupUnderWay(other.node.clone()));
-    }
-    let gives = state.rebuild.as_ref().is_some_and(|r| r.source.as_ref() == Some(node));
-    if let Some(rebuild) = state.rebuild.as_ref().filter(|r| gives || r.node == *node) {
-        return Err(Refusal::Rebuilding(rebuild.node.clone()));
-    }
-    let is_listed = state.backups.catalogue.contains_key(task.work.backup());
-    match &task.work {
-        BackupWork::Make { backup, .. } if is_listed => return Err(Refusal::BackupExists(backup.clone())),
-        BackupWork::Make { at_writer: false, .. }
-            if state.grant.as_ref().is_some_and(|g| g.node == *node) =>
-        {
-            return Err(Refusal::BackupOfWriter(node.clone()));
-        }
-        BackupWork::Verify { backup } if !is_listed => return Err(Refusal::NoSuchBackup(backup.clone())),
-        BackupWork::Remove { backup, store } => retention::may_remove(&state.backups, at, (backup, store))?,
-        _ => {}
-    }
-    if let Some(slot) = &task.slot {
-        schedule::take(state, at, slot)?;
-    }
-    state.backups.task = Some(BackupTask { started_ms: at, begun: false, ..task.clone() });
-    Ok(())
-}
-
-/// The node begins.
-pub(super) fn begun(state: &mut ClusterState, by: &NodeName, id: &OperationId) -> Result<(), Refusal> {
-    let task = running(state, by, id)?;
-    if task.begun {
-        return Err(Refusal::BackupBegun);
-    }
-    task.begun = true;
-    Ok(())
-}
-
-/// The node has made it.
-pub(super) fn made(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    by: &NodeName,
-    id: &OperationId,
-    backup: &Backup,
-) -> Result<(), Refusal> {
-    let BackupWork::Make { backup: name, .. } = running(state, by, id)?.work.clone() else {
-        return Err(Refusal::BackupMoved);
-    };
-    let catalogue = &mut state.backups.catalogue;
-    catalogue.insert(name, backup.clone());
-    while catalogue.len() > LISTED {
-        let oldest = catalogue.iter().find(|(_, backup)| !backup.is_pinned).map(|(id, _)| id.clone());
-        let Some(oldest) = oldest.or_else(|| catalogue.keys().next().cloned()) else { break };
-        catalogue.remove(&oldest);
-    }
-    over(state, at, None, false);
-    Ok(())
-}
-
-/// The node has read all of it again.
-pub(super) fn verified(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    by: &NodeName,
-    id: &OperationId,
-    fault: Option<&String>,
-) -> Result<(), Refusal> {
-    let BackupWork::Verify { backup } = running(state, by, id)?.work.clone() else {
-        return Err(Refusal::BackupMoved);
-    };
-    if let Some(listed) = state.backups.catalogue.get_mut(&backup) {
-        listed.verified = Some(Verified { at_ms: at, fault: fault.cloned() });
-    }
-    over(state, at, fault.cloned(), false);
-    Ok(())
-}
-
-/// The node has removed it.
-pub(super) fn removed(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    by: &NodeName,
-    id: &OperationId,
-) -> Result<(), Refusal> {
-    let BackupWork::Remove { backup, store } = running(state, by, id)?.work.clone() else {
-        return Err(Refusal::BackupMoved);
-    };
-    retention::removed(&mut state.backups, &backup, &store);
-    over(state, at, None, false);
-    Ok(())
-}
-
-/// It comes to nothing.
-pub(super) fn end(
-    state: &mut ClusterState,
-    at: UnixMillis,
-    id: &OperationId,
-    why: &str,
-    by_hand: bool,
-) -> Result<(), Refusal> {
-    if state.backups.task.as_ref().is_none_or(|task| task.id != *id) {
-        return Err(Refusal::BackupMoved);
-    }
-    over(state, at, Some(why.to_owned()), by_hand);
-    Ok(())
-}
-
-/// A node that left does nothing more.
-pub(super) fn forget(state: &mut ClusterState, at: UnixMillis, node: &NodeName) {
-    if state.backups.task.as_ref().is_some_and(|task| task.node == *node) {
-        over(state, at, Some(format!("{node} was removed")), false);
-    }
-}
-
-fn running<'s>(
-    state: &'s mut ClusterState,
-    by: &NodeName,
-    id: &OperationId,
-) -> Result<&'s mut BackupTask, Refusal> {
-    let task = state.backups.task.as_mut().filter(|task| task.id == *id && task.node == *by);
-    task.ok_or(Refusal::BackupMoved)
-}
-
-fn over(state: &mut ClusterState, at: UnixMillis, error: Option<String>, by_hand: bool) {
-    let Some(task) = state.backups.task.take() else { return };
-    if let Some(slot) = &task.slot {
-        let failed = error.clone().map(|why| SlotFailed { at_ms: at, why, by_hand });
-        schedule::over(state, slot, failed);
-    }
-    if let (BackupWork::Remove { backup, store }, Some(why)) = (&task.work, &error) {
-        retention::not_removed(&mut state.backups, (backup, store), at, why);
-    }
-    let (verb, backup) = (task.work.verb(), task.work.backup().to_owned());
-    let what =
-        if error.is_some() { format!("could not {verb} {backup}") } else { format!("{verb} {backup}: done") };
-    state.note(
-        at,
-        &what,
-        error.clone().unwrap_or_else(|| format!("by {}, asked for by {}", task.node, task.by)),
-    );
-    state.backups.ended.push_back(EndedTask { task, ended_ms: at, error });
-    trim(&mut state.backups.ended, ENDED);
+    /// What is to be known of one that was done.
+    #[serde(default)]
+    pub note: Option<String>,
 }

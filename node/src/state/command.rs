@@ -300,6 +300,20 @@ pub enum Change {
         /// What is not as it was written; `None` when all is.
         fault: Option<String>,
     },
+    /// Backups that are not listed were found in stores.
+    BackupsFound {
+        /// By which task.
+        task: OperationId,
+        /// What is listed, by its name; a few at a time, the oldest first.
+        found: Vec<(String, Backup)>,
+    },
+    /// All stores of a node were looked through.
+    BackupsScanned {
+        /// By which task.
+        task: OperationId,
+        /// What was found, in words.
+        note: String,
+    },
     /// A backup is not in a store any more.
     BackupRemoved {
         /// By which task.
@@ -322,6 +336,16 @@ pub enum Change {
         stores: Vec<String>,
         /// Who, or by which rule.
         by: String,
+        /// By the stores' rules, and not because somebody wants it.
+        #[serde(default)]
+        by_rule: bool,
+    },
+    /// A backup that was to leave a store by its rules stays there by them after all.
+    StayInStore {
+        /// Which.
+        backup: String,
+        /// Where.
+        store: String,
     },
     /// A task about backups comes to nothing.
     EndBackup {

@@ -4,10 +4,12 @@
 
 mod alerts;
 mod apply;
+mod apply_backup;
 mod apply_durability;
 mod apply_recover;
 mod apply_settings;
 mod backup;
+mod chain;
 mod cluster;
 mod collector;
 mod command;
@@ -22,6 +24,7 @@ mod quarantine;
 mod rebuild;
 mod refusal;
 mod retention;
+mod scan;
 mod schedule;
 mod steps;
 mod switchover;
@@ -37,7 +40,8 @@ use serde::{Deserialize, Serialize};
 pub use alerts::{
     AlertChange, Alerts, LINES_MAX, Line, Mute, NOTICES_MAX, Notice, Severity, Story, Subject, Told, Tone,
 };
-pub use backup::{Backup, BackupTask, BackupWork, Backups, EndedTask, Verified};
+pub use backup::{Backup, BackupKind, BackupTask, BackupWork, Backups, EndedTask, Verified};
+pub use chain::BACKUPS_LISTED;
 pub use cluster::{
     Cluster, HardFence, Live, Member, OPEN_ENDED, OnClosedByHand, OnLoss, Phase, Placement, RebuildPolicy,
     Safety, WithoutAckers,

@@ -121,6 +121,14 @@ pub enum Refusal {
     BackupPinned(String),
     #[error("backup {0} stays in store {1}: no newer one that is good is kept there")]
     LastBackup(String, String),
+    #[error(
+        "backup {0} stays in store {1}: {2} would be worth nothing without it; delete what adds to it first"
+    )]
+    BackupNeeded(String, String, String),
+    #[error(
+        "the removal of backup {0} from store {1} has begun, and what is left there may be no backup any more"
+    )]
+    RemovalBegun(String, String),
     #[error("backup {0} is not to leave store {1}, or not yet")]
     NotLeaving(String, String),
     #[error("there is no schedule {0}; see `batonctl backup list`")]

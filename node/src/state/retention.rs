@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backup, BackupPlan, Backups, ClusterState, Refusal, UnixMillis};
+use super::{Backup, BackupPlan, Backups, ClusterState, NodeName, Refusal, UnixMillis};
 
 /// How long a store keeps backups, by the leader's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,12 @@ pub struct Leaving {
     pub by: String,
     /// How its last removal failed, and when.
     pub failed: Option<(UnixMillis, String)>,
+    /// By the store's rules, and not because somebody wants it: once the rules are others, it may stay after all.
+    #[serde(default)]
+    pub by_rule: bool,
+    /// Its removal has begun: what is left there may be no backup any more.
+    #[serde(default)]
+    pub begun: bool,
 }
 
 impl Leaving {
@@ -44,9 +50,19 @@ impl Backup {
         self.verified.as_ref().is_none_or(|verified| verified.fault.is_none())
     }
 
+    /// Whose folders it lies in, where a store is one.
+    pub fn keeper(&self) -> &NodeName {
+        self.found_at.as_ref().unwrap_or(&self.node)
+    }
+
+    /// Whether it lies in that store.
+    pub fn lies_in(&self, store: &str) -> bool {
+        self.stores.iter().any(|name| name == store)
+    }
+
     /// Whether it lies in that store and is to stay there.
     pub fn stays_in(&self, store: &str) -> bool {
-        self.stores.iter().any(|name| name == store) && !self.leaving.contains_key(store)
+        self.lies_in(store) && !self.leaving.contains_key(store)
     }
 }
 
@@ -54,8 +70,25 @@ impl Backups {
     /// Whether a backup may leave a store: nobody has pinned it, and a newer one that is good stays there.
     pub fn may_leave(&self, backup: &str, store: &str) -> bool {
         let Some(leaves) = self.catalogue.get(backup).filter(|one| !one.is_pinned) else { return false };
-        let is_newer = |other: &Backup| other.began_ms > leaves.began_ms && other.is_good();
-        self.catalogue.values().any(|other| is_newer(other) && other.stays_in(store))
+        let is_newer = |(id, other): (&String, &Backup)| {
+            other.began_ms > leaves.began_ms
+                && self.is_whole_in(id, store)
+                && !self.bases(id).any(|(base, _)| base == backup)
+        };
+        // The newest first: it is nearly always the one.
+        self.catalogue.iter().rev().any(is_newer)
+    }
+}
+
+/// A backup that stays keeps what it adds to, in every store in which it stays.
+pub(super) fn stay_with(backups: &mut Backups, backup: &str) {
+    let Some(listed) = backups.catalogue.get(backup) else { return };
+    let stores: Vec<String> = listed.stores.iter().filter(|store| listed.stays_in(store)).cloned().collect();
+    let bases: Vec<String> = backups.bases(backup).map(|(base, _)| base.to_owned()).collect();
+    for base in bases {
+        if let Some(base) = backups.catalogue.get_mut(&base) {
+            base.leaving.retain(|store, leaving| leaving.begun || !stores.contains(store));
+        }
     }
 }
 
@@ -76,9 +109,13 @@ pub(super) fn pin(
         return Err(Refusal::BackupUnderWay(task.node.clone()));
     }
     let listed = listed(state, backup)?;
+    if let Some((store, _)) = listed.leaving.iter().find(|(_, leaving)| leaving.begun).filter(|_| is_pinned) {
+        return Err(Refusal::RemovalBegun(backup.to_owned(), store.clone()));
+    }
     listed.is_pinned = is_pinned;
     if is_pinned {
         listed.leaving = BTreeMap::new();
+        stay_with(&mut state.backups, backup);
     }
     let what = if is_pinned { "pinned" } else { "not pinned any more" };
     state.note(at, &format!("backup {backup} is {what}"), by.to_owned());
@@ -90,24 +127,54 @@ pub(super) fn leave(
     state: &mut ClusterState,
     at: UnixMillis,
     (backup, stores): (&str, &[String]),
-    by: &str,
+    (by, by_rule): (&str, bool),
 ) -> Result<(), Refusal> {
     let is_pinned = listed(state, backup)?.is_pinned;
     if is_pinned {
         return Err(Refusal::BackupPinned(backup.to_owned()));
     }
     for store in stores {
+        let needed_by = state.backups.needed_by(backup, store);
+        if !needed_by.is_empty() {
+            return Err(Refusal::BackupNeeded(backup.to_owned(), store.clone(), needed_by.join(", ")));
+        }
         if !state.backups.may_leave(backup, store) {
             return Err(Refusal::LastBackup(backup.to_owned(), store.clone()));
         }
     }
     let listed = listed(state, backup)?;
     for store in stores.iter().filter(|store| listed.stores.contains(store)) {
-        let leaving = Leaving { since_ms: at, by: by.to_owned(), failed: None };
-        listed.leaving.entry(store.clone()).or_insert(leaving);
+        let leaving = Leaving { since_ms: at, by: by.to_owned(), by_rule, ..Leaving::default() };
+        // What somebody wants does not depend on rules any more.
+        listed.leaving.entry(store.clone()).or_insert(leaving).by_rule &= by_rule;
     }
     state.note(at, &format!("backup {backup} is to leave {}", stores.join(", ")), by.to_owned());
     Ok(())
+}
+
+/// The store's rules are others by now, or other backups are: it stays there after all.
+pub(super) fn stay(
+    state: &mut ClusterState,
+    at: UnixMillis,
+    backup: &str,
+    store: &str,
+) -> Result<(), Refusal> {
+    let leaving = listed(state, backup)?.leaving.get(store);
+    if leaving.is_none_or(|leaving| !leaving.by_rule || leaving.begun) {
+        return Err(Refusal::NotLeaving(backup.to_owned(), store.to_owned()));
+    }
+    listed(state, backup)?.leaving.remove(store);
+    stay_with(&mut state.backups, backup);
+    state.note(at, &format!("backup {backup} stays in {store} after all"), "by the store's rules".to_owned());
+    Ok(())
+}
+
+/// The node begins to remove it.
+pub(super) fn begun(backups: &mut Backups, backup: &str, store: &str) {
+    let leaving = backups.catalogue.get_mut(backup).and_then(|listed| listed.leaving.get_mut(store));
+    if let Some(leaving) = leaving {
+        leaving.begun = true;
+    }
 }
 
 /// Whether a marked backup may be removed now.
@@ -122,6 +189,10 @@ pub(super) fn may_remove(
     };
     if leaving.due_ms(plan) > at {
         return Err(Refusal::NotLeaving(backup.to_owned(), store.to_owned()));
+    }
+    // Those that are marked, too: until they are gone they can be kept after all.
+    if let Some((other, _)) = backups.added_to(backup).find(|(_, other)| other.lies_in(store)) {
+        return Err(Refusal::BackupNeeded(backup.to_owned(), store.to_owned(), other.to_owned()));
     }
     // The newer one may have been found damaged since.
     if !backups.may_leave(backup, store) {
@@ -140,10 +211,15 @@ pub(super) fn removed(backups: &mut Backups, backup: &str, store: &str) {
     }
 }
 
-/// It could not be removed.
-pub(super) fn not_removed(backups: &mut Backups, (backup, store): (&str, &str), at: UnixMillis, why: &str) {
+/// It could not be removed. Whether that is new: the same reason comes each hour for as long as a store is away.
+pub(super) fn not_removed(
+    backups: &mut Backups,
+    (backup, store): (&str, &str),
+    at: UnixMillis,
+    why: &str,
+) -> bool {
     let leaving = backups.catalogue.get_mut(backup).and_then(|listed| listed.leaving.get_mut(store));
-    if let Some(leaving) = leaving {
-        leaving.failed = Some((at, why.to_owned()));
-    }
+    let Some(leaving) = leaving else { return true };
+    let before = leaving.failed.replace((at, why.to_owned()));
+    before.is_none_or(|(_, before)| before != why)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backup, Backups, ClusterState, Keep, Refusal, UnixMillis};
+use super::{BackupKind, Backups, ClusterState, Keep, Refusal, UnixMillis};
 
 /// How often a slot is tried: a replica that was lost, or became the writer, is no reason to go without for a day, and one whose
 /// engine fails is not read over and over.
@@ -37,6 +37,9 @@ pub struct Schedule {
     pub zone: String,
     /// Whether the writer is read when no replica will do.
     pub at_writer: bool,
+    /// What is made.
+    #[serde(default)]
+    pub kind: BackupKind,
 }
 
 /// How far a schedule is.
@@ -48,6 +51,9 @@ pub struct Slot {
     pub tries: u32,
     /// How its last try failed.
     pub failed: Option<SlotFailed>,
+    /// The earlier slot that was given up, while nothing has come of a later one.
+    #[serde(default)]
+    pub lost: Option<SlotFailed>,
 }
 
 /// A try that came to nothing.
@@ -85,17 +91,18 @@ impl Slot {
         (self.tries < TRIES_MAX).then_some((self.tries.saturating_add(1), failed))
     }
 
-    /// Why nothing came of the slot, once nobody tries it any more.
+    /// Why nothing came of the slot once nobody tries it any more, or of an earlier one, while nothing has come of this.
     pub fn given_up(&self) -> Option<&SlotFailed> {
-        self.failed.as_ref().filter(|failed| !failed.by_hand && self.tries >= TRIES_MAX)
+        let failed = self.failed.as_ref().filter(|failed| !failed.by_hand && self.tries >= TRIES_MAX);
+        failed.or(self.lost.as_ref())
     }
 }
 
 impl Backups {
-    /// When the newest backup that is not known to be damaged was over.
+    /// When the newest backup was over that is not known to be damaged, nor to need one that is.
     pub fn newest_ms(&self) -> Option<UnixMillis> {
-        let good = self.catalogue.values().filter(|backup: &&Backup| backup.is_good());
-        good.map(|backup| backup.ended_ms).max()
+        let good = self.catalogue.iter().filter(|(id, _)| self.is_restorable(id));
+        good.map(|(_, backup)| backup.ended_ms).max()
     }
 }
 
@@ -144,7 +151,8 @@ pub(super) fn take(state: &mut ClusterState, at: UnixMillis, wanted: &SlotTry) -
     if !is_free {
         return Err(Refusal::SlotTaken(wanted.schedule.clone()));
     }
-    *slot = Slot { at_ms: wanted.at_ms, tries: wanted.number, failed: None };
+    let lost = slot.given_up().cloned();
+    *slot = Slot { at_ms: wanted.at_ms, tries: wanted.number, failed: None, lost };
     Ok(())
 }
 
@@ -152,6 +160,9 @@ pub(super) fn take(state: &mut ClusterState, at: UnixMillis, wanted: &SlotTry) -
 pub(super) fn over(state: &mut ClusterState, tried: &SlotTry, failed: Option<SlotFailed>) {
     let slot = state.backups.slots.get_mut(&tried.schedule);
     if let Some(slot) = slot.filter(|slot| slot.at_ms == tried.at_ms && slot.tries == tried.number) {
+        if failed.is_none() {
+            slot.lost = None;
+        }
         slot.failed = failed;
     }
 }

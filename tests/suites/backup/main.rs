@@ -3,11 +3,13 @@
 
 mod archive;
 mod archive_cluster;
+mod chains;
 mod clone;
 mod ctl;
 mod dump;
 mod physical;
 mod replay;
 mod retention;
+mod scan;
 mod schedule;
 mod shelf;

@@ -15,7 +15,8 @@ use super::ctl::{asked, cluster_with};
 const SLOT: Duration = Duration::from_secs(180);
 const SOON: Duration = Duration::from_secs(45);
 
-const EACH_MINUTE: &str = "[[backup.schedule]]\nname = \"often\"\ncron = \"* * * * *\"\n";
+const EACH_MINUTE: &str =
+    "[[backup.schedule]]\nname = \"often\"\ncron = \"* * * * *\"\nkind = \"incremental\"\n";
 
 async fn list(cluster: &Cluster) -> Result<BackupListReply> {
     asked(cluster, &["backup", "list"]).await
@@ -45,6 +46,7 @@ async fn mariadb_backup_by_schedule() -> Result<()> {
     let first = listed(&cluster, "the first backup", |list| list.backups.first().cloned()).await?;
     let made = list(&cluster).await?;
     ensure!(first.node != "db1", "it is the writer: {first:?}");
+    ensure!(first.kind == "full" && first.full_because.contains("none yet"), "{first:?}");
     let task = made.ended.iter().find(|task| task.backup == first.id);
     let task = task.ok_or_else(|| anyhow::anyhow!("its task is not listed: {made:?}"))?;
     ensure!(task.schedule == "often" && task.by == "schedule often", "{task:?}");
@@ -77,5 +79,10 @@ async fn mariadb_backup_by_schedule() -> Result<()> {
         list.ended.iter().any(|task| is_later(&task)).then(|| list.ended.clone())
     };
     let ended = listed(&cluster, "a later slot", later).await?;
+    let increment =
+        |list: &BackupListReply| list.backups.iter().find(|backup| !backup.base.is_empty()).cloned();
+    let increment = listed(&cluster, "an increment", increment).await?;
+    let base = list(&cluster).await?.backups.into_iter().find(|backup| backup.id == increment.base);
+    ensure!(base.is_some_and(|base| base.node == increment.node), "{increment:?}");
     each_slot_once(&ended)
 }

@@ -107,6 +107,12 @@ impl Engine {
         }
     }
 
+    /// Whether it can read what changed since another backup alone.
+    #[must_use]
+    pub fn makes_increments(&self) -> bool {
+        matches!(self, Self::MariadbBackup { .. })
+    }
+
     /// Program and arguments. `defaults` is an option file with the account, `scratch` a folder for small files, `staged` the
     /// copy that a server made, where it had to.
     ///

@@ -25,7 +25,8 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::engine::Engine;
-use super::manifest::{Manifest, manifest_key};
+use super::manifest::{Manifest, backup_prefix, manifest_key};
+use super::store::{Store, StoreError};
 use feed::Feed;
 use program::Program;
 use scratch::Scratch;
@@ -98,10 +99,35 @@ pub async fn run_unless(
     let read = read(spec, tee, &scratch, told, given_up).await;
     // Nobody may be left behind that still writes.
     let settled = settle(targets).await;
-    match read {
+    let stores: Vec<Store> = settled.iter().map(|settled| settled.store.clone()).collect();
+    let made = match read {
         Ok(manifest) => commit(manifest, settled).await,
         Err(why) => Err(fault_of_stores(&settled).unwrap_or(why)),
+    };
+    if made.is_err() {
+        clean(spec, &stores).await;
     }
+    made
+}
+
+/// Nobody will look for what a try that failed has left.
+async fn clean(spec: &RunSpec, stores: &[Store]) {
+    let prefix = backup_prefix(&spec.about.cluster, &spec.about.backup);
+    for store in stores.iter().filter(|store| spec.cleans.iter().any(|name| name == store.name())) {
+        if let Err(error) = cleaned(store, &prefix).await {
+            warn!(store = store.name(), prefix, %error, "what was left of the try stays in the store");
+        }
+    }
+}
+
+/// The manifest goes first: a store may have got it before another one failed.
+async fn cleaned(store: &Store, prefix: &str) -> Result<(), StoreError> {
+    let mut items = store.list(prefix).await?;
+    items.sort_by_key(|item| item.key.starts_with(&format!("{prefix}data.")));
+    for item in items {
+        store.delete(&item.key).await?;
+    }
+    Ok(())
 }
 
 /// Why the stores let the stream end, if they did.

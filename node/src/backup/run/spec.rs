@@ -39,6 +39,9 @@ pub struct RunSpec {
     pub bytes_per_s: Option<u64>,
     /// A full backup of files that has less than this share of the server's data is none. In percent.
     pub share_min_percent: u8,
+    /// The stores from which what came of a try that failed is removed.
+    #[serde(default)]
+    pub cleans: Vec<String>,
     /// Where objects are cut; `None` for what fits every store.
     pub object_bytes: Option<u64>,
 }

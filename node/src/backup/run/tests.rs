@@ -61,6 +61,7 @@ impl Bench {
             parts_at_once: 2,
             bytes_per_s: None,
             share_min_percent: 50,
+            cleans: Vec::new(),
             object_bytes: Some(100_000),
         }
     }
@@ -119,7 +120,7 @@ async fn a_backup_is_in_every_store_and_comes_back() {
         let key = bench.key.to_secret_text();
         let manifest = made.manifest.clone();
         let data = spawn_blocking(move || {
-            open::verify(&store, &manifest, Handle::current(), |_| ())?;
+            open::verify(&store, &manifest, Handle::current(), |_| ()).map_err(|e| e.to_string())?;
             let keys = Identity::read_all(&key).map_err(|e| e.to_string())?;
             let mut data = Vec::new();
             let read = open::stream(&store, &manifest, keys, Handle::current()).read_to_end(&mut data);
@@ -139,9 +140,9 @@ async fn a_backup_is_in_every_store_and_comes_back() {
         let (store, manifest) = (bench.store(name), made.manifest.clone());
         spawn_blocking(move || open::verify(&store, &manifest, Handle::current(), |_| ()))
     };
-    assert!(verified("b").await.unwrap().unwrap_err().contains("object 1 has the checksum"));
+    assert!(verified("b").await.unwrap().unwrap_err().to_string().contains("object 1 has the checksum"));
     fs::remove_file(bench.folder.join("a").join(made.manifest.object_keys().last().unwrap())).unwrap();
-    assert!(verified("a").await.unwrap().unwrap_err().contains("there is no such object"));
+    assert!(verified("a").await.unwrap().unwrap_err().to_string().contains("there is no such object"));
 }
 
 #[tokio::test]
@@ -218,4 +219,16 @@ async fn it_goes_no_faster_than_told() {
     let begun = Instant::now();
     run(&spec, |_| ()).await.unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1), "2 MB, of which a second's worth was saved up");
+}
+
+/// Where Baton may remove, what came of a try goes with it, and elsewhere it stays.
+#[tokio::test]
+async fn what_a_failed_try_left_is_removed_where_that_is_allowed() {
+    let bench = Bench::new("cleans");
+    let fails = format!("{NOISE}; exit 3");
+    let spec = RunSpec { cleans: vec!["a".into()], ..bench.spec(&fails) };
+    run(&spec, |_| ()).await.unwrap_err();
+    let left = async |name: &str| bench.store(name).list("shop/").await.unwrap().len();
+    assert_eq!(left("a").await, 0);
+    assert!(left("b").await > 0, "a part of the stream was stored before");
 }

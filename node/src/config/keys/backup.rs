@@ -16,8 +16,17 @@ pub static SCHEDULE_KEYS: &[Key] = &[
         Kind::Cron,
         Required,
         Live,
-        "When a full backup is made: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday). The leader's \
-         file counts. Where there is a store and no schedule, one named daily makes one at 2:00 UTC each day.",
+        "When a backup is made: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday). The leader's \
+         file counts. Where there is a store and no schedule, weekly makes a full one at 2:00 UTC on Sundays, and daily an \
+         increment at 2:00 UTC on each other day.",
+    ),
+    key(
+        "kind",
+        Kind::Choice(&["full", "incremental"]),
+        Value("full"),
+        Live,
+        "How much: everything, or what changed since the last backup of the same server. Where that cannot be told apart, as \
+         after a rebuild of the server, a full one is made, and the list says why. Of MariaDB alone.",
     ),
     key(
         "time_zone",
@@ -31,7 +40,7 @@ pub static SCHEDULE_KEYS: &[Key] = &[
         Kind::Boolean,
         Value("true"),
         Live,
-        "Whether it counts. One that is switched off also takes the place of daily, and so makes none.",
+        "Whether it counts. One that is switched off also takes the place of weekly and daily, and so makes none.",
     ),
     key(
         "allow_writer",

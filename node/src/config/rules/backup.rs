@@ -1,6 +1,6 @@
 //! Whether `[backup]` and the entries of `[[store]]` make sense.
 
-use super::super::model::{BackupEngine, StoreConfig, StoreType};
+use super::super::model::{BackupEngine, ScheduleKind, StoreConfig, StoreType};
 use super::Rules;
 
 impl Rules<'_> {
@@ -31,6 +31,12 @@ impl Rules<'_> {
             if backup.schedules[..index].iter().any(|other| other.name == schedule.name) {
                 let text = format!("two schedules are named \"{}\"; give each its own name", schedule.name);
                 self.of_list("backup.schedule", index, "name", text);
+            }
+            let is_other = backup.engine.is_some_and(|engine| engine != BackupEngine::MariadbBackup);
+            if schedule.kind == ScheduleKind::Incremental && is_other {
+                let text =
+                    "backup.engine makes no increments; write kind = \"full\", or leave the engine to Baton";
+                self.of_list("backup.schedule", index, "kind", text.to_owned());
             }
         }
         for (index, store) in config.stores.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! `[backup]` and `[[store]]`.
 
 use super::*;
+use crate::config::ScheduleKind;
 
 #[test]
 fn stores_and_whom_they_are_for() {
@@ -64,11 +65,13 @@ fn the_archive_lies_in_a_store() {
 #[test]
 fn schedules() {
     let text = "[[backup.schedule]]\nname = \"nightly\"\ncron = \"30 2 * * 1-6\"\ntime_zone = \"UTC\"\n\
-                [[backup.schedule]]\nname = \"weekly\"\ncron = \"30 2 * * sun\"\nenabled = false\nallow_writer = true\n";
+                [[backup.schedule]]\nname = \"weekly\"\ncron = \"30 2 * * sun\"\nenabled = false\nallow_writer = true\n\
+                kind = \"incremental\"\n";
     let loaded = parse(&format!("{GOOD}{text}")).unwrap();
     let [nightly, weekly] = loaded.config.backup.schedules.as_slice() else {
         panic!("{:?}", loaded.config.backup)
     };
+    assert_eq!((nightly.kind, weekly.kind), (ScheduleKind::Full, ScheduleKind::Incremental));
     assert!(nightly.enabled && !nightly.allow_writer && !weekly.enabled && weekly.allow_writer);
     assert_eq!((nightly.cron.as_str(), weekly.time_zone.as_str()), ("30 2 * * 1-6", "UTC"));
     assert_eq!(loaded.config.backup.stale_after, std::time::Duration::from_secs(25 * 3600));
@@ -83,6 +86,12 @@ fn schedules() {
     error    baton.toml:25: backup.schedule.time_zone: this host knows no time zone "Mars/Olympus"; correct the name, install tzdata, or write "UTC"
     error    baton.toml:28: backup.schedule.cron: "0 2 30 2 *" never comes: no such month has that day
     3 errors, 0 warnings: nothing was changed
+    "#);
+    insta::assert_snapshot!(said(
+        "[backup]\nengine = \"dump\"\n[[backup.schedule]]\nname = \"a\"\ncron = \"0 2 * * *\"\nkind = \"incremental\"\n"
+    ), @r#"
+    error    baton.toml:24: backup.schedule.kind: backup.engine makes no increments; write kind = "full", or leave the engine to Baton
+    1 error, 0 warnings: nothing was changed
     "#);
     let twice = "[[backup.schedule]]\nname = \"a\"\ncron = \"0 2 * * *\"\n";
     insta::assert_snapshot!(said(&twice.repeat(2)), @r#"

@@ -31,7 +31,7 @@ fn waits(state: &ClusterState, seen: &Observations) -> Option<Trouble> {
     if since(due.since_ms, seen.wall_ms) < WAITS {
         return None;
     }
-    let nobody = choose(&servers(state, seen), &wanted_by(due)).err()?;
+    let nobody = choose(&servers(state, seen), &wanted_by(state, due, seen.wall_ms)).err()?;
     Some(Trouble::BackupWaits(due.slot.schedule.clone(), nobody.to_string()))
 }
 

@@ -14,8 +14,8 @@ pub struct Wanted {
     pub allow_writer: bool,
     /// The most that a replica may lag.
     pub lag_max: Duration,
-    /// The server on which an increment would be one; preferred while it will do.
-    pub chain: Option<NodeName>,
+    /// The servers of which an increment would be one, the best first; preferred while they will do.
+    pub chains: Vec<NodeName>,
 }
 
 /// A server, as it is seen now.
@@ -63,9 +63,9 @@ pub fn choose<'s>(servers: &'s [Server], wanted: &Wanted) -> Result<&'s Server, 
     }
     // In this order: a replica, the one whose chain goes on, one that is not next in line, the least lag, and by name.
     let rank = |server: &&Server| {
-        let breaks_chain = wanted.chain.as_ref().is_some_and(|node| *node != server.node);
+        let chain = wanted.chains.iter().position(|node| *node == server.node).unwrap_or(usize::MAX);
         let lag = server.lag.unwrap_or_default().as_secs();
-        (server.is_writer, breaks_chain, server.is_next, lag, server.node.clone())
+        (server.is_writer, chain, server.is_next, lag, server.node.clone())
     };
     fit.into_iter().min_by_key(rank).ok_or(Nobody(others))
 }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn wanted() -> Wanted {
-        Wanted { node: None, allow_writer: false, lag_max: Duration::from_secs(60), chain: None }
+        Wanted { node: None, allow_writer: false, lag_max: Duration::from_secs(60), chains: Vec::new() }
     }
 
     fn chosen(servers: &[Server], wanted: &Wanted) -> Result<String, String> {
@@ -121,8 +121,10 @@ mod tests {
         assert_eq!(chosen(&servers, &wanted()), Ok("db3".into()));
         let next = [writer("db1"), server("db2", 9), Server { is_next: true, ..server("db3", 1) }];
         assert_eq!(chosen(&next, &wanted()), Ok("db2".into()), "the next writer is spared");
-        let chain = Wanted { chain: Some("db3".into()), ..wanted() };
-        assert_eq!(chosen(&next, &chain), Ok("db3".into()), "the chain goes on");
+        let chain = Wanted { chains: vec!["db1".into(), "db3".into(), "db2".into()], ..wanted() };
+        assert_eq!(chosen(&next, &chain), Ok("db3".into()), "the newest chain of a replica goes on");
+        let allowed = Wanted { allow_writer: true, ..chain };
+        assert_eq!(chosen(&next, &allowed), Ok("db3".into()), "no chain is worth reading the writer");
         let named = Wanted { node: Some("db2".into()), ..wanted() };
         assert_eq!(chosen(&servers, &named), Ok("db2".into()));
     }

@@ -22,6 +22,15 @@ pub fn readers(state: &ClusterState, seen: &Observations) -> Vec<Server> {
         .collect()
 }
 
+/// A node that can look through stores: it answers, and has what a backup takes. The writer's where there is no other.
+pub fn scanner(state: &ClusterState, seen: &Observations) -> Option<NodeName> {
+    let can = |node: &&NodeName| {
+        seen.of(node).is_some_and(|heard| heard.age <= FRESH * 4 && heard.report.lacks_for_backup.is_none())
+    };
+    let is_writer = |node: &&NodeName| state.grant.as_ref().is_some_and(|grant| grant.node == **node);
+    state.data_nodes().map(|(node, _)| node).filter(can).min_by_key(is_writer).cloned()
+}
+
 /// Every server that a node stands beside.
 pub fn servers(state: &ClusterState, seen: &Observations) -> Vec<Server> {
     let next = next(state);
@@ -76,7 +85,7 @@ fn unreadable(state: &ClusterState, seen: &Observations, node: &NodeName) -> Opt
 
 fn busy(state: &ClusterState, node: &NodeName) -> Option<String> {
     if let Some(task) = state.backups.task.as_ref().filter(|task| task.node == *node) {
-        return Some(format!("it is to {} {}", task.work.verb(), task.work.backup()));
+        return Some(format!("it is to {} {}", task.work.verb(), task.work.subject()));
     }
     rebuilt(state, node)
 }

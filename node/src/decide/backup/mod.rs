@@ -1,6 +1,7 @@
 //! Backups: when the next one is due and who makes it, whether a task was left, and which may go.
 
 pub mod alarm;
+pub mod chain;
 pub mod choose;
 pub mod cron;
 pub mod field;
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use schedule::Due;
 
 use super::seen::Observations;
-use crate::state::{ClusterState, NodeName, OperationId, UnixMillis};
+use crate::state::{BackupKind, ClusterState, NodeName, OperationId, UnixMillis};
 
 /// A node that says nothing for so long has left its task: it may have been lost with its host.
 const LEFT_AFTER: Duration = Duration::from_secs(60);
@@ -54,6 +55,15 @@ pub fn backup_id(now_ms: UnixMillis, node: &NodeName) -> String {
 }
 
 /// What a backup that is due wants of its server.
-pub fn wanted_by(due: &Due) -> Wanted {
-    Wanted { node: None, allow_writer: due.at_writer, lag_max: LAG_MAX, chain: None }
+pub fn wanted_by(state: &ClusterState, due: &Due, now_ms: UnixMillis) -> Wanted {
+    let chains = chains(state, due.kind, now_ms);
+    Wanted { node: None, allow_writer: due.at_writer, lag_max: LAG_MAX, chains }
+}
+
+/// The servers of which a backup of that kind is rather made, the best first.
+pub fn chains(state: &ClusterState, kind: BackupKind, now_ms: UnixMillis) -> Vec<NodeName> {
+    match kind {
+        BackupKind::Full => Vec::new(),
+        BackupKind::Incremental => chain::nodes(&state.backups, now_ms),
+    }
 }

@@ -37,6 +37,8 @@ pub struct Held {
     /// It is to go already. It counts for none of the last ones, and still as the first of its week: the next one of a week
     /// that is not kept any more must not take its place.
     pub is_leaving: bool,
+    /// It, or what it needs, was found damaged: it counts for none of those that are kept at least, and takes no other's place.
+    pub is_damaged: bool,
 }
 
 /// Why a backup stays.
@@ -75,6 +77,8 @@ pub fn judge(held: &[Held], policy: &Policy, now_ms: UnixMillis) -> BTreeMap<Str
     let by_id: BTreeMap<&str, &Held> = held.iter().map(|h| (h.backup.as_str(), h)).collect();
     let last = last_fulls(held, policy.fulls_min.max(1));
     let weekly = first_of_weeks(held);
+    // Somebody may mend it, or read what is left of it.
+    let is_lone = |one: &Held| one.is_damaged && one.base.is_none();
     let mut judged: BTreeMap<String, Option<Stays>> = BTreeMap::new();
     for one in held {
         let age = u64::try_from(now_ms.saturating_sub(one.began_ms)).unwrap_or_default();
@@ -83,7 +87,7 @@ pub fn judge(held: &[Held], policy: &Policy, now_ms: UnixMillis) -> BTreeMap<Str
             Some(Stays::Pinned)
         } else if is_younger(policy.all) {
             Some(Stays::Recent)
-        } else if is_younger(policy.weekly) && weekly.contains(one.backup.as_str()) {
+        } else if is_younger(policy.weekly) && (weekly.contains(one.backup.as_str()) || is_lone(one)) {
             Some(Stays::Weekly)
         } else if last.contains(one.backup.as_str()) {
             Some(Stays::Last)
@@ -116,14 +120,15 @@ fn keep_bases(from: &Held, by_id: &BTreeMap<&str, &Held>, judged: &mut BTreeMap<
 }
 
 fn last_fulls(held: &[Held], count: usize) -> BTreeSet<&str> {
-    let mut fulls: Vec<_> = held.iter().filter(|h| h.base.is_none() && !h.is_leaving).collect();
+    let mut fulls: Vec<_> =
+        held.iter().filter(|h| h.base.is_none() && !h.is_leaving && !h.is_damaged).collect();
     fulls.sort_by(|a, b| (b.began_ms, &b.backup).cmp(&(a.began_ms, &a.backup)));
     fulls.into_iter().take(count).map(|h| h.backup.as_str()).collect()
 }
 
 fn first_of_weeks(held: &[Held]) -> BTreeSet<&str> {
     let mut firsts: BTreeMap<i64, &Held> = BTreeMap::new();
-    for one in held.iter().filter(|h| h.base.is_none()) {
+    for one in held.iter().filter(|h| h.base.is_none() && !h.is_damaged) {
         let week = (one.began_ms.div_euclid(DAY_MS) + DAYS_TO_MONDAY).div_euclid(7);
         let first = firsts.entry(week).or_insert(one);
         if (one.began_ms, &one.backup) < (first.began_ms, &first.backup) {
@@ -148,6 +153,7 @@ mod tests {
             began_ms,
             is_pinned: false,
             is_leaving: false,
+            is_damaged: false,
         }
     }
 

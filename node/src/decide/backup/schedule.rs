@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::cron::Cron;
-use crate::state::{Backups, Schedule, SlotTry, UnixMillis};
+use crate::state::{BackupKind, Backups, Schedule, SlotTry, UnixMillis};
 
 /// Pauses before the second, the third and each later try of a slot: a role change is over within the first, a host that
 /// restarts within the second.
@@ -23,14 +23,17 @@ pub struct Due {
     pub since_ms: UnixMillis,
     /// Whether the writer is read when no replica will do.
     pub at_writer: bool,
+    /// What is made.
+    pub kind: BackupKind,
 }
 
-/// What is to be made now: of several the one that has been due for longest.
+/// What is to be made now: of several the one that has been due for longest, and of these a full one first, which an increment
+/// can then add to.
 pub fn due(backups: &Backups, now_ms: UnixMillis, zones: Zones<'_>) -> Option<Due> {
     let plan = backups.plan.as_ref()?;
     let all =
         plan.schedules.iter().filter_map(|(name, schedule)| due_of(backups, name, schedule, now_ms, zones));
-    all.min_by(|a, b| (a.since_ms, &a.slot.schedule).cmp(&(b.since_ms, &b.slot.schedule)))
+    all.min_by(|a, b| (a.since_ms, a.kind, &a.slot.schedule).cmp(&(b.since_ms, b.kind, &b.slot.schedule)))
 }
 
 fn due_of(
@@ -46,6 +49,7 @@ fn due_of(
         slot: SlotTry { schedule: name.to_owned(), at_ms, number },
         since_ms,
         at_writer: schedule.at_writer,
+        kind: schedule.kind,
     };
     // A newer slot is worth more than the one that failed.
     if let Some(at_ms) = cron.last(slot.after_ms(now_ms), now_ms, &zone) {
@@ -88,8 +92,13 @@ mod tests {
 
     /// Daily at two; the slot of day `day` was taken, or the schedule begins then.
     fn backups(day: i64, tries: u32, failed: Option<SlotFailed>) -> Backups {
-        let schedule = Schedule { cron: "0 2 * * *".into(), zone: "UTC".into(), at_writer: false };
-        let slot = Slot { at_ms: day * DAY + 2 * HOUR, tries, failed };
+        let schedule = Schedule {
+            cron: "0 2 * * *".into(),
+            zone: "UTC".into(),
+            at_writer: false,
+            ..Schedule::default()
+        };
+        let slot = Slot { at_ms: day * DAY + 2 * HOUR, tries, failed, lost: None };
         Backups {
             plan: Some(BackupPlan {
                 schedules: [("daily".into(), schedule)].into(),
@@ -149,16 +158,29 @@ mod tests {
     fn the_one_that_waits_for_longest_is_first() {
         let mut two = backups(10, 1, None);
         let plan = two.plan.as_mut().unwrap();
-        let hourly = Schedule { cron: "0 * * * *".into(), zone: "UTC".into(), at_writer: true };
+        let hourly =
+            Schedule { cron: "0 * * * *".into(), zone: "UTC".into(), at_writer: true, ..Schedule::default() };
         plan.schedules.insert("a".into(), hourly);
-        two.slots.insert("a".into(), Slot { at_ms: 11 * DAY + 2 * HOUR, tries: 1, failed: None });
-        let due = due(&two, 11 * DAY + 3 * HOUR, &zones).unwrap();
+        two.slots.insert("a".into(), Slot { at_ms: 11 * DAY + 2 * HOUR, tries: 1, ..Slot::default() });
+        let first = |two: &Backups| due(two, 11 * DAY + 3 * HOUR, &zones).unwrap();
+        let due = first(&two);
         assert_eq!((due.slot.schedule.as_str(), due.at_writer), ("daily", false));
+        let plan = two.plan.as_mut().unwrap();
+        let kind = BackupKind::Incremental;
+        let incremental = Schedule { kind, ..plan.schedules["daily"].clone() };
+        plan.schedules.insert("a".into(), incremental);
+        two.slots.insert("a".into(), two.slots["daily"].clone());
+        assert_eq!(first(&two).slot.schedule, "daily", "the full one of the same minute");
     }
 
     #[test]
     fn when_it_comes_next() {
-        let of = |zone: &str| Schedule { cron: "0 2 * * *".into(), zone: zone.into(), at_writer: false };
+        let of = |zone: &str| Schedule {
+            cron: "0 2 * * *".into(),
+            zone: zone.into(),
+            at_writer: false,
+            ..Schedule::default()
+        };
         assert_eq!(next_ms(&of("UTC"), 10 * DAY, &zones), Ok(10 * DAY + 2 * HOUR));
         let said = next_ms(&of("Mars/Olympus"), 0, &zones).unwrap_err();
         assert_eq!(said, "this host knows no time zone Mars/Olympus; install tzdata");

@@ -11,12 +11,13 @@ use crate::decide::backup::schedule::Due;
 use crate::decide::diagnosis::Trouble;
 use crate::decide::sample::{Seen, managed, name};
 use crate::state::{
-    Backup, BackupPlan, BackupTask, BackupWork, ClusterState, Keep, Leaving, OperationId, Schedule, Slot,
-    SlotFailed, SlotTry, TRIES_MAX, Verified,
+    Backup, BackupKind, BackupPlan, BackupTask, BackupWork, Change, ClusterState, Command, CommandId, Keep,
+    Leaving, OperationId, Schedule, Slot, SlotFailed, SlotTry, TRIES_MAX, Verified,
 };
 
 fn chosen(state: &ClusterState, seen: &Seen) -> Result<String, String> {
-    let wanted = Wanted { node: None, allow_writer: false, lag_max: Duration::from_secs(60), chain: None };
+    let wanted =
+        Wanted { node: None, allow_writer: false, lag_max: Duration::from_secs(60), chains: Vec::new() };
     let servers = servers(state, &seen.observations());
     choose(&servers, &wanted).map(|s| s.node.to_string()).map_err(|nobody| nobody.to_string())
 }
@@ -87,7 +88,8 @@ fn said(state: &ClusterState, seen: &Seen, now_ms: i64, due_since_ms: Option<i64
     let slot = SlotTry { schedule: "daily".into(), at_ms: 2 * HOUR, number: 1 };
     let mut seen = seen.observations();
     seen.wall_ms = now_ms;
-    seen.due_backup = due_since_ms.map(|since_ms| Due { slot, since_ms, at_writer: false });
+    seen.due_backup =
+        due_since_ms.map(|since_ms| Due { slot, since_ms, at_writer: false, kind: BackupKind::Full });
     alarms(state, &seen).iter().map(|trouble| format!("{}: {trouble}", trouble.name())).collect()
 }
 
@@ -120,7 +122,7 @@ fn a_backup_that_failed_for_good_or_waits_is_told() {
     for (tries, by_hand, is) in
         [(1, false, None), (TRIES_MAX, false, Some(told)), (TRIES_MAX, true, None), (1, true, None)]
     {
-        scheduled(&mut state, Slot { at_ms: 2 * HOUR, tries, failed: failed(by_hand) });
+        scheduled(&mut state, Slot { at_ms: 2 * HOUR, tries, failed: failed(by_hand), lost: None });
         assert_eq!(
             said(&state, &seen, 3 * HOUR, None),
             is.into_iter().collect::<Vec<_>>(),
@@ -199,4 +201,94 @@ fn what_a_store_does_not_keep_leaves_it_and_the_rest_stays() {
     assert_eq!(first(&state, &seen, late + HOUR), "None", "who made it is away");
     state.backups.task = Some(task());
     assert_eq!(first(&state, &seen, late + HOUR), "None", "one thing at a time");
+}
+
+/// Somebody corrects the rules before what they marked is gone.
+#[test]
+fn what_rules_marked_stays_once_they_are_others() {
+    let (mut state, seen) = managed();
+    stored(&mut state, true);
+    let now_ms = 40 * 24 * HOUR + 1;
+    let mark = |state: &mut ClusterState, backup: &str, by_rule: bool, begun: bool| {
+        let leaving = Leaving { since_ms: now_ms, by_rule, begun, ..Leaving::default() };
+        state.backups.catalogue.get_mut(backup).unwrap().leaving.insert("disk".into(), leaving);
+    };
+    while let Some(Pruning::Mark { backup, .. }) = next(&state, &seen.observations(), now_ms) {
+        mark(&mut state, &backup, true, false);
+    }
+    mark(&mut state, "d22", false, false);
+    mark(&mut state, "d23", true, true);
+    assert_eq!(next(&state, &seen.observations(), now_ms), None);
+    let keep = state.backups.plan.as_mut().unwrap().stores.get_mut("disk").unwrap();
+    (keep.all_ms, keep.prunes) = (20 * 24 * HOUR.unsigned_abs(), false);
+    let mut stays = Vec::new();
+    while let Some(Pruning::Stay { backup, store }) = next(&state, &seen.observations(), now_ms) {
+        state.backups.catalogue.get_mut(&backup).unwrap().leaving.remove(&store);
+        stays.push(backup);
+    }
+    let wanted = ["d21", "d24", "d26", "d27", "d28", "d29", "d30"];
+    assert_eq!(stays, wanted, "not what somebody wants gone, nor what is being removed");
+    assert_eq!(next(&state, &seen.observations(), now_ms), None, "and none of them is marked again");
+}
+
+/// Three years of weekly full backups and daily increments by the rules that a store has by default, the replica that is read
+/// changing now and then and one in a hundred found damaged. Every entry is committed as a leader would.
+#[test]
+fn three_years_of_chains() {
+    const DAY: i64 = 24 * HOUR;
+    let (mut state, seen) = managed();
+    let day_ms = DAY.unsigned_abs();
+    let keep = Keep { all_ms: 30 * day_ms, weekly_ms: 90 * day_ms, at_least: 2, prunes: true };
+    let stores = [("disk".into(), keep)].into();
+    state.backups.plan = Some(BackupPlan { stores, grace_ms: 3 * day_ms, ..BackupPlan::default() });
+    let (mut entries, mut last) = (0_u64, None::<String>);
+    for day in 1..=3 * 365_i64 {
+        let mut commit = |state: &mut ClusterState, change: Change| {
+            entries += 1;
+            let (id, at_ms) = (CommandId(entries.to_string()), day * DAY);
+            let outcome = state.apply(entries, &Command { id, by: name("db2"), at_ms, change });
+            outcome.into_result().map_err(|refused| refused.to_string())
+        };
+        // A Sunday, or the replica that was read yesterday is another data directory now.
+        let is_full = day % 7 == 3 || day % 53 == 0;
+        let base = last.filter(|_| !is_full).filter(|base| state.backups.is_restorable(base));
+        let (id, verified) = (format!("d{day:04}"), day % 101 == 0);
+        let verified = verified.then(|| Verified { at_ms: 1, fault: Some("object 0".into()) });
+        let (stores, node, began_ms) = (vec!["disk".into()], name("db2"), day * DAY);
+        let backup = Backup { node, base, began_ms, stores, verified, ..Backup::default() };
+        state.backups.catalogue.insert(id.clone(), backup);
+        last = Some(id);
+        let mut steps = 0;
+        while let Some(pruning) = next(&state, &seen.observations(), day * DAY) {
+            steps += 1;
+            assert!(steps < 100, "{day}: it never ends: {pruning:?}");
+            match pruning {
+                Pruning::Mark { backup, store } => {
+                    let (stores, by) = (vec![store], "retention".into());
+                    commit(&mut state, Change::LeaveStores { backup, stores, by, by_rule: true }).unwrap();
+                }
+                Pruning::Stay { backup, store } => {
+                    commit(&mut state, Change::StayInStore { backup, store }).unwrap();
+                }
+                Pruning::Remove { backup, store, node } => {
+                    let work = BackupWork::Remove { backup, store };
+                    commit(
+                        &mut state,
+                        Change::BeginBackup(BackupTask { node, work, begun: false, ..task() }),
+                    )
+                    .unwrap();
+                    commit(&mut state, Change::BackupRemoved { task: OperationId("t".into()) }).unwrap();
+                }
+            }
+        }
+        let backups = &state.backups;
+        for (id, listed) in &backups.catalogue {
+            let is_there = |base: &String| backups.catalogue.contains_key(base);
+            assert!(listed.base.as_ref().is_none_or(is_there), "{day}: the chain of {id} is broken");
+        }
+        let recent = |back: &i64| backups.catalogue.contains_key(&format!("d{:04}", day - back));
+        assert!((0..day.min(30)).all(|back| recent(&back)), "{day}: one of the last month is gone");
+        // A month, the rest of its chains, what is marked, a quarter of weekly ones with those after changes.
+        assert!(backups.catalogue.len() <= 30 + 7 + 10 + 14, "{day}: {} backups", backups.catalogue.len());
+    }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::decide::choose::{Held, choose};
 use crate::decide::tried::{Disk, Tried};
 use crate::state::{
-    BackupTask, BackupWork, Loss, OnClosedByHand, OnLoss, OperationId, Recovered, WithoutAckers,
+    BackupKind, BackupTask, BackupWork, Loss, OnClosedByHand, OnLoss, OperationId, Recovered, WithoutAckers,
 };
 
 fn nobody_seen() -> Observations {
@@ -194,7 +194,12 @@ fn one_that_is_being_backed_up_comes_after_its_equals() {
         state.backups.task = Some(BackupTask {
             id: OperationId("1".into()),
             node: name("db2"),
-            work: BackupWork::Make { backup: "b1".into(), at_writer: false, full_speed: false },
+            work: BackupWork::Make {
+                backup: "b1".into(),
+                kind: BackupKind::Full,
+                at_writer: false,
+                full_speed: false,
+            },
             by: "cron".into(),
             started_ms: 0,
             begun: true,

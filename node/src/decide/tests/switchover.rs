@@ -9,8 +9,8 @@ use super::super::tried::{Disk, Tried};
 use super::*;
 use crate::decide::finding::Level;
 use crate::state::{
-    Appointment, BackupTask, BackupWork, DegradeReason, Member, OperationId, Out, OutReason, Pause, Planned,
-    Proof, ProofKind,
+    Appointment, BackupKind, BackupTask, BackupWork, DegradeReason, Member, OperationId, Out, OutReason,
+    Pause, Planned, Proof, ProofKind,
 };
 
 fn measured() -> Measured {
@@ -321,7 +321,8 @@ fn the_steps_drain_every_proxysql_before_the_writer_is_closed() {
 fn a_backup_under_way_is_named() {
     let told = |node: &str, at_writer| {
         let all = found(Some("db2"), &measured(), |state, _| {
-            let work = BackupWork::Make { backup: "b".into(), at_writer, full_speed: false };
+            let work =
+                BackupWork::Make { backup: "b".into(), kind: BackupKind::Full, at_writer, full_speed: false };
             let (id, by) = (OperationId("t".into()), "ann".to_owned());
             let task = BackupTask { id, node: name(node), work, by, started_ms: 0, begun: true, slot: None };
             state.backups.task = Some(task);

@@ -3,7 +3,12 @@
 use super::*;
 
 fn make(id_: &str, node: &str, at_writer: bool) -> Change {
-    let work = BackupWork::Make { backup: format!("of-{id_}"), at_writer, full_speed: false };
+    let work = BackupWork::Make {
+        backup: format!("of-{id_}"),
+        kind: BackupKind::Full,
+        at_writer,
+        full_speed: false,
+    };
     task(id_, node, work)
 }
 
@@ -83,4 +88,81 @@ fn the_task_of_a_node_that_leaves_ends() {
     log.does(Change::DropMember { node: name("db3") }).unwrap();
     assert!(log.state.backups.task.is_none());
     assert_eq!(log.state.backups.ended.back().unwrap().error.as_deref(), Some("db3 was removed"));
+}
+
+fn scan(id_: &str) -> Change {
+    task(id_, "db2", BackupWork::Scan)
+}
+
+fn found(id_: &str, all: &[(&str, &str, &[&str])]) -> Change {
+    let backup = |(name_, manifest, stores): &(&str, &str, &[&str])| {
+        let stores = stores.iter().map(|store| (*store).to_owned()).collect();
+        let manifest_blake3 = (*manifest).to_owned();
+        let backup =
+            Backup { node: name("db9"), manifest_blake3, stores, ended_ms: i64::MAX, ..Backup::default() };
+        ((*name_).to_owned(), backup)
+    };
+    Change::BackupsFound { task: id(id_), found: all.iter().map(backup).collect() }
+}
+
+#[test]
+fn what_a_scan_found_is_listed_once_and_what_was_agreed_stays() {
+    let mut log = Log::adopted();
+    assert_eq!(
+        log.by("db2", found("s", &[("b1", "m", &["disk"])])),
+        Err(Refusal::BackupMoved),
+        "nobody looks"
+    );
+    log.does(scan("s")).unwrap();
+    assert_eq!(
+        log.by("db3", found("s", &[("b1", "m", &["disk"])])),
+        Err(Refusal::BackupMoved),
+        "another node"
+    );
+    let all: [(&str, &str, &[&str]); 4] =
+        [("b1", "m1", &["disk"]), ("b2", "m2", &["disk"]), ("../b3", "m3", &["disk"]), ("b4", "m4", &[])];
+    for _ in 0..2 {
+        log.by("db2", found("s", &all)).unwrap();
+        let ids: Vec<_> = log.state.backups.catalogue.keys().cloned().collect();
+        assert_eq!(ids, ["b1", "b2"], "none without a name or a store");
+    }
+    let listed = &log.state.backups.catalogue["b1"];
+    assert!(listed.is_pinned, "no rule removes it before somebody has looked");
+    assert_eq!((listed.keeper(), &listed.node), (&name("db2"), &name("db9")));
+    assert!(listed.ended_ms <= log.index as i64, "its clock was ahead");
+    log.does(Change::PinBackup { backup: "b1".into(), is_pinned: false, by: "ada".into() }).unwrap();
+    let again: [(&str, &str, &[&str]); 2] =
+        [("b1", "m1", &["bucket", "disk"]), ("b2", "another", &["bucket"])];
+    log.by("db2", found("s", &again)).unwrap();
+    let of = |log: &Log, backup: &str| log.state.backups.catalogue[backup].stores.clone();
+    assert_eq!(of(&log, "b1"), ["disk", "bucket"]);
+    assert_eq!(of(&log, "b2"), ["disk"], "it is another backup");
+    assert!(!log.state.backups.catalogue["b1"].is_pinned, "that was agreed on");
+    let over = |task: &str| Change::BackupsScanned { task: id(task), note: "2 found".into() };
+    assert_eq!(log.by("db3", over("s")), Err(Refusal::BackupMoved));
+    log.by("db2", over("s")).unwrap();
+    assert_eq!(log.state.backups.ended.back().unwrap().note.as_deref(), Some("2 found"));
+    log.does(make("1", "db2", false)).unwrap();
+    assert_eq!(log.by("db2", over("1")), Err(Refusal::BackupMoved), "it makes one");
+}
+
+/// An increment is listed where what it adds to is, and nowhere else.
+#[test]
+fn what_a_scan_found_is_listed_with_what_it_adds_to() {
+    let mut log = Log::adopted();
+    log.does(scan("s")).unwrap();
+    let of = |base: Option<&str>, stores: &[&str]| {
+        let stores = stores.iter().map(|store| (*store).to_owned()).collect();
+        Backup { base: base.map(Into::into), stores, ..Backup::default() }
+    };
+    let tell = |log: &mut Log, id_: &str, backup: Backup| {
+        log.by("db2", Change::BackupsFound { task: id("s"), found: vec![(id_.to_owned(), backup)] }).unwrap();
+        log.state.backups.catalogue.get(id_).map(|listed| listed.stores.join(" ")).unwrap_or_default()
+    };
+    assert_eq!(tell(&mut log, "b2", of(Some("b1"), &["disk"])), "", "its base is not listed");
+    assert_eq!(tell(&mut log, "b1", of(None, &["disk", "bucket"])), "disk bucket");
+    let leaving = Leaving { begun: true, ..Leaving::default() };
+    log.state.backups.catalogue.get_mut("b1").unwrap().leaving.insert("bucket".into(), leaving);
+    assert_eq!(tell(&mut log, "b2", of(Some("b1"), &["disk", "bucket", "tape"])), "disk");
+    assert!(log.state.backups.catalogue["b1"].leaving["bucket"].begun, "what is left there may be no backup");
 }

@@ -3,7 +3,8 @@
 use super::*;
 
 fn plan(cron: &str) -> Change {
-    let schedule = Schedule { cron: cron.into(), zone: "UTC".into(), at_writer: false };
+    let schedule =
+        Schedule { cron: cron.into(), zone: "UTC".into(), at_writer: false, ..Schedule::default() };
     let schedules = [("daily".into(), schedule)].into();
     Change::PlanBackups(BackupPlan { schedules, ..BackupPlan::default() })
 }
@@ -18,7 +19,12 @@ fn planned() -> Log {
 }
 
 fn take(task: &str, at_ms: UnixMillis, number: u32) -> Change {
-    let work = BackupWork::Make { backup: format!("of-{task}"), at_writer: false, full_speed: false };
+    let work = BackupWork::Make {
+        backup: format!("of-{task}"),
+        kind: BackupKind::Full,
+        at_writer: false,
+        full_speed: false,
+    };
     let slot = Some(SlotTry { schedule: "daily".into(), at_ms, number });
     let (id, node, by) = (id(task), name("db2"), "schedule daily".into());
     Change::BeginBackup(BackupTask { id, node, work, by, started_ms: 0, begun: false, slot })
@@ -126,4 +132,22 @@ fn a_server_at_a_backup_is_not_rebuilt() {
     };
     assert_eq!(log.does(rebuild("db2")), Err(Refusal::BackupUnderWay(name("db2"))));
     log.does(rebuild("db3")).unwrap();
+}
+
+#[test]
+fn a_slot_that_was_given_up_is_told_until_a_later_one_is_filled() {
+    let mut log = planned();
+    for number in 1..=TRIES_MAX {
+        log.does(take(&number.to_string(), 500, number)).unwrap();
+        log.does(ended(&number.to_string(), false)).unwrap();
+    }
+    let given_up = |log: &Log| log.state.backups.slots["daily"].given_up().is_some();
+    assert!(given_up(&log));
+    log.does(take("later", 600, 1)).unwrap();
+    assert!(given_up(&log), "nothing has come of it yet");
+    log.does(ended("later", false)).unwrap();
+    log.does(take("again", 600, 2)).unwrap();
+    assert!(given_up(&log));
+    log.by("db2", made("again")).unwrap();
+    assert!(!given_up(&log));
 }

@@ -1,5 +1,6 @@
 //! Measures what `docs/benchmarks.md` shows: `script/bench` builds it and runs it.
 
+mod backup;
 mod failover;
 mod fault;
 mod load;
@@ -83,6 +84,18 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// A backup beside the raw pipe that makes the same stream, its memory, and writes beside a polite one; of MariaDB
+    Backup {
+        /// How often
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+        runs: u32,
+        /// Of how many GiB; three times that has to be free, and more
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        size_gib: u64,
+        /// Print one JSON object on stdout, and nothing else there
+        #[arg(long)]
+        json: bool,
+    },
     /// Lost packets on every link, busy processors and a busy disk: nothing may move
     Unrest {
         /// How often
@@ -159,6 +172,7 @@ async fn main() -> ExitCode {
             (result, common.json)
         }
         What::Rest { runs, common } => (measure_rest(&mut rows, common.dialects(), *runs).await, common.json),
+        What::Backup { runs, size_gib, json } => (backup::measure(&mut rows, *runs, *size_gib).await, *json),
         What::Unrest { runs, minutes, common } => {
             let mut result = Ok(());
             for dialect in common.dialects() {

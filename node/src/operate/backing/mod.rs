@@ -1,31 +1,27 @@
 //! Does this node's tasks about backups: each in a process of its own, one at a time, begun once. It gives up when the group
 //! wants it no more, and when the write role is about to come here.
 
-use std::collections::BTreeMap;
+mod making;
+mod scanning;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::propose::Proposer;
-use crate::backup::engine::{Engine, Extent};
-use crate::backup::lineage::Lineage;
-use crate::backup::lineage_file;
-use crate::backup::manifest::{About, Server};
 use crate::backup::process::{Done, Event, Job, Working};
 use crate::backup::remove::RemoveSpec;
-use crate::backup::run::{Made, RunSpec};
+use crate::backup::scan::Scanned;
 use crate::backup::settings::Settings;
-use crate::backup::verify::VerifySpec;
+use crate::backup::verify::{Checked, VerifySpec};
 use crate::decide::backup::Backing;
 use crate::decide::copying::Samples;
 use crate::gtid::Dialect;
 use crate::sql::Connector;
-use crate::sql::backup_facts::{BackupFacts, backup_facts};
 use crate::state::{
     Backup, BackupTask, BackupWork, Change, ClusterState, NodeName, Operation, OperationKind,
 };
@@ -38,6 +34,20 @@ const FACTS_WITHIN: Duration = Duration::from_secs(10);
 const SHARE_MIN_PERCENT: u8 = 50;
 /// Parts of 16 MiB that are sent at once to each store.
 const PARTS_AT_ONCE: usize = 2;
+
+const ANOTHER: &str = "its process did something else than it should";
+
+/// What a task came to.
+enum Finished {
+    /// A backup is in every store that has to have it.
+    Made(Box<Backup>),
+    /// One was read again.
+    Checked(Checked),
+    /// One is not in a store any more.
+    Removed,
+    /// The stores were looked through.
+    Scanned(Box<Scanned>),
+}
 
 /// What only the caller knows.
 #[derive(Clone)]
@@ -97,28 +107,31 @@ impl BackupRunner {
             self.say(task, Change::EndBackup { task: task.id.clone(), why, by_hand: false }).await;
             return;
         }
+        // What has begun to be removed can be kept no more: not before it is sure that this node may.
+        if let (BackupWork::Remove { backup, store }, Some(settings)) = (&task.work, &self.parts.settings)
+            && let Err(why) = self.remove_spec(settings, backup, store)
+        {
+            self.say(task, Change::EndBackup { task: task.id.clone(), why, by_hand: false }).await;
+            return;
+        }
         if let Err(why) = self.proposer.must(Change::BackupBegun { task: task.id.clone() }).await {
             warn!(why, "a task about backups is not begun");
             return;
         }
-        info!(task = %task.id, backup = task.work.backup(), "{} a backup", task.work.verb());
+        info!(task = %task.id, "begins to {} {}", task.work.verb(), task.work.subject());
         let ended = self.work(task).await;
         self.progress.send_replace(None);
         let id = task.id.clone();
         let change = match ended {
-            Ok(Done::Made(made)) => {
-                for (store, why) in &made.failed {
-                    warn!(task = %task.id, store, why, "the backup is not in this store");
-                }
-                Change::BackupMade { task: id, backup: Box::new(listed(&self.me, *made)) }
-            }
-            Ok(Done::Checked(checked)) => {
+            Ok(Finished::Made(backup)) => Change::BackupMade { task: id, backup },
+            Ok(Finished::Checked(checked)) => {
                 let fault = (!checked.faults.is_empty()).then(|| checked.faults.join("; "));
                 Change::BackupVerified { task: id, fault }
             }
-            Ok(Done::Removed) => Change::BackupRemoved { task: id },
+            Ok(Finished::Removed) => Change::BackupRemoved { task: id },
+            Ok(Finished::Scanned(scanned)) => self.found(task, *scanned).await,
             Err(why) => {
-                warn!(task = %task.id, why, "could not {} {}", task.work.verb(), task.work.backup());
+                warn!(task = %task.id, why, "could not {} {}", task.work.verb(), task.work.subject());
                 Change::EndBackup { task: id, why, by_hand: false }
             }
         };
@@ -135,20 +148,34 @@ impl BackupRunner {
         }
     }
 
-    async fn work(&self, task: &BackupTask) -> Result<Done, String> {
+    async fn work(&self, task: &BackupTask) -> Result<Finished, String> {
         let settings = self.parts.settings.as_ref().ok_or("no [[store]] is in this node's file")?;
-        let (job, is_polite) = match &task.work {
+        let job = match &task.work {
             BackupWork::Make { backup, full_speed, .. } => {
-                (Job::Make(Box::new(self.spec(settings, backup, task).await?)), !full_speed)
+                let prepared = self.prepare(settings, backup, task).await?;
+                let job = Job::Make(Box::new(prepared.spec.clone()));
+                let done = self.done(task, &job, !full_speed).await?;
+                return match done {
+                    Done::Made(made) => Ok(Finished::Made(Box::new(self.made(prepared, *made)))),
+                    _ => Err(ANOTHER.into()),
+                };
             }
-            BackupWork::Verify { backup } => {
-                (Job::Verify(Box::new(self.verify_spec(settings, backup)?)), true)
-            }
+            BackupWork::Verify { backup } => Job::Verify(Box::new(self.verify_spec(settings, backup)?)),
             BackupWork::Remove { backup, store } => {
-                (Job::Remove(Box::new(self.remove_spec(settings, backup, store)?)), true)
+                Job::Remove(Box::new(self.remove_spec(settings, backup, store)?))
             }
+            BackupWork::Scan => Job::Scan(Box::new(self.scan_spec(settings))),
         };
-        let working = Working::start(&self.parts.program, &job, is_polite).await?;
+        match self.done(task, &job, true).await? {
+            Done::Checked(checked) => Ok(Finished::Checked(checked)),
+            Done::Removed => Ok(Finished::Removed),
+            Done::Scanned(scanned) => Ok(Finished::Scanned(scanned)),
+            Done::Made(_) => Err(ANOTHER.into()),
+        }
+    }
+
+    async fn done(&self, task: &BackupTask, job: &Job, is_polite: bool) -> Result<Done, String> {
+        let working = Working::start(&self.parts.program, job, is_polite).await?;
         self.follow(task, working).await
     }
 
@@ -184,47 +211,6 @@ impl BackupRunner {
         }
     }
 
-    async fn spec(&self, settings: &Settings, backup: &str, task: &BackupTask) -> Result<RunSpec, String> {
-        let facts = backup_facts(&self.parts.connector, FACTS_WITHIN).await;
-        let facts = facts.map_err(|e| format!("the server does not say what it is: {e}"))?;
-        let engine = settings.engine(facts.dialect).map_err(|why| format!("{} {why}", self.me))?;
-        if matches!(engine, Engine::Dump { .. }) && !facts.lacks_for_dump.is_empty() {
-            let (user, lacks) = (&settings.account.user, facts.lacks_for_dump.join(", "));
-            return Err(format!(
-                "a dump would leave out what {user} may not see: GRANT {lacks} ON *.* to it"
-            ));
-        }
-        let about = About {
-            backup: backup.to_owned(),
-            cluster: self.cluster.clone(),
-            epoch: self.states.borrow().epoch().0,
-            job: task.slot.as_ref().map(|slot| slot.schedule.clone()),
-            server: self.server(facts),
-            began_ms: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default(),
-        };
-        Ok(RunSpec {
-            about,
-            engine,
-            extent: Extent::Full,
-            account: Some(settings.account.clone()),
-            recipients: settings.recipients.clone(),
-            stores: settings.stores.clone(),
-            run: settings.run.clone(),
-            level: 1,
-            threads: 1,
-            parts_at_once: PARTS_AT_ONCE,
-            bytes_per_s: settings.bytes_per_s,
-            share_min_percent: SHARE_MIN_PERCENT,
-            object_bytes: None,
-        })
-    }
-
-    fn server(&self, facts: BackupFacts) -> Server {
-        let lineage = lineage_of(&facts, || self.proposer.draw_id());
-        let BackupFacts { dialect, version, uuid, bytes, .. } = facts;
-        Server { node: self.me.to_string(), dialect, version, uuid, lineage, data_bytes: bytes }
-    }
-
     fn verify_spec(&self, settings: &Settings, backup: &str) -> Result<VerifySpec, String> {
         let state = self.states.borrow();
         let listed = state.backups.catalogue.get(backup).ok_or("it is not listed any more")?;
@@ -240,9 +226,7 @@ impl BackupRunner {
             stores: stores.cloned().collect(),
         })
     }
-}
 
-impl BackupRunner {
     fn remove_spec(&self, settings: &Settings, backup: &str, store: &str) -> Result<RemoveSpec, String> {
         let state = self.states.borrow();
         let listed = state.backups.catalogue.get(backup).ok_or("it is not listed any more")?;
@@ -254,8 +238,9 @@ impl BackupRunner {
         Ok(RemoveSpec {
             cluster: self.cluster.clone(),
             backup: backup.to_owned(),
+            manifest_blake3: listed.manifest_blake3.clone(),
             store: found.clone(),
-            is_makers: listed.node == self.me,
+            is_makers: *listed.keeper() == self.me,
         })
     }
 }
@@ -274,51 +259,4 @@ fn unwanted(state: &ClusterState, me: &NodeName, task: &BackupTask) -> Option<St
     let writes = state.grant.as_ref().is_some_and(|grant| grant.node == *me);
     let at_replica = matches!(task.work, BackupWork::Make { at_writer: false, .. });
     (writes && at_replica).then(|| format!("{me} has become the writer"))
-}
-
-/// The data directory's, which gets one if it has none. Where it cannot be read, one that no other backup has. So on MySQL:
-/// a rebuild there leaves the file in place and not the data.
-fn lineage_of(facts: &BackupFacts, draw: impl Fn() -> String) -> Lineage {
-    let fresh = Lineage { id: draw(), parent: None };
-    if facts.dialect == Dialect::Mysql {
-        return fresh;
-    }
-    let found = lineage_file::read(&facts.data).and_then(|found| match found {
-        Some(lineage) => Ok(lineage),
-        None => lineage_file::write(&facts.data, &fresh).map(|()| fresh.clone()),
-    });
-    found.unwrap_or_else(|why| {
-        warn!(why, "the data directory has no lineage: increments cannot be made from this backup");
-        fresh
-    })
-}
-
-/// A longer set is in the manifest alone: the whole state is written at each change.
-const GTIDS_MAX: usize = 16 << 10;
-
-/// What the group keeps of it; the rest is in its manifest.
-fn listed(me: &NodeName, made: Made) -> Backup {
-    let Made { manifest, manifest_blake3, stores, .. } = made;
-    let ms = |ms: u64| i64::try_from(ms).unwrap_or_default();
-    Backup {
-        node: me.clone(),
-        epoch: crate::state::Epoch(manifest.epoch),
-        stored_bytes: manifest.stream.stored_bytes(),
-        objects: u32::try_from(manifest.stream.objects.len()).unwrap_or(u32::MAX),
-        bytes: manifest.stream.bytes,
-        engine: manifest.engine,
-        server_version: manifest.server.version,
-        began_ms: ms(manifest.began_ms),
-        ended_ms: ms(manifest.ended_ms),
-        gtids: manifest
-            .position
-            .map(|position| position.gtids)
-            .filter(|gtids| gtids.len() <= GTIDS_MAX)
-            .unwrap_or_default(),
-        stores,
-        manifest_blake3,
-        verified: None,
-        is_pinned: false,
-        leaving: BTreeMap::new(),
-    }
 }
