@@ -23,6 +23,7 @@ pub mod connector;
 pub mod error;
 mod events;
 mod fields;
+pub mod foretell;
 mod inspect;
 mod inventory;
 mod line;
@@ -35,6 +36,7 @@ pub mod rehearsal;
 mod release;
 mod replica_status;
 mod replication;
+mod replication_words;
 mod semi_sync;
 pub mod server;
 mod sessions;
@@ -46,6 +48,7 @@ pub use binlog::{BinlogEvents, BinlogFile, BinlogReader, TableColumn};
 pub use binlog_follow::{BinlogStart, BinlogTail, OwnId};
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
+pub use foretell::Call;
 pub use managed::{
     Account, CloseOptions, ClosedProof, EventSeen, EventsSeen, HeldLock, Inspection, Killed, LongTransaction,
     ManagedServer, Permit, Privileges, Source, SourceTls, SqlFuture,
