@@ -4,6 +4,7 @@
 mod support;
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use baton_proto::control::{
     AdoptReply, Change, CheckReply, Finding, QuarantineShowReply, StatusReply, SwitchoverReply,
@@ -381,6 +382,23 @@ async fn a_wait_of_over_two_seconds_is_explained() {
     assert!(ran.exit == 4 && ran.err.contains("asking the nodes … 2 s"), "{ran:?}");
     let piped = batonctl(&folder, &[&silent.address], &args).await;
     assert_eq!(piped.err.lines().count(), 1, "only the error, into a pipe: {piped:?}");
+}
+
+#[tokio::test]
+async fn a_switchover_is_followed_live_on_a_terminal_alone() {
+    let folder = Folder::new("live", "shop");
+    let slow_to = Some(("SwitchoverRequest", Duration::from_millis(1200)));
+    let switchover = SwitchoverReply { tried: true, moved: true, ..SwitchoverReply::default() };
+    let operation = "switchover of epoch 1, away from db1: freeze".to_owned();
+    let mut script = Script { switchover, slow_to, ..status("healthy") };
+    script.status.operation = operation.clone();
+    let node = Node::start(&folder, script).await;
+    let args = ["switchover"];
+    let ran = at_a_terminal(&folder, &node.address, &args, "").await;
+    assert!(ran.exit == 0 && ran.err.contains("looking at the servers …"), "{ran:?}");
+    assert!(ran.err.contains(&operation) && ran.err.ends_with("\r\x1b[K"), "{ran:?}");
+    let piped = batonctl(&folder, &[&node.address], &args).await;
+    assert!(piped.exit == 0 && piped.err.is_empty(), "{piped:?}");
 }
 
 /// A script gets all the SQL that a node gives, a person the beginning.

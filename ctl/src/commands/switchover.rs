@@ -10,6 +10,9 @@ use crate::exit::Exit;
 use crate::render;
 use crate::terminal::{with_news, with_progress};
 
+/// What is done until an operation is under way.
+const LOOKING: &str = "looking at the servers";
+
 /// How it is called.
 pub(super) struct Options {
     pub(super) to: Option<String>,
@@ -42,11 +45,11 @@ pub(super) async fn switchover(context: &Context<'_>, options: Options) -> Resul
             let request = request.clone();
             async move { node.switchover(request).await }
         });
-        with_progress("looking at the servers", asked).await?
+        with_news(LOOKING, async || None, asked).await?
     } else {
         let change = context.group.change(|mut node| async move { node.switchover(request).await });
         let news = async || report::operation(context).await;
-        with_news("switching over", news, change).await?
+        with_news(LOOKING, news, change).await?
     };
     let text = render::switchover(&reply, &context.settings.cluster, context.style);
     Outcome::new(&reply, text, exit_of(&reply, dry_run))

@@ -6,6 +6,9 @@ use super::layout::{Cell, table, wrap};
 use super::style::{Style, Tone, clean};
 use super::time;
 
+/// Columns of a step's line that are neither its node's name nor its words.
+const BESIDE: usize = 9;
+
 /// The plan of a dry run, what stands in the way, or what was done; `cluster` is the cluster's name.
 pub fn switchover(reply: &SwitchoverReply, cluster: &str, style: &Style) -> String {
     let way = format!("{} → {}", reply.from, reply.to);
@@ -98,12 +101,19 @@ fn steps(steps: &[Change], style: &Style) -> String {
         let number = Cell::new(Tone::Dim, format!("{:>3}", position + 1));
         let node = Cell::plain(format!("{:name$}", step.node));
         let mut rows = vec![vec![number, node, Cell::plain(&step.what)]];
-        if !step.statement.is_empty() {
-            rows.push(vec![Cell::plain(""), Cell::plain(""), Cell::new(Tone::Dim, &step.statement)]);
-        }
+        let room = style.width.saturating_sub(name + BESIDE);
+        let line = |line: &str| vec![Cell::plain(""), Cell::plain(""), Cell::new(Tone::Dim, line)];
+        rows.extend(step.statement.lines().flat_map(|sql| noted(sql, room)).map(line));
         text += &table(&rows, style);
     }
     text
+}
+
+/// A note that finds no room beside its statement stands below it: the second line of one would look like SQL.
+fn noted(statement: &str, room: usize) -> impl Iterator<Item = &str> {
+    let apart = statement.find(" -- ").filter(|_| statement.chars().count() > room);
+    let (sql, note) = apart.map_or((statement, None), |at| (&statement[..at], Some(&statement[at + 1..])));
+    [sql].into_iter().chain(note)
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub struct Script {
     pub error: Option<(&'static str, Status)>,
     /// Never answers requests whose name begins so.
     pub silent_to: Option<&'static str>,
+    /// Answers requests whose name begins so after this long.
+    pub slow_to: Option<(&'static str, Duration)>,
 }
 
 /// One mock node.
@@ -48,6 +50,9 @@ impl Mock {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         if self.script.silent_to.is_some_and(|name| request.starts_with(name)) {
             std::future::pending::<()>().await;
+        }
+        if let Some((_, long)) = self.script.slow_to.filter(|(name, _)| request.starts_with(name)) {
+            tokio::time::sleep(long).await;
         }
         match &self.script.error {
             Some((name, error)) if request.starts_with(name) => Err(error.clone()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::switchover::Foretell;
 use crate::decide::hooks::Event;
 use crate::gtid::GtidSet;
 use crate::guard::{ExpiryAnswer, Fenced, Frozen};
@@ -71,6 +72,8 @@ pub enum Action {
     RotateBinlog,
     /// Say what a planned switchover wants to know; transactions and locks count from so many seconds on.
     Inspect(u64),
+    /// Say what a switchover would send to the server.
+    Foretell(Foretell),
 }
 
 /// A part of a rehearsal at one node.
@@ -114,6 +117,8 @@ pub enum Acted {
     Rehearsed(RehearsalSeen),
     /// Of [`Action::Inspect`].
     Inspected(Box<Inspection>),
+    /// Of [`Action::Foretell`]: statements, in their order.
+    Foretold(Vec<String>),
     /// Done and read back.
     Done,
     /// Not done.

@@ -15,6 +15,7 @@ use super::hooks::Hooks;
 use super::promise::ReceiverStop;
 use super::rehearsal::Rehearsal;
 use super::restart::Restart;
+use super::switchover::foretold;
 use crate::decide::vouched::began;
 use crate::gtid::GtidSet;
 use crate::guard::{Freeze, FreezeHow, GuardHandle};
@@ -157,6 +158,10 @@ impl Actor {
                 Ok(found) => Acted::Inspected(Box::new(found)),
                 Err(error) => Acted::Failed(error.to_string()),
             },
+            Action::Foretell(what) => {
+                let foretold = foretold(&*self.server, self.source_at.as_ref(), what).await;
+                foretold.map_or_else(Acted::Failed, Acted::Foretold)
+            }
             Action::Hook { name, event } => match &self.hooks {
                 Some(hooks) => done(hooks.run_named(&name, &event).await.map(drop)),
                 None => Acted::Failed("it runs no hooks".into()),

@@ -51,4 +51,4 @@ pub use propose::Proposer;
 pub use rebuild::{Copies, Donor, Pieces, RebuildParts, Rebuilder, Tools, Unit};
 pub use rehearsal::{ByRouter, Rehearsal};
 pub use restart::Restart;
-pub use switchover::measure;
+pub use switchover::{Foretell, foretell, measure};

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::desired::Desired;
-use super::rows::{Difference, Groups, Row};
+use super::rows::{Actual, Difference, Groups};
 use crate::config::HostPort;
 use crate::decide::seen::ProxySeen;
 use crate::state::{Epoch, NodeName, UnixMillis};
@@ -43,8 +43,10 @@ pub struct Shown {
     pub in_effect: Option<Arc<Desired>>,
     /// What is wanted now; `None` while the cluster is only watched.
     pub wanted: Option<Arc<Desired>>,
-    /// What leads clients there, as last read.
-    pub runtime: Vec<Row>,
+    /// The comment of rows that Baton makes there.
+    pub mark: String,
+    /// What it has, as last read.
+    pub actual: Actual,
     /// What of it is not as it should be.
     pub differences: Vec<Difference>,
     /// When that was read, milliseconds since 1970; 0 for never.

@@ -12,6 +12,7 @@ mod board;
 mod desired;
 mod fault;
 mod follow;
+mod foretell;
 mod plan;
 mod push;
 mod reconcile;

@@ -15,6 +15,8 @@ use crate::config::HostPort;
 pub struct Plan {
     /// One packet each, in this order.
     pub statements: Vec<String>,
+    /// What the table has after them.
+    pub memory: Vec<Row>,
     /// Whether the table must be loaded: it is changed by the statements, or runtime has something else.
     pub load: bool,
     /// What clients are led by and should not be, or should and are not.
@@ -43,7 +45,7 @@ pub fn plan(desired: &Desired, groups: Groups, actual: &Actual, mark: &str) -> P
     let load = !statements.is_empty() || !differences.is_empty();
     let foreign = actual.runtime.iter().filter(|row| row.hostgroup == groups.writer && !wanted.owns(row));
     let foreign = foreign.filter(|row| is_used(&row.status)).map(|row| row.address.clone()).collect();
-    Plan { statements, load, differences, foreign }
+    Plan { statements, memory, load, differences, foreign }
 }
 
 /// Whether a restart of the instance would begin with something else than what is wanted.

@@ -11,8 +11,8 @@ use super::plan::{Plan, is_unsaved, plan};
 use super::rows::{Actual, Difference, Groups, Table};
 use crate::config::HostPort;
 
-const LOAD: &str = "LOAD MYSQL SERVERS TO RUNTIME";
-const SAVE: &str = "SAVE MYSQL SERVERS TO DISK";
+pub(super) const LOAD: &str = "LOAD MYSQL SERVERS TO RUNTIME";
+pub(super) const SAVE: &str = "SAVE MYSQL SERVERS TO DISK";
 /// How long statements that are at the old writer may take to come back before it is closed. An autocommit write takes a
 /// few milliseconds; a transaction that is open longer ends with an error.
 const FINISHES: Duration = Duration::from_millis(60);
@@ -67,7 +67,7 @@ where
     let began = Instant::now();
     let mut actual = admin.actual(aim.groups).await?;
     let read_took = began.elapsed();
-    let Plan { statements, load, differences: before, foreign } = aim.plan(&actual);
+    let Plan { statements, load, differences: before, foreign, .. } = aim.plan(&actual);
     let mut round = Round { before, foreign, changed: load, read_took, ..Round::default() };
     if !round.changed {
         round.actual = actual;

@@ -17,7 +17,7 @@ use super::desired::Desired;
 use super::fault::AdminError;
 use super::follow::Leading;
 use super::push::{Aim, Round, Stopped, round, save};
-use super::rows::{Difference, Groups};
+use super::rows::{Actual, Difference, Groups};
 use crate::config::{HostPort, ProxysqlConfig, read_password};
 use crate::state::UnixMillis;
 
@@ -111,7 +111,8 @@ impl Keeper {
             condition: Condition::Unknown,
             in_effect: None,
             wanted: None,
-            runtime: Vec::new(),
+            mark: self.mark.clone(),
+            actual: Actual::default(),
             differences: Vec::new(),
             read_ms: 0,
             read_took: Duration::ZERO,
@@ -199,7 +200,7 @@ impl Keeper {
         }
         self.board.change(name, |shown| {
             shown.condition = condition;
-            shown.runtime = round.actual.runtime;
+            shown.actual = round.actual;
             shown.differences = round.after;
             shown.read_ms = (self.now_ms)();
             shown.read_took = round.read_took;

@@ -9,6 +9,7 @@ mod backup;
 pub mod check;
 mod control;
 pub mod events;
+mod foretold;
 mod forward;
 pub mod history;
 mod hooks;

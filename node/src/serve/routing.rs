@@ -41,7 +41,7 @@ fn proxy(shown: &Shown) -> Proxy {
 /// The cluster's, then what else is in the two groups.
 fn servers(shown: &Shown, desired: &Desired) -> Vec<ProxyServer> {
     let status = |group: u32, address: &HostPort| {
-        let row = shown.runtime.iter().find(|row| row.hostgroup == group && row.address == *address);
+        let row = shown.actual.runtime.iter().find(|row| row.hostgroup == group && row.address == *address);
         row.map(|row| row.status.clone()).unwrap_or_default()
     };
     let of = |node: String, address: &HostPort, wanted: [&str; 2]| ProxyServer {
@@ -56,7 +56,7 @@ fn servers(shown: &Shown, desired: &Desired) -> Vec<ProxyServer> {
     let own = desired.servers.iter().map(|(address, (node, placement))| {
         of(node.to_string(), address, [word(placement.writer), word(placement.reader)])
     });
-    let mut others: Vec<&HostPort> = shown.runtime.iter().map(|row| &row.address).collect();
+    let mut others: Vec<&HostPort> = shown.actual.runtime.iter().map(|row| &row.address).collect();
     others.retain(|address| !desired.servers.contains_key(*address));
     others.sort_unstable();
     others.dedup();

@@ -9,8 +9,8 @@ use super::Control;
 use super::hooks::with_hooks;
 use super::refusal::{by_state, refused};
 use super::words::under_way;
+use crate::decide::adoption::PlannedChange;
 use crate::decide::finding::{Finding, Level};
-use crate::decide::seen::Observations;
 use crate::decide::switchover::{Preflight, Wish, preflight, steps};
 use crate::operate::measure;
 use crate::state::{
@@ -58,14 +58,23 @@ impl Control {
         let measured = measure(&*self.hands, number, &state, &seen, &wish).await;
         let found = preflight(&state, &seen, &wish, &measured, self.now_ms());
         let pause = measured.pause;
-        let reply = with_hooks(reply(&state, &seen, &found, pause), &(self.hooks)(), &self.me);
-        let ends = found.from.clone().zip(found.to.clone()).filter(|_| !found.is_refused());
-        let Some((from, to)) = ends.filter(|_| !request.dry_run) else { return Ok(reply) };
-        let operation = self.operation_id();
         let planned = Planned {
             max_pause_ms: u64::try_from(max_pause.as_millis()).unwrap_or(u64::MAX),
             kill_blockers: request.kill_blockers,
         };
+        let ends = found.from.clone().zip(found.to.clone()).filter(|_| !found.is_refused());
+        // Whoever moves the writer now reads how it went instead.
+        let planned_steps = match ends.as_ref().filter(|_| request.dry_run || request.at_ms != 0) {
+            Some((from, to)) => {
+                let statements = self.foretold(&state, &seen, (from, to), planned).await;
+                steps(&state, &seen, (from, to), &statements)
+            }
+            None => Vec::new(),
+        };
+        let reply = reply(&state, &found, pause, planned_steps);
+        let reply = with_hooks(reply, &(self.hooks)(), &self.me);
+        let Some((from, to)) = ends.filter(|_| !request.dry_run) else { return Ok(reply) };
+        let operation = self.operation_id();
         if request.at_ms != 0 {
             let (at_ms, by) = (request.at_ms, request.by);
             self.commit(Change::Appoint(Appointment { operation, at_ms, to: wish.to.clone(), planned, by }))
@@ -159,12 +168,11 @@ fn told(
 
 fn reply(
     state: &ClusterState,
-    seen: &Observations,
     found: &Preflight,
     pause: Option<Duration>,
+    steps: Vec<PlannedChange>,
 ) -> SwitchoverReply {
-    let ends = found.from.as_ref().zip(found.to.as_ref()).filter(|_| !found.is_refused());
-    let shown = |step: crate::decide::adoption::PlannedChange| Shown {
+    let shown = |step: PlannedChange| Shown {
         node: step.node.to_string(),
         what: step.what,
         statement: step.statement,
@@ -176,9 +184,7 @@ fn reply(
         epoch: state.epoch().0,
         refused: found.is_refused(),
         findings: found.findings.iter().map(finding).collect(),
-        steps: ends
-            .map(|(from, to)| steps(state, seen, from, to).into_iter().map(shown).collect())
-            .unwrap_or_default(),
+        steps: steps.into_iter().map(shown).collect(),
         pause_ms: pause.and_then(|pause| u64::try_from(pause.as_millis()).ok()).unwrap_or(0),
         ..SwitchoverReply::default()
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::SqlError;
 use super::fields::{quote, text_at};
+use super::foretell::sent_where;
 use super::pulse;
 use super::wire::Wire;
 use crate::gtid::{Dialect, GtidSet};
@@ -39,14 +40,24 @@ pub(super) fn with_overhead(bound: Duration) -> Duration {
 }
 
 fn statement(set: &GtidSet, slice: Duration) -> String {
-    let seconds = slice.as_secs_f64().max(0.001);
-    match set {
-        GtidSet::Mysql(_) => {
-            let set: String = set.to_string().split_whitespace().collect();
-            format!("SELECT WAIT_FOR_EXECUTED_GTID_SET({}, {seconds:.3})", quote(&set))
-        }
-        GtidSet::Mariadb(set) => format!("SELECT MASTER_GTID_WAIT({}, {seconds:.3})", quote(&set.position())),
+    let text: String = match set {
+        GtidSet::Mysql(_) => set.to_string().split_whitespace().collect(),
+        GtidSet::Mariadb(set) => set.position(),
+    };
+    waiting(set.dialect(), &text, slice)
+}
+
+fn waiting(dialect: Dialect, set: &str, slice: Duration) -> String {
+    let (set, seconds) = (quote(set), slice.as_secs_f64().max(0.001));
+    match dialect {
+        Dialect::Mysql => format!("SELECT WAIT_FOR_EXECUTED_GTID_SET({set}, {seconds:.3})"),
+        Dialect::Mariadb => format!("SELECT MASTER_GTID_WAIT({set}, {seconds:.3})"),
     }
+}
+
+/// What [`wait`] sends, as text; `set` stands for what is not known yet.
+pub(super) fn foretold(dialect: Dialect, set: &str) -> Vec<String> {
+    vec![sent_where(waiting(dialect, set, SLICE), "again until it has")]
 }
 
 /// On MariaDB by position: a replica that was seeded by one lacks the older part of its binlog state for good.

@@ -94,7 +94,7 @@ impl Capabilities {
         Ok(found)
     }
 
-    fn from_answers(version: &str, variables: &Fields) -> Result<Self, SqlError> {
+    pub(super) fn from_answers(version: &str, variables: &Fields) -> Result<Self, SqlError> {
         let version = Version::parse(version);
         let dialect = match (variables.has("gtid_slave_pos"), variables.has("gtid_executed")) {
             (true, _) => Dialect::Mariadb,

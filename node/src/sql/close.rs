@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::capabilities::Capabilities;
 use super::error::SqlError;
+use super::foretell::{sent, sent_where};
 use super::managed::{CloseOptions, ClosedProof};
 use super::wire::Wire;
 use super::{accounts, pulse, sessions};
@@ -13,6 +15,35 @@ use crate::gtid::Dialect;
 
 /// Kept back from the deadline for killing the statement and seeing it gone.
 const RESERVE: Duration = Duration::from_millis(500);
+
+const OFFLINE: &str = "SET GLOBAL offline_mode=ON";
+
+/// The closing statement of this server.
+fn closing(caps: &Capabilities, options: &CloseOptions) -> String {
+    let lock_wait = options.lock_wait.as_secs().max(1);
+    let statement = match (caps.dialect, caps.closes_to_all) {
+        (Dialect::Mysql, _) => "SET GLOBAL super_read_only=ON",
+        (Dialect::Mariadb, true) => "SET GLOBAL read_only=NO_LOCK_NO_ADMIN",
+        (Dialect::Mariadb, false) => "SET GLOBAL read_only=ON",
+    };
+    format!("SET SESSION lock_wait_timeout={lock_wait}; {statement}")
+}
+
+/// What [`close`] sends, as text.
+pub(super) fn foretold(caps: &Capabilities, options: &CloseOptions) -> Vec<String> {
+    let kill = sessions::killing("<id>");
+    let mut lines = vec![sent(closing(caps, options))];
+    if options.kill_blockers {
+        lines.push(sent_where(&kill, "each client's session, where one of them holds that up"));
+    }
+    if options.kill_sessions {
+        lines.push(sent_where(&kill, "each client's session that is left"));
+    }
+    if caps.dialect == Dialect::Mysql {
+        lines.push(sent_where(OFFLINE, "where a prepared XA transaction could still be committed"));
+    }
+    lines
+}
 
 /// Closes over `fence`, with `second` at hand to kill what hangs.
 pub(super) async fn close(
@@ -34,15 +65,9 @@ pub(super) async fn close(
 /// The closing statement, killed and seen gone when it does not return in time.
 async fn flip(fence: &mut Wire, second: &mut Wire, options: &CloseOptions) -> Result<(), SqlError> {
     let id = u64::from(fence.id());
-    let statement = match (fence.caps().dialect, fence.caps().closes_to_all) {
-        (Dialect::Mysql, _) => "SET GLOBAL super_read_only=ON",
-        (Dialect::Mariadb, true) => "SET GLOBAL read_only=NO_LOCK_NO_ADMIN",
-        (Dialect::Mariadb, false) => "SET GLOBAL read_only=ON",
-    };
-    let lock_wait = options.lock_wait.as_secs().max(1);
     let bound = fence.left().saturating_sub(RESERVE.min(options.deadline / 4));
     fence.begin("close", bound);
-    let sql = format!("SET SESSION lock_wait_timeout={lock_wait}; {statement}");
+    let sql = closing(&fence.caps(), options);
     let mut closing = pin!(fence.sets(&sql));
     let closed = match timeout(bound / 2, &mut closing).await {
         // The bound may be shorter than the shortest wait for a lock: what holds it up is ended in time for it.
@@ -79,7 +104,7 @@ async fn verify(wire: &mut Wire, options: &CloseOptions) -> Result<ClosedProof, 
     let xa_prepared = u32::try_from(wire.rows("XA RECOVER").await?.len()).unwrap_or(u32::MAX);
     let xa_counts = caps.dialect == Dialect::Mysql && xa_prepared > 0;
     if xa_counts {
-        wire.run("SET GLOBAL offline_mode=ON").await?;
+        wire.run(OFFLINE).await?;
     }
     let writers_left = if caps.dialect == Dialect::Mysql || caps.closes_to_all {
         Vec::new()

@@ -3,7 +3,7 @@
 
 use super::accounts;
 use super::error::SqlError;
-use super::fields::{Fields, quote};
+use super::fields::{Fields, quote, text_at};
 use super::managed::{EventSeen, EventsSeen, Permit};
 use super::wire::Wire;
 
@@ -49,6 +49,14 @@ fn event(row: &Fields) -> Option<EventSeen> {
 
 /// Enables an event under its own definer, on a connection of its own: what the session is set to becomes part of it.
 pub(super) async fn enable(wire: &mut Wire, event: &EventSeen, permit: &Permit) -> Result<(), SqlError> {
+    let [session, sql] = enabling(event);
+    wire.run(&session).await?;
+    permit.check(&sql)?;
+    wire.run(&sql).await
+}
+
+/// The statements that enable an event, in their order.
+pub(super) fn enabling(event: &EventSeen) -> [String; 2] {
     let settings = [
         ("sql_mode", &event.sql_mode),
         ("time_zone", &event.time_zone),
@@ -57,10 +65,25 @@ pub(super) async fn enable(wire: &mut Wire, event: &EventSeen, permit: &Permit) 
     ];
     let set: Vec<String> =
         settings.iter().map(|(name, value)| format!("SESSION {name}={}", quote(value))).collect();
-    let sql = statement(event);
-    wire.run(&format!("SET {}", set.join(", "))).await?;
-    permit.check(&sql)?;
-    wire.run(&sql).await
+    [format!("SET {}", set.join(", ")), statement(event)]
+}
+
+/// The statement that switches the scheduler; none where it is as good as off already.
+///
+/// # Errors
+/// [`SqlError::Unsupported`] for one that cannot be switched on.
+pub(super) async fn switching(wire: &mut Wire, on: bool) -> Result<Option<String>, SqlError> {
+    let row = wire.row("SELECT @@global.event_scheduler").await?;
+    let now = row.and_then(|row| text_at(&row, 0)).unwrap_or_default();
+    match (now.as_str(), on) {
+        // As good as off, and neither can be set.
+        ("DISABLED", false) => Ok(None),
+        ("DISABLED", true) => {
+            let why = "event_scheduler=DISABLED: start the server with event_scheduler=OFF";
+            Err(SqlError::Unsupported(why.into()))
+        }
+        _ => Ok(Some(format!("SET GLOBAL event_scheduler={}", if on { "ON" } else { "OFF" }))),
+    }
 }
 
 fn statement(event: &EventSeen) -> String {

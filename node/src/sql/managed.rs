@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::backup::{CopyPosition, DataPlaces};
 use super::clone::CloneSeen;
 use super::error::SqlError;
+use super::foretell::Call;
 use super::rehearsal::RehearsalSeen;
 use super::status::{Inventory, Pulse, ServerStatus};
 use crate::gtid::GtidSet;
@@ -250,6 +251,14 @@ pub struct SourceTls {
     pub key: Option<String>,
 }
 
+impl Source {
+    /// The same for a text that people read.
+    #[must_use]
+    pub fn without_password(&self) -> Self {
+        Self { password: SecretString::from("…".to_owned()), ..self.clone() }
+    }
+}
+
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Source({}@{}:{}, tls: {})", self.user, self.host, self.port, self.tls.is_some())
@@ -449,6 +458,12 @@ pub trait ManagedServer: Send + Sync {
     /// filters of replication, events.
     fn inspect(&self, _longer_than: Duration) -> SqlFuture<'_, Inspection> {
         Box::pin(async { Ok(Inspection::default()) })
+    }
+
+    /// The statements that `call` would send to this server as it is now, in their order, as text for people: each made by
+    /// what the call itself uses. Looks (SELECT of settings, SHOW) are left out. Changes nothing.
+    fn foretell<'a>(&'a self, _call: Call<'a>) -> SqlFuture<'a, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     /// The events that Baton's account sees.

@@ -23,6 +23,7 @@ pub mod connector;
 pub mod error;
 mod events;
 mod fields;
+pub mod foretell;
 mod inspect;
 mod inventory;
 mod line;
@@ -36,6 +37,7 @@ mod release;
 pub mod replaying;
 mod replica_status;
 mod replication;
+mod replication_words;
 mod semi_sync;
 pub mod server;
 mod sessions;
@@ -47,6 +49,7 @@ pub use binlog::{BinlogEvents, BinlogFile, BinlogReader, TableColumn};
 pub use binlog_follow::{BinlogStart, BinlogTail, OwnId};
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
+pub use foretell::Call;
 pub use managed::{
     Account, CloseOptions, ClosedProof, EventSeen, EventsSeen, HeldLock, Inspection, Killed, LongTransaction,
     ManagedServer, Permit, Privileges, Source, SourceTls, SqlFuture,

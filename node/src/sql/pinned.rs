@@ -113,13 +113,9 @@ impl Pinned {
         if before.replication.is_some() {
             return Err(SqlError::Unsafe("the server still has a source: forget it before opening".into()));
         }
-        if before.offline_mode {
-            self.step("SET GLOBAL offline_mode=OFF", permit).await?;
+        for sql in opening(self.wire.caps().dialect, before.offline_mode) {
+            self.step(sql, permit).await?;
         }
-        if self.wire.caps().dialect == Dialect::Mysql {
-            self.step("SET GLOBAL super_read_only=OFF", permit).await?;
-        }
-        self.step("SET GLOBAL read_only=OFF", permit).await?;
         let after = pulse::take(&mut self.wire).await?;
         if after.switch != Switch::Open || after.offline_mode {
             return Err(SqlError::NotInEffect { what: "open", seen: format!("{:?}", after.switch) });
@@ -132,6 +128,13 @@ impl Pinned {
         permit.check(sql)?;
         self.wire.run(sql).await
     }
+}
+
+/// The statements that open a server, in their order.
+pub(super) fn opening(dialect: Dialect, offline: bool) -> Vec<&'static str> {
+    let online = offline.then_some("SET GLOBAL offline_mode=OFF");
+    let to_all = (dialect == Dialect::Mysql).then_some("SET GLOBAL super_read_only=OFF");
+    online.into_iter().chain(to_all).chain(["SET GLOBAL read_only=OFF"]).collect()
 }
 
 impl Drop for Pinned {

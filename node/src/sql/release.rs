@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::capabilities::SourceNames;
+use super::capabilities::{Capabilities, SourceNames};
 use super::error::SqlError;
 use super::fields::{is_on, text_at};
+use super::foretell::{sent, sent_where};
 use super::managed::Permit;
 use super::wire::Wire;
 use super::{pulse, semi_sync, sessions};
@@ -33,6 +34,31 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Since when a closed server, told to wait no more, has been seen without an acker.
 pub(super) type QuietSince = Mutex<Option<Instant>>;
+
+/// The statement by which a commit waits for a millisecond at most, and not at all without an acker.
+fn waits_no_more(names: &SourceNames) -> String {
+    format!("SET GLOBAL {}_timeout={NO_WAIT_MS}, GLOBAL {}=OFF", names.prefix, names.wait_no_replica)
+}
+
+/// The statement that switches the source side off.
+fn switched_off(names: &SourceNames) -> String {
+    format!("SET GLOBAL {}_enabled=OFF", names.prefix)
+}
+
+/// What the calls of [`stop_waiting`] send until the source side is off, as text.
+pub(super) fn foretold(caps: &Capabilities) -> Vec<String> {
+    let Some(names) = caps.source else { return Vec::new() };
+    let off = switched_off(&names);
+    match caps.dialect {
+        Dialect::Mysql => {
+            vec![
+                sent(waits_no_more(&names)),
+                sent_where(off, "once no acker has been connected for a second"),
+            ]
+        }
+        Dialect::Mariadb => vec![sent(off)],
+    }
+}
 
 /// Lets the commits of an open, degraded writer through.
 pub(super) async fn let_go(wire: &mut Wire, permit: &Permit) -> Result<(), SqlError> {
@@ -102,8 +128,7 @@ async fn closed_and_nobody_waits(wire: &mut Wire) -> Result<(), SqlError> {
 
 /// Ends the waiting without the switch: at once where no acker is connected, else at the next commit.
 async fn wait_no_more(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<(), SqlError> {
-    let sql =
-        format!("SET GLOBAL {}_timeout={NO_WAIT_MS}, GLOBAL {}=OFF", names.prefix, names.wait_no_replica);
+    let sql = waits_no_more(&names);
     permit.check(&sql)?;
     wire.run(&sql).await
 }
@@ -132,7 +157,7 @@ async fn seen_inactive(wire: &mut Wire, permit: &Permit) -> Result<bool, SqlErro
 async fn switch_off_behind(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<(), SqlError> {
     let mut own =
         Wire::open(wire.connector(), Some(wire.caps()), "semi-sync source off", wire.left()).await?;
-    let sql = format!("SET GLOBAL {}_enabled=OFF", names.prefix);
+    let sql = switched_off(&names);
     permit.check(&sql)?;
     let switching = tokio::spawn(async move { own.run(&sql).await });
     let status = format!("SHOW GLOBAL STATUS LIKE '{}_status'", names.prefix);
@@ -154,7 +179,7 @@ async fn switch_off_behind(wire: &mut Wire, names: SourceNames, permit: &Permit)
 
 /// The switch, where nobody is held up by it.
 async fn switch_off(wire: &mut Wire, names: SourceNames, permit: &Permit) -> Result<(), SqlError> {
-    let sql = format!("SET GLOBAL {}_enabled=OFF", names.prefix);
+    let sql = switched_off(&names);
     permit.check(&sql)?;
     wire.run(&sql).await?;
     let seen = semi_sync::look(wire).await?;

@@ -14,6 +14,11 @@ use super::error::SqlError;
 use super::fields::{Fields, quote};
 use super::managed::{Permit, Source};
 use super::pulse;
+use super::replication_words::{
+    LOGS_IN_FOR_A_SECOND, MARIADB, MYSQL, TAKE_POSITION, keeps_applying, logs_in_before_it_stops,
+    net_timeout, words,
+};
+use super::sessions::killing;
 use super::status::{Pulse, Replication};
 use super::wire::Wire;
 use crate::gtid::Dialect;
@@ -22,8 +27,6 @@ use crate::gtid::Dialect;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long an applier that was killed is waited for before the STOP, which then waits by itself.
 const APPLIER_ENDS_WITHIN: Duration = Duration::from_secs(2);
-/// Without a word from the source for so long, a replica reconnects.
-const NET_TIMEOUT_S: u32 = 4;
 
 /// Where a thread is found: by its name in MySQL's performance_schema, or in MariaDB's list of sessions.
 struct Thread {
@@ -43,40 +46,6 @@ const RECEIVER: Thread = Thread {
               (STATE LIKE 'Connecting to%' OR STATE LIKE 'Reconnecting%' OR STATE LIKE 'Waiting to reconnect%')",
 };
 
-/// One dialect's words.
-struct Words {
-    stop: &'static str,
-    stop_receiver: &'static str,
-    start: &'static str,
-    start_receiver: &'static str,
-    start_applier: &'static str,
-    forget: &'static str,
-}
-
-const MYSQL: Words = Words {
-    stop: "STOP REPLICA",
-    stop_receiver: "STOP REPLICA IO_THREAD",
-    start: "START REPLICA",
-    start_receiver: "START REPLICA IO_THREAD",
-    start_applier: "START REPLICA SQL_THREAD",
-    forget: "RESET REPLICA ALL",
-};
-const MARIADB: Words = Words {
-    stop: "STOP SLAVE",
-    stop_receiver: "STOP SLAVE IO_THREAD",
-    start: "START SLAVE",
-    start_receiver: "START SLAVE IO_THREAD",
-    start_applier: "START SLAVE SQL_THREAD",
-    forget: "RESET SLAVE ALL",
-};
-
-fn words(dialect: Dialect) -> &'static Words {
-    match dialect {
-        Dialect::Mysql => &MYSQL,
-        Dialect::Mariadb => &MARIADB,
-    }
-}
-
 async fn step(wire: &mut Wire, permit: &Permit, sql: &str) -> Result<(), SqlError> {
     permit.check(sql)?;
     wire.run(sql).await
@@ -89,10 +58,8 @@ pub(super) async fn stop_receiver(wire: &mut Wire, permit: &Permit) -> Result<()
     match &seen.replication {
         Some(channel) if channel.io_started => {
             keeps_relay_log(dialect, channel, &seen)?;
-            // A stopping receiver of MariaDB that acknowledges first logs in to its source, to end the dump thread there.
-            // A source whose host is cut off holds it up for this long (by default 5 s); one second is the least.
-            if dialect == Dialect::Mariadb && seen.semi_sync.replica_acking {
-                step(wire, permit, "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout=1").await?;
+            if logs_in_before_it_stops(dialect, &seen) {
+                step(wire, permit, LOGS_IN_FOR_A_SECOND).await?;
             }
             end_receiver(wire, permit, channel).await
         }
@@ -101,7 +68,7 @@ pub(super) async fn stop_receiver(wire: &mut Wire, permit: &Permit) -> Result<()
 }
 
 /// STOP. A receiver that is about to connect is killed first: while it waits for the answer to its login, the signal that
-/// STOP sends every two seconds begins its wait of [`NET_TIMEOUT_S`] anew, and STOP takes 42 seconds where the source's host
+/// STOP sends every two seconds begins its wait of [`net_timeout`] anew, and STOP takes 42 seconds where the source's host
 /// is cut off right then (MySQL 9.7.4; MariaDB 10.11.18: 22). A KILL sends no such signals: the wait ends in its time, and
 /// the receiver with it.
 async fn end_receiver(wire: &mut Wire, permit: &Permit, channel: &Replication) -> Result<(), SqlError> {
@@ -235,7 +202,7 @@ pub(super) async fn end_applier(wire: &mut Wire, permit: &Permit) -> Result<(), 
 }
 
 async fn kill(wire: &mut Wire, permit: &Permit, id: u64) -> Result<(), SqlError> {
-    match step(wire, permit, &format!("KILL {id}")).await {
+    match step(wire, permit, &killing(id)).await {
         // It has ended by itself.
         Err(SqlError::NoSuchThing { .. }) => Ok(()),
         done => done,
@@ -268,7 +235,7 @@ pub(super) async fn follow(wire: &mut Wire, source: &Source, permit: &Permit) ->
     if !seen.switch.is_closed() {
         return Err(SqlError::Unsafe("an open server does not follow another: close it first".into()));
     }
-    step(wire, permit, &format!("SET GLOBAL {}={NET_TIMEOUT_S}", caps.net_timeout)).await?;
+    step(wire, permit, &net_timeout(&caps)).await?;
     let change = match caps.dialect {
         Dialect::Mysql => prepare_mysql(wire, source, permit, seen.replication.as_ref()).await?,
         Dialect::Mariadb => prepare_mariadb(wire, source, permit, seen.replication.is_some()).await?,
@@ -294,7 +261,7 @@ async fn prepare_mysql(
     permit: &Permit,
     channel: Option<&Replication>,
 ) -> Result<String, SqlError> {
-    let keep = channel.is_some_and(|c| c.auto_position);
+    let keep = keeps_applying(channel);
     if keep {
         if let Some(channel) = channel.filter(|c| c.io_started) {
             end_receiver(wire, permit, channel).await?;
@@ -327,15 +294,7 @@ async fn prepare_mariadb(
         drain(wire, permit).await?;
         step(wire, permit, MARIADB.stop).await?;
     }
-    // gtid_current_pos is the replica position, or the binlog's where this server wrote later itself.
-    step(
-        wire,
-        permit,
-        "SET @baton_pos = @@global.gtid_current_pos; \
-         SET @baton_stmt = IF(@baton_pos <> @@global.gtid_slave_pos, 'SET GLOBAL gtid_slave_pos=@baton_pos', 'DO 0'); \
-         EXECUTE IMMEDIATE @baton_stmt",
-    )
-    .await?;
+    step(wire, permit, TAKE_POSITION).await?;
     Ok(change_mariadb(source))
 }
 

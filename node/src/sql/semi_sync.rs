@@ -1,6 +1,6 @@
 //! Both sides of semi-sync, under the names that the server has for them. MySQL and MariaDB differ here in names only.
 
-use super::capabilities::Capabilities;
+use super::capabilities::{Capabilities, SourceNames};
 use super::error::SqlError;
 use super::fields::Fields;
 use super::managed::Permit;
@@ -63,6 +63,27 @@ pub(super) fn read(caps: &Capabilities, fields: &Fields) -> SemiSync {
     }
 }
 
+/// The statement by which commits wait for so many ackers, for ever.
+pub(super) fn source_waits(names: &SourceNames, wait_count: u32) -> String {
+    let count = names.wait_count.map(|name| format!("GLOBAL {name}={wait_count}, ")).unwrap_or_default();
+    let (prefix, no_replica, timeout) = (names.prefix, names.wait_no_replica, names.max_timeout_ms);
+    // Enabled comes last: from then on every commit waits by these rules.
+    format!(
+        "SET GLOBAL {prefix}_timeout={timeout}, GLOBAL {prefix}_wait_point=AFTER_SYNC, {count}GLOBAL {no_replica}=ON, \
+         GLOBAL {prefix}_enabled=ON"
+    )
+}
+
+/// The statement that switches the replica side.
+pub(super) fn replica_side(prefix: &str, on: bool) -> String {
+    format!("SET GLOBAL {prefix}_enabled={}", if on { "ON" } else { "OFF" })
+}
+
+/// The statement by which the relay log is synced after every event, or seldom.
+pub(super) fn relay_log_synced(every_event: bool) -> String {
+    format!("SET GLOBAL sync_relay_log={}", if every_event { EVERY_EVENT } else { SELDOM })
+}
+
 /// Makes commits wait for `wait_count` ackers with a timeout that is never reached, and reads it back.
 ///
 /// # Errors
@@ -77,13 +98,7 @@ pub(super) async fn make_source_wait(
     if names.wait_count.is_none() && wait_count != 1 {
         return Err(SqlError::Unsafe(format!("MariaDB waits for one acker, {wait_count} were asked for")));
     }
-    let count = names.wait_count.map(|name| format!("GLOBAL {name}={wait_count}, ")).unwrap_or_default();
-    let (prefix, no_replica, timeout) = (names.prefix, names.wait_no_replica, names.max_timeout_ms);
-    // Enabled comes last: from then on every commit waits by these rules.
-    let sql = format!(
-        "SET GLOBAL {prefix}_timeout={timeout}, GLOBAL {prefix}_wait_point=AFTER_SYNC, {count}GLOBAL {no_replica}=ON, \
-         GLOBAL {prefix}_enabled=ON"
-    );
+    let sql = source_waits(&names, wait_count);
     permit.check(&sql)?;
     wire.run(&sql).await?;
     let seen = look(wire).await?;
@@ -92,7 +107,7 @@ pub(super) async fn make_source_wait(
         && seen.after_sync
         && seen.wait_no_replica
         && seen.wait_count == wait_count
-        && seen.timeout_ms == timeout;
+        && seen.timeout_ms == names.max_timeout_ms;
     if waits {
         return Ok(seen);
     }
@@ -108,7 +123,7 @@ pub(super) async fn set_replica(wire: &mut Wire, on: bool, permit: &Permit) -> R
         Err(_) if !on => return Ok(()),
         Err(error) => return Err(error),
     };
-    let sql = format!("SET GLOBAL {prefix}_enabled={}", if on { "ON" } else { "OFF" });
+    let sql = replica_side(prefix, on);
     permit.check(&sql)?;
     wire.run(&sql).await
 }
@@ -127,7 +142,7 @@ pub(super) async fn sync_relay_log(
         return Err(SqlError::Unsafe("it acknowledges what it receives, which has to be on disk".into()));
     }
     let events = if every_event { EVERY_EVENT } else { SELDOM };
-    let sql = format!("SET GLOBAL sync_relay_log={events}");
+    let sql = relay_log_synced(every_event);
     permit.check(&sql)?;
     wire.run(&sql).await?;
     let seen = look(wire).await?;

@@ -7,7 +7,7 @@ use super::backup::{CopyPosition, DataPlaces};
 use super::clone::CloneSeen;
 use super::connector::{Connector, Limits};
 use super::error::SqlError;
-use super::fields::text_at;
+use super::foretell::{self, Call, PROVES_WITH, ROTATE};
 use super::line::{Known, Line};
 use super::managed::{
     Account, CloseOptions, ClosedProof, EventSeen, Inspection, Killed, ManagedServer, Permit, Privileges,
@@ -263,15 +263,14 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.waiting.take_living("prove a commit", bound).await?;
             let table = self.proofs.fetch_add(1, Ordering::Relaxed) % PROOFS_AT_ONCE;
-            wire.run(&format!("DROP TABLE IF EXISTS baton.proof_{table}")).await
+            wire.run(&format!("{PROVES_WITH}{table}")).await
         })
     }
 
     fn rotate_binlog(&self) -> SqlFuture<'_, ()> {
         Box::pin(async move {
             let mut wire = self.inspecting.take_living("begin a binlog file", self.limits.command).await?;
-            // On a replica a transaction of its own would be extra.
-            wire.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS").await
+            wire.run(ROTATE).await
         })
     }
 
@@ -279,6 +278,13 @@ impl ManagedServer for SqlServer {
         Box::pin(async move {
             let mut wire = self.inspecting.take("inspect", self.limits.command).await?;
             inspect::take(&mut wire, longer_than).await
+        })
+    }
+
+    fn foretell<'a>(&'a self, call: Call<'a>) -> SqlFuture<'a, Vec<String>> {
+        Box::pin(async move {
+            let mut wire = self.inspecting.take("foretell", self.limits.command).await?;
+            foretell::foretell(&mut wire, call).await
         })
     }
 
@@ -314,18 +320,7 @@ impl ManagedServer for SqlServer {
     fn set_event_scheduler<'a>(&'a self, on: bool, permit: &'a Permit) -> SqlFuture<'a, ()> {
         Box::pin(async move {
             let mut wire = self.command.take_living("event scheduler", self.limits.command).await?;
-            let row = wire.row("SELECT @@global.event_scheduler").await?;
-            let now = row.and_then(|row| text_at(&row, 0)).unwrap_or_default();
-            match (now.as_str(), on) {
-                // As good as off, and neither can be set.
-                ("DISABLED", false) => return Ok(()),
-                ("DISABLED", true) => {
-                    let why = "event_scheduler=DISABLED: start the server with event_scheduler=OFF";
-                    return Err(SqlError::Unsupported(why.into()));
-                }
-                _ => {}
-            }
-            let sql = format!("SET GLOBAL event_scheduler={}", if on { "ON" } else { "OFF" });
+            let Some(sql) = events::switching(&mut wire, on).await? else { return Ok(()) };
             permit.check(&sql)?;
             wire.run(&sql).await
         })

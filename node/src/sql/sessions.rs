@@ -64,6 +64,11 @@ impl Session {
     }
 }
 
+/// The statement that ends a session.
+pub(super) fn killing(id: impl std::fmt::Display) -> String {
+    format!("KILL {id}")
+}
+
 /// Kills every client session there is now, and waits until they are gone or the wire's time is up.
 /// Returns those killed and, of them, those still there.
 pub(super) async fn kill_clients(wire: &mut Wire) -> Result<(Vec<Killed>, Vec<Killed>), SqlError> {
@@ -88,7 +93,7 @@ pub(super) async fn kill_clients(wire: &mut Wire) -> Result<(Vec<Killed>, Vec<Ki
 
 /// One round trip, unless one of them has gone already, which ends a batch: then one by one.
 async fn kill_batch(wire: &mut Wire, batch: &[Session]) -> Result<(), SqlError> {
-    let sql = batch.iter().map(|s| format!("KILL {}", s.id)).collect::<Vec<_>>().join("; ");
+    let sql = batch.iter().map(|s| killing(s.id)).collect::<Vec<_>>().join("; ");
     match wire.run(&sql).await {
         Err(SqlError::NoSuchThing { .. }) => {}
         other => return other,
@@ -179,7 +184,7 @@ pub(super) async fn serving_replicas(wire: &mut Wire) -> Result<Vec<u64>, SqlErr
 
 /// Kills a session. One that has gone already is fine.
 pub(super) async fn kill(wire: &mut Wire, id: u64) -> Result<(), SqlError> {
-    match wire.run(&format!("KILL {id}")).await {
+    match wire.run(&killing(id)).await {
         Err(SqlError::NoSuchThing { .. }) => Ok(()),
         other => other,
     }

@@ -8,6 +8,7 @@ use baton_tests::cluster::{Cluster, ClusterOptions};
 use baton_tests::sandbox::{Dialect, Server, until};
 use rustix::process::Signal;
 
+use super::plan::what_is_planned_is_sent;
 use super::{MAX_PAUSE, SOON, switchover};
 
 /// The record is looked at every 5 s.
@@ -37,7 +38,7 @@ pub(super) async fn events_follow_the_writer(dialect: Dialect) -> Result<()> {
     ticks_at(&cluster, "db1").await?;
     recorded(&cluster).await?;
 
-    cluster.moves(&[&["--to", "db2"], &MAX_PAUSE[..]].concat()).await?;
+    what_is_planned_is_sent(&cluster, &[&["--to", "db2"], &MAX_PAUSE[..]].concat()).await?;
     ticks_at(&cluster, "db2").await?;
     recorded(&cluster).await?;
     cluster.settled().await?;

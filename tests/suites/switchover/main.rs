@@ -5,6 +5,7 @@
 mod appointed;
 mod events;
 mod found;
+mod plan;
 mod undone;
 
 use std::process::Stdio;

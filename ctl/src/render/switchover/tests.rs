@@ -32,12 +32,28 @@ fn plan() -> SwitchoverReply {
             step(
                 "db1",
                 "is closed, read back, its clients' sessions are ended",
-                "SET GLOBAL super_read_only=ON",
+                "SET SESSION lock_wait_timeout=1; SET GLOBAL super_read_only=ON;\n\
+                 KILL <id>; -- each client's session that is left\n\
+                 SET GLOBAL offline_mode=ON; -- where a prepared XA transaction could still be committed",
             ),
             step(
                 "db2",
-                "forgets its source, waits for ackers and opens, under a lease",
-                "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only=OFF, GLOBAL read_only=OFF",
+                "forgets its source and opens, under a lease: no commit returns before an acker has it",
+                "STOP REPLICA IO_THREAD;\nKILL <id>; -- the applier\nSTOP REPLICA;\nRESET REPLICA ALL;\n\
+                 SET GLOBAL rpl_semi_sync_source_timeout=4294967295, GLOBAL \
+                 rpl_semi_sync_source_wait_point=AFTER_SYNC, GLOBAL rpl_semi_sync_source_wait_for_replica_count=1, \
+                 GLOBAL rpl_semi_sync_source_wait_no_replica=ON, GLOBAL rpl_semi_sync_source_enabled=ON;\n\
+                 SET GLOBAL super_read_only=OFF;\nSET GLOBAL read_only=OFF;",
+            ),
+            step(
+                "db1",
+                "follows db2 and acknowledges its commits",
+                "SET GLOBAL rpl_semi_sync_replica_enabled=ON;\nSET GLOBAL replica_net_timeout=4;\n\
+                 CHANGE REPLICATION SOURCE TO SOURCE_HOST='10.0.0.2', SOURCE_PORT=3306, SOURCE_USER='repl', \
+                 SOURCE_PASSWORD='…', SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=86400, \
+                 SOURCE_HEARTBEAT_PERIOD=0.5, GET_SOURCE_PUBLIC_KEY=1, SOURCE_AUTO_POSITION=1, SOURCE_SSL=0, \
+                 SOURCE_SSL_CA='', SOURCE_SSL_CERT='', SOURCE_SSL_KEY='', SOURCE_SSL_VERIFY_SERVER_CERT=0;\n\
+                 START REPLICA;",
             ),
         ],
         ..SwitchoverReply::default()

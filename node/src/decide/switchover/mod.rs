@@ -5,6 +5,7 @@ mod appointed;
 mod found;
 mod grant;
 mod inspected;
+mod stages;
 mod steps;
 mod target;
 
@@ -13,7 +14,8 @@ use std::time::Duration;
 pub use appointed::{Due, due};
 pub use grant::next_grant;
 pub use inspected::{EventScheduler, Inspected, Lock, Transaction};
-pub use steps::steps;
+pub use stages::{Stages, stages};
+pub use steps::{Statements, steps};
 pub use target::predicted;
 
 use super::candidates::Field;

@@ -1,95 +1,137 @@
-//! What a switchover does, step by step, each with its statement: the dry run shows it. Pure.
+//! What a switchover does, step by step, each with its statements: the dry run shows it. Pure.
+
+use std::collections::BTreeMap;
 
 use super::super::adoption::PlannedChange;
 use super::super::finding::proxies;
 use super::super::seen::Observations;
-use crate::gtid::Dialect;
 use crate::state::{ClusterState, NodeName};
 
-/// On an admin interface, where they are two statements.
-const DRAIN: &str = "UPDATE mysql_servers SET status='OFFLINE_SOFT' WHERE …; LOAD MYSQL SERVERS TO RUNTIME";
+/// The statements of each step, in their order, as whoever sends them says: `None` where it has not said.
+#[derive(Clone, Debug, Default)]
+pub struct Statements {
+    /// The next writer begins a new binlog file.
+    pub rotate: Option<Vec<String>>,
+    /// The writer is closed.
+    pub close: Option<Vec<String>>,
+    /// What a closed server is left with.
+    pub rest: Option<Vec<String>>,
+    /// The next writer applies what it still has to.
+    pub apply: Option<Vec<String>>,
+    /// It is opened.
+    pub open: Option<Vec<String>>,
+    /// Events run there; none where they do not follow.
+    pub events: Option<Vec<String>>,
+    /// One commit is seen acknowledged.
+    pub prove: Option<Vec<String>>,
+    /// Each other server follows it.
+    pub follow: BTreeMap<NodeName, Vec<String>>,
+    /// Each ProxySQL drains the writer, leads to the next one, and reads from the old one, once it follows.
+    pub proxies: BTreeMap<String, Vec<Vec<String>>>,
+}
 
-const ROTATE: &str = "FLUSH NO_WRITE_TO_BINLOG BINARY LOGS";
+/// Which part of [`Statements::proxies`].
+#[derive(Clone, Copy)]
+enum Stage {
+    Drain,
+    Lead,
+    Read,
+}
 
 /// The steps from `from` to `to`, in their order.
 pub fn steps(
     state: &ClusterState,
     seen: &Observations,
-    from: &NodeName,
-    to: &NodeName,
+    (from, to): (&NodeName, &NodeName),
+    statements: &Statements,
 ) -> Vec<PlannedChange> {
-    let about = seen.own(from).and_then(|own| own.about.as_ref());
-    let dialect = about.map_or(Dialect::Mysql, |about| about.dialect);
-    let words = Words::of(dialect, about.is_some_and(|a| a.number.0 >= 12));
-    let step = |node: &NodeName, what: String, statement: &str| PlannedChange {
-        node: node.clone(),
-        what,
-        statement: statement.to_owned(),
-    };
     let next = state.next_epoch();
+    let others = || state.data_nodes().map(|(node, _)| node).filter(|n| *n != from && *n != to);
+    let others = || others().filter(|node| !state.out.contains_key(*node));
+    let follows = |node: &NodeName| statements.follow.get(node).cloned();
     let mut steps = vec![
-        step(to, "begins a new binlog file, so that replicas that connect are served at once".into(), ROTATE),
-        step(from, "routers hold new connections, and end its sessions between two replies".into(), ""),
+        sends(
+            to,
+            "begins a new binlog file, so that replicas that connect are served at once",
+            &statements.rotate,
+        ),
+        does(
+            from,
+            "every node's router holds new connections, ends its sessions between two statements, and says when \
+             nobody is there any more",
+        ),
     ];
     let (of, silent) = (proxies(seen).count(), proxies(seen).filter(|proxy| proxy.trouble.is_some()).count());
+    let but = if silent == 0 { String::new() } else { format!(" ({silent} of them not right now)") };
     if of > 0 {
-        let but = if silent == 0 { String::new() } else { format!(" ({silent} of them not right now)") };
         let what = format!("is drained by {of} ProxySQL{but}: new writes wait there, those at it come back");
-        steps.push(step(from, what, DRAIN));
+        steps.extend(at_proxies(from, what, statements, Stage::Drain));
     }
-    let everywhere = match of {
-        0 => "every router leads there".to_owned(),
-        of => format!("every router and {of} ProxySQL lead there"),
-    };
     steps.extend([
-        step(from, "is closed, read back, its clients' sessions are ended".into(), words.close),
-        step(to, "applies what it still has to; both sets are compared".into(), words.wait),
-        step(to, format!("is granted epoch {next}"), ""),
-        step(from, format!("follows {to} and acknowledges its commits"), words.follow),
-        step(
+        sends(from, "is closed, read back, its clients' sessions are ended", &statements.close),
+        does(from, format!("the group agrees that epoch {} is over", state.epoch())),
+        sends(to, "applies what it still has to; both sets are compared", &statements.apply),
+        does(to, format!("is granted epoch {next}")),
+        sends(from, "meanwhile stops its events, and commits wait there no more", &statements.rest),
+        sends(
             to,
-            "meanwhile forgets its source and opens, under a lease: no commit returns before an acker has it"
-                .into(),
-            words.open,
+            "forgets its source and opens, under a lease: no commit returns before an acker has it",
+            &statements.open,
         ),
-        step(to, everywhere, ""),
     ]);
-    let others = state.data_nodes().map(|(n, _)| n).filter(|n| *n != from && *n != to);
-    steps.extend(
-        others
-            .filter(|n| !state.out.contains_key(*n))
-            .map(|node| step(node, format!("follows {to}"), words.follow)),
-    );
+    if statements.events.as_ref().is_none_or(|events| !events.is_empty()) {
+        steps.push(sends(to, "runs the events that ran at the writer", &statements.events));
+    }
+    match of {
+        0 => steps.push(does(to, "every node's router leads there")),
+        of => {
+            let everywhere = format!("every node's router and {of} ProxySQL{but} lead there");
+            steps.extend(at_proxies(to, everywhere, statements, Stage::Lead));
+        }
+    }
+    steps.push(sends(from, format!("follows {to} and acknowledges its commits"), &follows(from)));
+    steps.extend(others().map(|node| sends(node, format!("follows {to}"), &follows(node))));
+    if of > 0 {
+        let read_from = format!("is read from by ProxySQL{but}, once it follows");
+        steps.extend(at_proxies(from, read_from, statements, Stage::Read));
+    }
+    steps.push(sends(to, "one commit is seen acknowledged: lossless", &statements.prove));
     steps
 }
 
-/// The statements of a dialect.
-struct Words {
-    close: &'static str,
-    wait: &'static str,
-    follow: &'static str,
-    open: &'static str,
+fn does(node: &NodeName, what: impl Into<String>) -> PlannedChange {
+    PlannedChange { node: node.clone(), what: what.into(), statement: String::new() }
 }
 
-impl Words {
-    fn of(dialect: Dialect, closes_to_all: bool) -> Self {
-        match dialect {
-            Dialect::Mysql => Self {
-                close: "SET GLOBAL super_read_only=ON",
-                wait: "SELECT WAIT_FOR_EXECUTED_GTID_SET(…)",
-                follow: "CHANGE REPLICATION SOURCE TO …, SOURCE_AUTO_POSITION=1; START REPLICA",
-                open: "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only=OFF, GLOBAL read_only=OFF",
-            },
-            Dialect::Mariadb => Self {
-                close: if closes_to_all {
-                    "SET GLOBAL read_only=NO_LOCK_NO_ADMIN"
-                } else {
-                    "SET GLOBAL read_only=ON"
-                },
-                wait: "SELECT MASTER_GTID_WAIT(…)",
-                follow: "CHANGE MASTER TO …, MASTER_USE_GTID=slave_pos; START SLAVE",
-                open: "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=OFF",
-            },
+fn sends(node: &NodeName, what: impl Into<String>, statements: &Option<Vec<String>>) -> PlannedChange {
+    let statement = match statements {
+        Some(lines) => lines.join("\n"),
+        None => "-- its node has not said which statements".to_owned(),
+    };
+    PlannedChange { statement, ..does(node, what) }
+}
+
+/// One step, or, where not all instances are sent the same, one more for those that are.
+fn at_proxies(
+    node: &NodeName,
+    what: impl Into<String>,
+    statements: &Statements,
+    stage: Stage,
+) -> Vec<PlannedChange> {
+    let mut sent: BTreeMap<&Vec<String>, Vec<&str>> = BTreeMap::new();
+    for (name, stages) in &statements.proxies {
+        if let Some(lines) = stages.get(stage as usize).filter(|lines| !lines.is_empty()) {
+            sent.entry(lines).or_default().push(name);
         }
     }
+    let mut steps = vec![does(node, what)];
+    if sent.len() == 1 {
+        steps[0].statement = sent.keys().map(|lines| lines.join("\n")).collect();
+    } else {
+        steps.extend(sent.iter().map(|(lines, names)| PlannedChange {
+            statement: lines.join("\n"),
+            ..does(node, format!("at {}", names.join(", ")))
+        }));
+    }
+    steps
 }

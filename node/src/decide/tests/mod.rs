@@ -17,6 +17,7 @@ mod readers;
 mod rebuild;
 mod starved;
 mod switchover;
+mod switchover_steps;
 mod tried;
 mod troubles;
 mod upkeep;

@@ -1,9 +1,8 @@
 //! Whether a healthy writer can be moved, to whom, and what the next epoch says.
 
-use super::super::seen::{LintFinding, ProxySeen};
+use super::super::seen::LintFinding;
 use super::super::switchover::{
     Due, EventScheduler, Inspected, Lock, Measured, Preflight, Transaction, Wish, due, next_grant, preflight,
-    steps,
 };
 use super::super::tried::{Disk, Tried};
 use super::*;
@@ -280,41 +279,6 @@ fn the_next_epoch_has_the_old_writer_among_its_ackers_and_commits_that_wait() {
     let alone = next_grant(&state, &seen.look(), &operation, &name("db2"), &my("1:1-9"), proof);
     let Durability::Degraded { reason, may_let_go, .. } = alone.durability else { panic!() };
     assert_eq!((reason, may_let_go), (DegradeReason::NoAcker, true), "nobody is waited for who is not there");
-}
-
-#[test]
-fn the_steps_close_the_writer_first_and_move_the_others_last() {
-    let state = cluster("db1 db2 db3");
-    let seen = Seen::healthy(&state, &my("1:1-9")).look();
-    let steps = steps(&state, &seen, &name("db1"), &name("db2"));
-    let at = |words: &str| {
-        steps.iter().position(|s| s.what.contains(words) || s.statement.contains(words)).unwrap()
-    };
-    assert!(at("super_read_only=ON") < at("granted epoch 2"));
-    assert!(at("granted epoch 2") < at("super_read_only=OFF"));
-    assert_eq!(steps.last().map(|s| s.node.clone()), Some(name("db3")));
-    assert!(!steps.iter().any(|s| s.what.contains("ProxySQL")), "{steps:?}");
-}
-
-/// Where there are some: before the writer is closed, or writes that are at it would fail.
-#[test]
-fn the_steps_drain_every_proxysql_before_the_writer_is_closed() {
-    let state = cluster("db1 db2 db3");
-    let mut seen = Seen::healthy(&state, &my("1:1-9"));
-    let proxy = |trouble: Option<&str>| ProxySeen {
-        name: "app1".into(),
-        trouble: trouble.map(ToOwned::to_owned),
-        repairs: 0,
-        read_took: ms(2),
-    };
-    seen.reports.get_mut(&name("db1")).unwrap().0.routing = vec![proxy(None), proxy(Some("it is silent"))];
-    let steps = steps(&state, &seen.look(), &name("db1"), &name("db2"));
-    let at = |words: &str| {
-        steps.iter().position(|s| s.what.contains(words) || s.statement.contains(words)).unwrap()
-    };
-    assert!(steps[at("OFFLINE_SOFT")].what.contains("2 ProxySQL (1 of them not right now)"), "{steps:?}");
-    assert!(at("OFFLINE_SOFT") < at("super_read_only=ON"));
-    assert!(at("super_read_only=OFF") < at("every router and 2 ProxySQL"));
 }
 
 #[test]

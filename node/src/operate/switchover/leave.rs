@@ -8,13 +8,14 @@ use tokio::time::{Instant, timeout};
 use super::super::action::{Acted, Action};
 use super::super::lead::Term;
 use crate::decide::diagnose::FRESH;
-use crate::state::Operation;
+use crate::decide::seen::Observations;
+use crate::state::{ClusterState, NodeName, Operation};
 
 /// How many milliseconds of the pause statements under way may take: most are answered in a few, and whoever has a longer one
 /// loses it to the close.
 const SESSIONS_MS: u64 = 50;
 /// How long a node may take to hear of it, on a disk that keeps a write back, and for that.
-const LEAVES_WITHIN: Duration = Duration::from_millis(150);
+pub(super) const LEAVES_WITHIN: Duration = Duration::from_millis(150);
 
 /// Waits, bounded, until every router leads nobody to the writer any more, and no session of theirs is there. Returns the
 /// nodes of which that is not known. One that has not been heard lately is not waited for.
@@ -25,12 +26,8 @@ pub(super) async fn routers_leave(term: &Term<'_>, operation: &Operation, deadli
     let quarter_ms = u64::try_from((left / 4).as_millis()).unwrap_or(SESSIONS_MS);
     let state = term.state();
     let seen = term.lead.table.snapshot(&state);
-    let asked = state
-        .members
-        .keys()
-        .filter(|node| **node == term.lead.me || seen.of(node).is_some_and(|heard| heard.age <= FRESH));
     let leave = Action::LeaveWriter { sessions_ms: SESSIONS_MS.min(quarter_ms) };
-    let leaves = asked.map(|node| async {
+    let leaves = asked_to_leave(&state, &seen, Some(&term.lead.me)).map(|node| async {
         let order = term.order(operation.from, &operation.id);
         let act = term.lead.hands.act(node.clone(), order, leave.clone(), within);
         match timeout(within, act).await {
@@ -39,4 +36,14 @@ pub(super) async fn routers_leave(term: &Term<'_>, operation: &Operation, deadli
         }
     });
     join_all(leaves).await.into_iter().flatten().collect()
+}
+
+/// The nodes that are waited for: `me`, who asks, and those that were heard lately.
+pub(super) fn asked_to_leave<'a>(
+    state: &'a ClusterState,
+    seen: &'a Observations,
+    me: Option<&'a NodeName>,
+) -> impl Iterator<Item = &'a NodeName> {
+    let is_heard = |node: &NodeName| seen.of(node).is_some_and(|heard| heard.age <= FRESH);
+    state.members.keys().filter(move |node| Some(*node) == me || is_heard(node))
 }

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use futures::future::join3;
-use tokio::time::{Instant, sleep};
+use futures::future::{join_all, join4};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::action::{Acted, Action, Hands, Order, Sets};
 use super::DRAINED_WITHIN;
+use super::leave::{LEAVES_WITHIN, asked_to_leave};
 use crate::decide::finding::proxies;
 use crate::decide::seen::Observations;
 use crate::decide::switchover::{
@@ -23,6 +24,8 @@ const ASKED: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// A ProxySQL is read by three statements, and drained by about this many times as many.
 const DRAIN_IN_READS: u32 = 3;
+/// A node hears that the writer is about to be closed, and is asked whether its router leads nobody there any more.
+const LEAVE_IN_ROUND_TRIPS: u32 = 2;
 /// From the grant to the opening, where no earlier operation tells.
 const OPENING: Duration = Duration::from_millis(60);
 
@@ -40,10 +43,16 @@ pub async fn measure(
     let Some(to) = successor(state, seen, wish).filter(known) else {
         return Measured { writer: ask.inspected(&from).await, ..Measured::default() };
     };
-    let (writer, target, both) =
-        join3(ask.inspected(&from), ask.inspected(&to), ask.both(state, &from, &to)).await;
+    let (writer, target, both, leaving) = join4(
+        ask.inspected(&from),
+        ask.inspected(&to),
+        ask.both(state, &from, &to),
+        ask.leaving(state, seen),
+    )
+    .await;
     let both = both.unwrap_or_default();
-    let pause = both.pause.map(|pause| pause + draining(seen));
+    // The two are waited for at the same time.
+    let pause = both.pause.map(|pause| pause + draining(seen).max(leaving));
     Measured { asked: true, writer, target, pause, ..both }
 }
 
@@ -87,6 +96,19 @@ impl Ask<'_> {
             sleep(LOOK_AGAIN).await;
             of_writer = self.timed_sets(writer).await?.0.executed;
         }
+    }
+
+    /// How long the nodes that answer take until their routers lead nobody to the writer any more: each by a round trip to
+    /// it now.
+    async fn leaving(&self, state: &ClusterState, seen: &Observations) -> Duration {
+        let asked = asked_to_leave(state, seen, None).map(|node| async {
+            let begun = Instant::now();
+            let answer = timeout(ASKED, self.hands.still_grants(node.clone(), self.order.epoch, 0));
+            matches!(answer.await, Ok(Some(_))).then(|| begun.elapsed())
+        });
+        // One that does not answer is waited for as long as any is.
+        let slowest = join_all(asked).await.into_iter().map(|took| took.unwrap_or(LEAVES_WITHIN)).max();
+        (slowest.unwrap_or_default() * LEAVE_IN_ROUND_TRIPS).min(LEAVES_WITHIN)
     }
 
     async fn timed_sets(&self, node: &NodeName) -> Option<(Sets, Duration)> {
@@ -149,3 +171,6 @@ fn account(user: &str, host: &str) -> String {
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     format!("{user}@{host}")
 }
+
+#[cfg(test)]
+mod tests;

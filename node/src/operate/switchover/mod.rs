@@ -4,6 +4,7 @@
 
 pub(super) mod appointed;
 mod ask;
+mod foretell;
 mod leave;
 mod measure;
 mod ready;
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::ask::act;
+pub(super) use self::foretell::foretold;
+pub use self::foretell::{Foretell, foretell};
 use self::leave::routers_leave;
 pub use self::measure::measure;
 use self::ready::becomes_right;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod desired;
+mod foretell;
 mod plans;
 
 use std::collections::BTreeMap;

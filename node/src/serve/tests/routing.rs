@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::routing::routing;
 use crate::config::HostPort;
-use crate::proxysql::{Condition, Desired, Difference, Groups, Placement, Row, Shown, Tuning, Want};
+use crate::proxysql::{Actual, Condition, Desired, Difference, Groups, Placement, Row, Shown, Tuning, Want};
 use crate::state::{ClusterState, Epoch, NodeName, Phase};
 
 fn at(host: u8) -> HostPort {
@@ -37,7 +37,8 @@ fn what_is_wanted_stands_beside_what_is_there() {
         condition: Condition::Diverged("why".into()),
         in_effect: None,
         wanted: Some(Arc::new(wanted)),
-        runtime: vec![row(10, 1), row(10, 2), row(20, 77)],
+        mark: "baton shop".into(),
+        actual: Actual { runtime: vec![row(10, 1), row(10, 2), row(20, 77)], ..Actual::default() },
         differences: vec![Difference {
             address: at(2),
             hostgroup: 10,
