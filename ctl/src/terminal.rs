@@ -48,7 +48,7 @@ async fn watched<F: Future>(
     let Some(mut show) = show else { return work.await };
     let mut work = pin!(work);
     let started = Instant::now();
-    let mut shown = false;
+    let (mut shown, mut newest) = (false, None);
     let output = loop {
         let wait = if shown { pace.again } else { pace.first };
         if let Ok(output) = timeout(wait, &mut work).await {
@@ -62,7 +62,9 @@ async fn watched<F: Future>(
             output = &mut work => break output,
             said = news() => said.filter(|said| !said.is_empty()),
         };
-        show(&text(said.as_deref().unwrap_or(label), started));
+        // While nobody can say, what was said last is closer than the label.
+        newest = said.or(newest);
+        show(&text(newest.as_deref().unwrap_or(label), started));
     };
     if shown {
         show("");

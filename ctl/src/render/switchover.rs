@@ -111,8 +111,8 @@ fn steps(steps: &[Change], style: &Style) -> String {
 
 /// A note that finds no room beside its statement stands below it: the second line of one would look like SQL.
 fn noted(statement: &str, room: usize) -> impl Iterator<Item = &str> {
-    let apart = statement.find(" -- ").filter(|_| statement.chars().count() > room);
-    let (sql, note) = apart.map_or((statement, None), |at| (&statement[..at], Some(&statement[at + 1..])));
+    let apart = statement.rfind("; -- ").filter(|_| statement.chars().count() > room);
+    let (sql, note) = apart.map_or((statement, None), |at| (&statement[..=at], Some(&statement[at + 2..])));
     [sql].into_iter().chain(note)
 }
 

@@ -35,10 +35,11 @@ async fn the_newest_word_takes_the_place_of_the_label() {
     let asked = Cell::new(0);
     let news = async || {
         asked.set(asked.get() + 1);
-        (asked.get() > 1).then(|| format!("step {}", asked.get()))
+        [2, 3].contains(&asked.get()).then(|| format!("step {}", asked.get()))
     };
-    let lines = shown(&CHANGE, 950, news).await;
-    assert_eq!(lines, ["looking at the servers …", "looking at the servers …", "step 2 …", "step 3 …", ""]);
+    let lines = shown(&CHANGE, 1_200, news).await;
+    let label = "looking at the servers …";
+    assert_eq!(lines, [label, label, "step 2 …", "step 3 …", "step 3 … 1 s", ""], "the last word stays");
 }
 
 /// The first line does not wait for a node that is slow to tell, and its answer is not waited for at the end.

@@ -405,7 +405,7 @@ impl Assembly {
             spawn_in(&mut self.tasks, runner.run());
         }
         let actor = Actor::new(Arc::clone(&server), handle, self.states.clone(), Arc::clone(&stop));
-        let actor = actor.with_sources(Arc::clone(&source_at)).with_wall(now);
+        let actor = actor.with_sources(Arc::clone(&source_at)).with_wall(now).with_events(events);
         let actor = actor.with_restart(restart).with_rehearsal(rehearsal);
         self.actor = Some(Arc::new(actor.with_hooks(self.hooks.clone())));
         Ok(Beside {

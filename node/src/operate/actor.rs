@@ -42,6 +42,8 @@ pub struct Actor {
     hooks: Option<Hooks>,
     restart: Option<Restart>,
     rehearsal: Option<Rehearsal>,
+    /// Whether events follow the writer here.
+    events: bool,
     /// The last epoch at whose end its server began a new binlog file.
     rotated: AtomicU64,
 }
@@ -65,6 +67,7 @@ impl Actor {
             hooks: None,
             restart: None,
             rehearsal: None,
+            events: false,
             rotated: AtomicU64::new(0),
         }
     }
@@ -91,6 +94,12 @@ impl Actor {
     #[must_use]
     pub fn with_restart(self, restart: Option<Restart>) -> Self {
         Self { restart, ..self }
+    }
+
+    /// Whether events follow the writer here, for the plan of a switchover.
+    #[must_use]
+    pub fn with_events(self, events: bool) -> Self {
+        Self { events, ..self }
     }
 
     /// With what a rehearsal may do, for [`Action::Rehearse`].
@@ -159,7 +168,7 @@ impl Actor {
                 Err(error) => Acted::Failed(error.to_string()),
             },
             Action::Foretell(what) => {
-                let foretold = foretold(&*self.server, self.source_at.as_ref(), what).await;
+                let foretold = foretold(&*self.server, self.source_at.as_ref(), self.events, what).await;
                 foretold.map_or_else(Acted::Failed, Acted::Foretold)
             }
             Action::Hook { name, event } => match &self.hooks {

@@ -9,11 +9,13 @@ use super::push::{LOAD, SAVE};
 use super::rows::Actual;
 
 impl Board {
-    /// By the name of each instance that is right now, what it would be sent as one stage after the other is wanted of it.
+    /// By the name of each instance that was read and answers, what it would be sent as one stage after the other is wanted of it.
     pub fn foretell(&self, stages: &[Desired]) -> BTreeMap<String, Vec<Vec<String>>> {
         let all = self.shown();
-        let right = all.iter().filter(|shown| shown.condition == Condition::Right);
-        right.map(|shown| (shown.name.clone(), foretold(shown, stages))).collect()
+        let answers = |shown: &&Shown| {
+            shown.read_ms != 0 && !matches!(shown.condition, Condition::Unknown | Condition::Unreachable(_))
+        };
+        all.iter().filter(answers).map(|shown| (shown.name.clone(), foretold(shown, stages))).collect()
     }
 }
 

@@ -67,7 +67,7 @@ where
     let began = Instant::now();
     let mut actual = admin.actual(aim.groups).await?;
     let read_took = began.elapsed();
-    let Plan { statements, load, differences: before, foreign, .. } = aim.plan(&actual);
+    let Plan { statements, memory, load, differences: before, foreign } = aim.plan(&actual);
     let mut round = Round { before, foreign, changed: load, read_took, ..Round::default() };
     if !round.changed {
         round.actual = actual;
@@ -83,6 +83,7 @@ where
         return Err(Stopped::Superseded);
     }
     admin.run(LOAD).await?;
+    actual.memory = memory;
     actual.runtime = admin.table(Table::Runtime, aim.groups).await?;
     let read_back = aim.plan(&actual);
     (round.after, round.foreign) = (read_back.differences, read_back.foreign);

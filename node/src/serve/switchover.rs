@@ -63,11 +63,14 @@ impl Control {
             kill_blockers: request.kill_blockers,
         };
         let ends = found.from.clone().zip(found.to.clone()).filter(|_| !found.is_refused());
-        // Whoever moves the writer now reads how it went instead.
-        let planned_steps = match ends.as_ref().filter(|_| request.dry_run || request.at_ms != 0) {
+        let planned_steps = match &ends {
             Some((from, to)) => {
                 let statements = self.foretold(&state, &seen, (from, to), planned).await;
-                steps(&state, &seen, (from, to), &statements)
+                let mut planned = steps(&state, &seen, (from, to), &statements);
+                let others =
+                    self.followers.borrow().keys().map(|name| follows_later(name, to)).collect::<Vec<_>>();
+                planned.extend(others);
+                planned
             }
             None => Vec::new(),
         };
@@ -127,6 +130,12 @@ impl Control {
         }
         Ok(told(operation, finished.ending, from, reply, state.epoch().0))
     }
+}
+
+/// A server without a node, which the leader looks after once the move is over.
+fn follows_later(name: &str, to: &NodeName) -> PlannedChange {
+    let statement = "-- as the leader finds it then, like a replica".to_owned();
+    PlannedChange { node: name.into(), what: format!("follows {to}, once the move is over"), statement }
 }
 
 /// The reply once it has ended.

@@ -44,14 +44,14 @@ pub enum Call<'a> {
     ProveCommit,
 }
 
-/// A statement that is sent.
+/// A statement that is sent. One line: a name may hold a line break, and what follows it would look like a statement.
 pub(super) fn sent(sql: impl AsRef<str>) -> String {
-    format!("{};", sql.as_ref())
+    format!("{};", sql.as_ref().replace(char::is_control, " "))
 }
 
 /// A statement that is sent to what `whom` names, or on that condition.
 pub(super) fn sent_where(sql: impl AsRef<str>, whom: &str) -> String {
-    format!("{}; -- {whom}", sql.as_ref())
+    format!("{} -- {whom}", sent(sql))
 }
 
 /// The statements of `call`, as the server is now.

@@ -283,7 +283,7 @@ impl ManagedServer for SqlServer {
 
     fn foretell<'a>(&'a self, call: Call<'a>) -> SqlFuture<'a, Vec<String>> {
         Box::pin(async move {
-            let mut wire = self.inspecting.take("foretell", self.limits.command).await?;
+            let mut wire = self.inspecting.take_living("foretell", self.limits.command).await?;
             foretell::foretell(&mut wire, call).await
         })
     }

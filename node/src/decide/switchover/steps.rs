@@ -65,7 +65,7 @@ pub fn steps(
     let but = if silent == 0 { String::new() } else { format!(" ({silent} of them not right now)") };
     if of > 0 {
         let what = format!("is drained by {of} ProxySQL{but}: new writes wait there, those at it come back");
-        steps.extend(at_proxies(from, what, statements, Stage::Drain));
+        steps.extend(at_proxies(from, what, (seen, statements), Stage::Drain));
     }
     steps.extend([
         sends(from, "is closed, read back, its clients' sessions are ended", &statements.close),
@@ -86,14 +86,14 @@ pub fn steps(
         0 => steps.push(does(to, "every node's router leads there")),
         of => {
             let everywhere = format!("every node's router and {of} ProxySQL{but} lead there");
-            steps.extend(at_proxies(to, everywhere, statements, Stage::Lead));
+            steps.extend(at_proxies(to, everywhere, (seen, statements), Stage::Lead));
         }
     }
     steps.push(sends(from, format!("follows {to} and acknowledges its commits"), &follows(from)));
     steps.extend(others().map(|node| sends(node, format!("follows {to}"), &follows(node))));
     if of > 0 {
         let read_from = format!("is read from by ProxySQL{but}, once it follows");
-        steps.extend(at_proxies(from, read_from, statements, Stage::Read));
+        steps.extend(at_proxies(from, read_from, (seen, statements), Stage::Read));
     }
     steps.push(sends(to, "one commit is seen acknowledged: lossless", &statements.prove));
     steps
@@ -115,23 +115,25 @@ fn sends(node: &NodeName, what: impl Into<String>, statements: &Option<Vec<Strin
 fn at_proxies(
     node: &NodeName,
     what: impl Into<String>,
-    statements: &Statements,
+    (seen, statements): (&Observations, &Statements),
     stage: Stage,
 ) -> Vec<PlannedChange> {
-    let mut sent: BTreeMap<&Vec<String>, Vec<&str>> = BTreeMap::new();
+    let mut sent: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
     for (name, stages) in &statements.proxies {
         if let Some(lines) = stages.get(stage as usize).filter(|lines| !lines.is_empty()) {
             sent.entry(lines).or_default().push(name);
         }
     }
-    let mut steps = vec![does(node, what)];
-    if sent.len() == 1 {
-        steps[0].statement = sent.keys().map(|lines| lines.join("\n")).collect();
-    } else {
-        steps.extend(sent.iter().map(|(lines, names)| PlannedChange {
+    let unknown = proxies(seen).filter(|proxy| !statements.proxies.contains_key(&proxy.name));
+    let unknown: Vec<String> =
+        unknown.map(|proxy| format!("-- {} has not said which statements", proxy.name)).collect();
+    let mut steps = vec![PlannedChange { statement: unknown.join("\n"), ..does(node, what) }];
+    match sent.pop_first() {
+        Some((lines, _)) if sent.is_empty() => steps[0].statement = [lines, &unknown].concat().join("\n"),
+        first => steps.extend(first.into_iter().chain(sent).map(|(lines, names)| PlannedChange {
             statement: lines.join("\n"),
             ..does(node, format!("at {}", names.join(", ")))
-        }));
+        })),
     }
     steps
 }

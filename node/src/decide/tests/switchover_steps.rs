@@ -76,13 +76,14 @@ fn what_a_node_has_not_said_is_no_empty_step() {
 fn the_steps_drain_every_proxysql_before_the_writer_is_closed() {
     let state = cluster("db1 db2 db3");
     let mut seen = Seen::healthy(&state, &my("1:1-9"));
-    let proxy = |trouble: Option<&str>| ProxySeen {
-        name: "app1".into(),
+    let proxy = |name: &str, trouble: Option<&str>| ProxySeen {
+        name: name.into(),
         trouble: trouble.map(ToOwned::to_owned),
         repairs: 0,
         read_took: ms(2),
     };
-    seen.reports.get_mut(&name("db1")).unwrap().0.routing = vec![proxy(None), proxy(Some("it is silent"))];
+    seen.reports.get_mut(&name("db1")).unwrap().0.routing =
+        vec![proxy("app1", None), proxy("app2", Some("it is silent"))];
     let sent =
         || vec![said(&["UPDATE … status='OFFLINE_SOFT';"]), said(&["UPDATE … status='ONLINE';"]), Vec::new()];
     let of_one = Statements { proxies: [("app1".to_owned(), sent())].into(), ..statements() };
@@ -93,6 +94,10 @@ fn the_steps_drain_every_proxysql_before_the_writer_is_closed() {
         plan.iter().position(|s| s.what.contains(words) || s.statement.contains(words)).unwrap()
     };
     assert!(plan[at("OFFLINE_SOFT")].what.contains("2 ProxySQL (1 of them not right now)"), "{plan:?}");
+    assert!(
+        plan[at("OFFLINE_SOFT")].statement.ends_with("\n-- app2 has not said which statements"),
+        "{plan:?}"
+    );
     assert!(at("OFFLINE_SOFT") < at("super_read_only=ON"));
     assert!(at("super_read_only=OFF") < at("every node's router and 2 ProxySQL"));
 

@@ -32,7 +32,7 @@ pub enum Foretell {
     Apply(NodeName),
     /// The opening, for so many ackers.
     Open(u32),
-    /// The events that are to run there.
+    /// The scheduler, and the events that ran at the writer; nothing where events do not follow it.
     Events(Vec<EventName>),
     /// One commit is seen acknowledged by so many ackers.
     Prove(u32),
@@ -63,7 +63,7 @@ pub async fn foretell(
         ask.of(from, Foretell::Rest),
         ask.of(to, Foretell::Apply(from.clone())),
         ask.of(to, Foretell::Open(wait_count)),
-        ask.events(&stages.frozen, to),
+        ask.of(to, Foretell::Events(stages.frozen.events.enabled.iter().cloned().collect())),
         ask.of(to, Foretell::Prove(wait_count)),
         ask.follow(state, to),
     );
@@ -80,15 +80,6 @@ impl Ask<'_> {
         match self.hands.act(node.clone(), self.order.clone(), Action::Foretell(what), ASKED).await? {
             Acted::Foretold(lines) => Some(lines),
             _ => None,
-        }
-    }
-
-    /// Nothing where no event follows the writer.
-    async fn events(&self, frozen: &ClusterState, to: &NodeName) -> Option<Vec<String>> {
-        let known = &frozen.events;
-        match known.epoch == frozen.epoch() {
-            true => self.of(to, Foretell::Events(known.enabled.iter().cloned().collect())).await,
-            false => Some(Vec::new()),
         }
     }
 
@@ -112,6 +103,7 @@ impl Ask<'_> {
 pub(in super::super) async fn foretold(
     server: &dyn ManagedServer,
     source_at: Option<&SourceAt>,
+    events: bool,
     what: Foretell,
 ) -> Result<Vec<String>, String> {
     match what {
@@ -127,12 +119,18 @@ pub(in super::super) async fn foretold(
             all(server, &[Call::ForgetSource, Call::MakeSourceWait(acks), Call::Open]).await
         }
         Foretell::Prove(acks) => all(server, &[Call::MakeSourceWait(acks), Call::ProveCommit]).await,
+        Foretell::Events(_) if !events => Ok(Vec::new()),
         Foretell::Events(names) => {
+            // One that cannot be switched on holds up no event.
+            let on = all(server, &[Call::EventScheduler(true)]).await;
+            let on = on.unwrap_or_else(|why| vec![format!("-- it stays off: {why}")]);
             let found = server.events().await.map_err(|error| error.to_string())?;
-            let is_due =
-                |e: &&EventSeen| names.iter().any(|name| (&name.schema, &name.name) == (&e.schema, &e.name));
-            let due = found.iter().filter(is_due).map(Call::EnableEvent);
-            all(server, &[Call::EventScheduler(true)].into_iter().chain(due).collect::<Vec<_>>()).await
+            let is_due = |e: &&EventSeen| {
+                let named = names.iter().any(|name| (&name.schema, &name.name) == (&e.schema, &e.name));
+                named && e.from_elsewhere
+            };
+            let due: Vec<Call<'_>> = found.iter().filter(is_due).map(Call::EnableEvent).collect();
+            Ok([on, all(server, &due).await?].concat())
         }
         Foretell::Follow { source, acks } => {
             let source_at = source_at.ok_or("it has no means to replicate")?;

@@ -77,8 +77,15 @@ fn the_statements_do_what_is_wanted() {
     assert_eq!(run(&read), ["10 db2 ONLINE", "20 db1 ONLINE", "20 db3 ONLINE"]);
 }
 
+/// Somebody else's row in the writer hostgroup keeps none of Baton's statements away.
 #[test]
-fn nothing_is_said_of_an_instance_that_is_not_right() {
+fn one_with_a_foreign_writer_is_told_all_the_same() {
+    let diverged = board(Condition::Diverged("10.9.9.3:3306 is not of this cluster".into()), false);
+    assert_eq!(text(&diverged), text(&board(Condition::Right, false)));
+}
+
+#[test]
+fn nothing_is_said_of_an_instance_that_does_not_answer() {
     let silent = board(Condition::Unreachable("it is silent".into()), false);
     assert!(silent.foretell(&stages()).is_empty());
 }

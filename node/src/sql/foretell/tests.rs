@@ -166,6 +166,9 @@ fn what_is_different_about_a_server_shows() {
     let leaves = statements(&caps, &replica(&caps), Call::SetAcker(false)).unwrap();
     assert_eq!(leaves[0], "SET GLOBAL rpl_semi_sync_replica_enabled=OFF;");
     assert_eq!(leaves[1..], ["STOP REPLICA IO_THREAD;", "START REPLICA IO_THREAD;"]);
+    let event = EventSeen { name: "x`;\nDROP".into(), ..EventSeen::default() };
+    let named = statements(&caps, &replica(&caps), Call::EnableEvent(&event)).unwrap();
+    assert!(named.len() == 2 && named[1].contains("`x``; DROP`"), "{named:?}");
     let bare = Capabilities { source: None, replica: None, ..mysql() };
     assert!(statements(&bare, &writer(&bare), Call::MakeSourceWait(1)).is_err(), "the mend is in the error");
 }
