@@ -60,6 +60,24 @@ impl StepName {
     /// What brings an old writer back, once it follows the new one: no operation, but cut off like one.
     pub const RETURN: &[Self] = &[Self::Listed, Self::Lossless];
 
+    /// A switchover that is taken back before its writer is closed: it stays open, under its epoch.
+    pub const LEFT_OPEN: &[Self] = &[Self::Begun, Self::Intent, Self::Freeze, Self::Undo, Self::Ended];
+
+    /// One that is taken back once its writer is closed, which then gets the next epoch.
+    pub const REOPENED: &[Self] = &[
+        Self::Begun,
+        Self::Intent,
+        Self::Freeze,
+        Self::Revoked,
+        Self::Undo,
+        Self::Granted,
+        Self::Grant,
+        Self::Open,
+        Self::Route,
+        Self::Follow,
+        Self::Ended,
+    ];
+
     /// As journals write it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@ mod backup;
 mod failover;
 mod fault;
 mod load;
+mod obstacle;
 mod refused;
 mod reopen;
 mod rest;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use failover::How;
 use fault::Fault;
+use obstacle::Obstacle;
 use rows::Rows;
 
 /// How long writes are out, and what a node takes at rest.
@@ -61,8 +63,12 @@ enum What {
         /// A session holds a lock that the close waits for: each is taken back after --max-pause 500ms
         #[arg(long)]
         undone: bool,
-        /// The next writer applies nothing: the preflight refuses each
+        /// The next writer cannot apply what is written right before the close: each is taken back after --max-pause
+        /// 500ms, by opening the closed writer again
         #[arg(long, conflicts_with = "undone")]
+        reopened: bool,
+        /// The next writer applies nothing: the preflight refuses each
+        #[arg(long, conflicts_with_all = ["undone", "reopened"])]
         refused: bool,
         #[command(flatten)]
         common: Common,
@@ -156,8 +162,9 @@ async fn main() -> ExitCode {
             }
             (result, common.json)
         }
-        What::Switchover { runs, unpaced, undone, common, .. } => {
-            let how = switchover::How { runs: *runs, unpaced: *unpaced, undone: *undone };
+        What::Switchover { runs, unpaced, undone, reopened, common, .. } => {
+            let obstacle = undone.then_some(Obstacle::Lock).or(reopened.then_some(Obstacle::Write));
+            let how = switchover::How { runs: *runs, unpaced: *unpaced, obstacle };
             let mut result = Ok(());
             for dialect in common.dialects() {
                 result = result.and(switchover::measure(&mut rows, *dialect, how).await);

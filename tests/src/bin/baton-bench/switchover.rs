@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use baton_proto::control::SwitchoverReply;
 use baton_tests::cluster::{Cluster, ClusterOptions};
-use baton_tests::sandbox::{Dialect, Server};
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
+use baton_tests::sandbox::Dialect;
 
 use crate::load::{self, Lags};
+use crate::obstacle::Obstacle;
 use crate::rows::Rows;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -17,7 +16,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// build's part of a pause is many times that of it.
 pub(crate) const MAX_PAUSE: &[&str] = if cfg!(debug_assertions) { &["--max-pause", "2s"] } else { &[] };
 
-/// How long writes may pause where a lock is in the way.
+/// How long writes may pause where something is in the way.
 const UNDONE_WITHIN: &[&str] = &["--max-pause", "500ms"];
 
 /// How it is measured.
@@ -25,8 +24,8 @@ const UNDONE_WITHIN: &[&str] = &["--max-pause", "500ms"];
 pub(crate) struct How {
     pub(crate) runs: u32,
     pub(crate) unpaced: bool,
-    /// A session holds a lock that the close waits for: it is taken back.
-    pub(crate) undone: bool,
+    /// What is in the way, so that it is taken back.
+    pub(crate) obstacle: Option<Obstacle>,
 }
 
 /// What the runs gave.
@@ -52,7 +51,7 @@ struct Ran {
 /// Measures one kind of server. A run in which nothing moved has a row of its own: left out, it would look as if none had
 /// been.
 pub(crate) async fn measure(rows: &mut Rows, dialect: Dialect, how: How) -> Result<()> {
-    let undone = if how.undone { ", a lock in the way" } else { "" };
+    let undone = how.obstacle.map(Obstacle::named).unwrap_or_default();
     let name = format!("{} switchover{}{undone}", dialect.name(), load::named(how.unpaced));
     let mut measured = Measured::default();
     let result = all_runs(&mut measured, &name, dialect, how).await;
@@ -91,8 +90,11 @@ async fn one_run(measured: &mut Measured, cluster: &Cluster, how: How) -> Result
     load::random_moment().await;
 
     let before = if how.unpaced { lags.read().await? } else { Vec::new() };
-    let lock = if how.undone { Some(locked(cluster.server(&status.writer)?).await?) } else { None };
-    let max_pause = if how.undone { UNDONE_WITHIN } else { MAX_PAUSE };
+    let in_the_way = match how.obstacle {
+        Some(obstacle) => Some(obstacle.put(cluster, &status.writer, to).await?),
+        None => None,
+    };
+    let max_pause = if how.obstacle.is_some() { UNDONE_WITHIN } else { MAX_PAUSE };
     let began = Instant::now();
     // Without an answer nobody knows what was done: the run says so, and counts as one in which nothing moved.
     let (reply, unanswered) = match cluster.ctl().switchover(&[&["--to", to], max_pause].concat()).await {
@@ -101,7 +103,7 @@ async fn one_run(measured: &mut Measured, cluster: &Cluster, how: How) -> Result
     };
     load::goes_on(&ledger).await?;
     ledger.stop().await;
-    drop(lock);
+    drop(in_the_way);
 
     let gap_ms = ledger.gap_after(began).as_secs_f64() * 1000.0;
     let gaps = if reply.moved { &mut measured.gaps_ms } else { &mut measured.unmoved_ms };
@@ -114,14 +116,6 @@ async fn one_run(measured: &mut Measured, cluster: &Cluster, how: How) -> Result
     let steps = reply.journal.iter().map(|step| format!("{} {}", step.name, step.at_ms - reply.started_ms));
     let steps = steps.collect::<Vec<_>>().join(", ");
     Ok(Ran { gap_ms, steps, unmoved: unanswered.or_else(|| (!reply.moved).then(|| why(&reply))) })
-}
-
-/// A session that holds a table of its own: nobody's write waits for it, but the close does.
-async fn locked(writer: &Server) -> Result<Conn> {
-    writer.execute(["CREATE TABLE IF NOT EXISTS app.other (id INT PRIMARY KEY)"]).await?;
-    let mut holder = writer.connect().await?;
-    holder.query_drop("LOCK TABLES app.other WRITE").await?;
-    Ok(holder)
 }
 
 /// How it was taken back, or what stood in its way.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::clients::{self, Ledger};
 use super::watch::Watch;
 use super::{Report, adopt, faults, liveness};
+use crate::sim::fleet::User;
 use crate::sim::world::node::Node;
 use crate::sim::world::{World, WorldError};
 
@@ -22,6 +23,8 @@ use crate::sim::world::{World, WorldError};
 const REACHED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a host without power stays so.
 const DARK: Duration = Duration::from_secs(3);
+/// For how long a switchover is held up that is to be taken back: longer than writes may pause.
+const HELD_UP: Duration = Duration::from_secs(4);
 /// Between two looks whether something is over.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -34,6 +37,10 @@ pub enum Operated {
     Ordered,
     /// A healthy writer moves as planned.
     Switchover,
+    /// The same, taken back: a session's lock is in the way of the close.
+    LeftOpen,
+    /// The same, taken back: the closed writer has what the target does not apply in time.
+    Reopened,
     /// The server that was the writer comes back, and is an acker again.
     Return,
 }
@@ -62,13 +69,16 @@ pub struct Cut {
 
 impl Operated {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Failover, Self::Ordered, Self::Switchover, Self::Return];
+    pub const ALL: [Self; 6] =
+        [Self::Failover, Self::Ordered, Self::Switchover, Self::LeftOpen, Self::Reopened, Self::Return];
 
     /// Its steps, in order.
     pub fn steps(self) -> &'static [StepName] {
         match self {
             Self::Failover | Self::Ordered => OperationKind::Failover.steps(),
             Self::Switchover => OperationKind::Switchover.steps(),
+            Self::LeftOpen => StepName::LEFT_OPEN,
+            Self::Reopened => StepName::REOPENED,
             Self::Return => StepName::RETURN,
         }
     }
@@ -131,7 +141,7 @@ async fn scenes(world: &Arc<World>, ledger: &Arc<Ledger>, cut: Cut) -> Result<bo
     clients::start(world, ledger);
     watched(&mut watch, at_rest(world)).await?;
     let struck = tokio::spawn(strike_at(Arc::clone(world), cut, at(world, cut.step)));
-    begin(world, cut.operated)?;
+    begin(world, cut.operated).await?;
     let striker = struck.abort_handle();
     let struck = async move { struck.await.map_err(|e| e.to_string())? };
     let reached = watched(&mut watch, async move {
@@ -162,7 +172,7 @@ fn at_rest(world: &Arc<World>) -> impl Future<Output = Result<(), String>> + Sen
     async move { liveness::comes_to_rest(&world).await }
 }
 
-fn begin(world: &Arc<World>, operated: Operated) -> Result<(), String> {
+async fn begin(world: &Arc<World>, operated: Operated) -> Result<(), String> {
     let writer = world.writer().ok_or("nobody is the writer")?;
     match operated {
         Operated::Failover | Operated::Return => world.fleet.kill(writer.name.as_str()),
@@ -170,12 +180,42 @@ fn begin(world: &Arc<World>, operated: Operated) -> Result<(), String> {
             let to = world.replicas().into_iter().next().ok_or("no replica")?;
             to.propose(faults::moved(world, &world.draw, &to));
         }
-        Operated::Switchover => {
+        Operated::Switchover | Operated::LeftOpen | Operated::Reopened => {
             let to = world.replicas().into_iter().next().ok_or("no replica")?;
+            match operated {
+                Operated::LeftOpen => lock_tables(world, writer).await?,
+                Operated::Reopened => drop(tokio::spawn(falls_behind(Arc::clone(world), Arc::clone(&to)))),
+                _ => {}
+            }
             to.propose(faults::planned(world, &world.draw, &to));
         }
     }
     Ok(())
+}
+
+/// A session holds a lock that a close waits for, from now on until well after the longest pause, or its own end.
+async fn lock_tables(world: &Arc<World>, writer: &Node) -> Result<(), String> {
+    let (host, bound) = (writer.name.to_string(), HELD_UP);
+    let from = world.nodes.first().ok_or("no host")?.name.to_string();
+    let client = world.fleet.client(&from, &host, User::Ordinary, bound).await.map_err(|e| e.to_string())?;
+    client.lock_tables(true, bound).await.map_err(|e| e.to_string())?;
+    tokio::spawn(async move {
+        sleep(HELD_UP).await;
+        drop(client);
+    });
+    Ok(())
+}
+
+/// From the moment at which the writer is about to be closed, the target applies what it receives far too slowly.
+async fn falls_behind(world: Arc<World>, target: Arc<Node>) {
+    let is_frozen = |world: &World| world.newest().0.operation.as_ref().is_some_and(|o| o.is_frozen());
+    let begun = Instant::now();
+    while !is_frozen(&world) && begun.elapsed() < REACHED_WITHIN {
+        sleep(Duration::from_millis(1)).await;
+    }
+    world.fleet.set_apply_delay(target.name.as_str(), HELD_UP);
+    sleep(HELD_UP).await;
+    world.fleet.set_apply_delay(target.name.as_str(), Duration::ZERO);
 }
 
 /// Catches the leader at the step, and strikes before anybody has done anything more.
@@ -184,7 +224,8 @@ async fn strike_at(world: Arc<World>, cut: Cut, caught: oneshot::Receiver<Arc<No
     let epoch = world.newest().0.epoch();
     let leader = caught.await.map_err(|_| "nobody watches the steps".to_owned())?;
     let target = match cut.operated {
-        Operated::Return => Some(before),
+        // On the way back it is the old writer that is to be the next.
+        Operated::Return | Operated::LeftOpen | Operated::Reopened => Some(before),
         _ if world.newest().0.epoch() > epoch => world.writer().cloned(),
         _ => world.replicas().into_iter().next(),
     };
