@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use baton_proto::control::{
-    AdoptReply, CheckReply, Done, HistoryReply, Operation, StatusReply, SwitchoverReply, WhyReply,
+    AdoptReply, CheckReply, Done, HistoryReply, Operation, RoutingReply, StatusReply, SwitchoverReply,
+    WhyReply,
 };
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
@@ -128,6 +129,24 @@ impl Ctl {
     /// When no node answers.
     pub async fn why(&self) -> Result<WhyReply> {
         self.ask(&["why"], QUESTION).await
+    }
+
+    /// `batonctl routing`.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn routing(&self) -> Result<RoutingReply> {
+        self.ask(&["routing"], QUESTION).await
+    }
+
+    /// The same as people read it: each line with its spaces squeezed.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn routing_text(&self) -> Result<Vec<String>> {
+        let output = self.output(&["routing"], QUESTION).await?;
+        let text = String::from_utf8(output.stdout)?;
+        Ok(text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
     }
 
     /// `batonctl check`.

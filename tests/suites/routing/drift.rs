@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use baton_tests::cluster::{Cluster, ClusterOptions};
 use baton_tests::proxysql::ProxySql;
 use baton_tests::sandbox::{Dialect, until};
@@ -37,6 +37,7 @@ async fn what_drifts_is_put_right_and_told() -> Result<()> {
         doubles[1].edit(statement).await?;
     }
     right_again(&cluster, &doubles, writer, began, "changed by hand").await?;
+    repaired_on_record(&cluster, "proxy2").await?;
     let told = async || {
         let why = cluster.ctl().why().await?;
         ensure!(
@@ -90,6 +91,54 @@ async fn what_is_not_batons_stays() -> Result<()> {
             .any(|warning| warning.contains("10.9.9.3:3306 in writer hostgroup 10 is not of this cluster"))
     };
     cluster.reaches("the foreign writer to be told of", SOON, told).await?;
+    shown_beside_what_is_wanted(&cluster, &after.writer).await
+}
+
+/// `batonctl routing` says what was put right, and that all is right now.
+async fn repaired_on_record(cluster: &Cluster, name: &str) -> Result<()> {
+    let shown = async || {
+        let routing = cluster.ctl().routing().await?;
+        let proxy = routing.proxies.iter().find(|proxy| proxy.name == name).context("it is not listed")?;
+        let why = proxy.repaired.contains("is OFFLINE_SOFT in hostgroup 10, not ONLINE");
+        let right = proxy.state == "right" && proxy.servers.iter().all(|server| server.right);
+        ensure!(right && proxy.repairs >= 1 && why, "{proxy:#?}");
+        Ok(Some(()))
+    };
+    until("the repair to be shown", SOON, shown).await.map_err(|error| cluster.explained(error))
+}
+
+/// Each row of the instance's two groups, what is wanted of it beside what it is; also as people read it.
+async fn shown_beside_what_is_wanted(cluster: &Cluster, writer: &str) -> Result<()> {
+    let shown = async || {
+        let routing = cluster.ctl().routing().await?;
+        let [proxy] = routing.proxies.as_slice() else { bail!("{routing:#?}") };
+        let of = |name: &str| proxy.servers.iter().find(|server| server.node == name);
+        let foreign: Vec<_> = proxy.servers.iter().filter(|server| server.node.is_empty()).collect();
+        let addresses: Vec<&str> = foreign.iter().map(|server| server.address.as_str()).collect();
+        ensure!(addresses == ["10.9.9.1:3306", "10.9.9.3:3306"], "group 30 is nobody's: {proxy:#?}");
+        ensure!(foreign.iter().all(|server| server.writer_wanted == "any" && server.reader_wanted == "any"));
+        let led = of(writer).context("the writer is not listed")?;
+        let statuses = (led.writer_wanted.as_str(), led.writer_status.as_str(), led.right);
+        ensure!(statuses == ("online", "ONLINE", true), "{proxy:#?}");
+        ensure!(routing.writer == writer && proxy.state == "diverged", "{routing:#?}");
+        let text = cluster.ctl().routing_text().await?;
+        let server = cluster.server(writer)?.address();
+        let foreign = "– 10.9.9.3:3306 not Baton's 10 ONLINE".to_owned();
+        for line in [format!("{writer} {server} writes 10 ONLINE"), foreign] {
+            ensure!(text.contains(&line), "no `{line}` in {text:#?}");
+        }
+        Ok(Some(()))
+    };
+    until("the foreign rows to be shown", SOON, shown).await.map_err(|error| cluster.explained(error))
+}
+
+/// What was there last stays to be read of one that does not answer.
+async fn unreachable_with_what_it_had(cluster: &Cluster, name: &str, writer: &str) -> Result<()> {
+    let routing = cluster.ctl().routing().await?;
+    let proxy = routing.proxies.iter().find(|proxy| proxy.name == name).context("it is not listed")?;
+    ensure!(proxy.state == "unreachable" && !proxy.note.is_empty() && proxy.read_ms > 0, "{proxy:#?}");
+    let had = proxy.servers.iter().find(|server| server.node == writer).context("no such row")?;
+    ensure!(had.writer_status == "ONLINE", "{proxy:#?}");
     Ok(())
 }
 
@@ -108,6 +157,9 @@ async fn what_does_not_answer_delays_nothing() -> Result<()> {
         status.warnings.iter().filter(|warning| warning.starts_with("RoutingDiverged")).count() == 2
     };
     cluster.reaches("both to be told of", SOON, flagged).await?;
+    for name in ["proxy2", "proxy3"] {
+        unreachable_with_what_it_had(&cluster, name, &before.writer).await?;
+    }
     cluster.moves(&["--to", "db2", "--max-pause", "2s"]).await?;
     leads_to(&cluster, &doubles, "db2").await?;
 
