@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use baton_proto::control::StatusReply;
 use baton_tests::cluster::{Cluster, ClusterOptions, ReturnOfOldWriter, is_open};
 use baton_tests::on_both;
 use baton_tests::proxysql::{ProxySql, WRITER_GROUP};
@@ -47,12 +48,41 @@ async fn failover_is_followed(dialect: Dialect) -> Result<()> {
     cluster.server_mut(&before.writer)?.wait_exit(SOON).await?;
     cluster.server_mut(&before.writer)?.start().await?;
     cluster.old_writer_returns(&before.writer).await?;
+    let operation = cluster.operation_from(before.epoch).await?;
+    host_wakes_up(&mut cluster, &doubles, &ledger).await?;
     ledger.stop().await;
     was_right_throughout(&doubles)?;
-    let operation = cluster.operation_from(before.epoch).await?;
     let routed = operation.steps.iter().find(|step| step.name == "route").context("no such step")?;
     ensure!(routed.detail.contains("2 of 2 ProxySQL"), "{operation:#?}");
     Ok(())
+}
+
+/// The writer's host stands still, as a virtual machine that is paused: its server never closes. When it goes on it is open
+/// for a moment, and a monitor that knew it would make a second writer of it.
+async fn host_wakes_up(cluster: &mut Cluster, doubles: &[ProxySql], ledger: &Ledger) -> Result<()> {
+    let old = cluster.settled().await?.writer;
+    cluster.host(&old)?.freeze();
+    let moved = leads_on(cluster, doubles, &old, ledger).await;
+    cluster.host(&old)?.thaw();
+    let after = moved.map_err(|error| cluster.explained(error))?;
+    if cluster.server_mut(&old)?.wait_exit(SOON).await.is_ok() {
+        cluster.server_mut(&old)?.start().await?;
+    }
+    cluster.old_writer_returns(&old).await?;
+    leads_to(cluster, doubles, &after.writer).await
+}
+
+/// The next writer, once every instance leads to it.
+async fn leads_on(
+    cluster: &Cluster,
+    doubles: &[ProxySql],
+    old: &str,
+    ledger: &Ledger,
+) -> Result<StatusReply> {
+    let after = cluster.moved_from(old).await?;
+    leads_to(cluster, doubles, &after.writer).await?;
+    writes_go_on(cluster, ledger).await?;
+    Ok(after)
 }
 
 /// Each write is answered with OK, if a little later.
@@ -66,6 +96,18 @@ async fn switchover_fails_no_write(dialect: Dialect) -> Result<()> {
     writes_go_on(&cluster, &ledger).await?;
     let plan = cluster.ctl().switchover(&["--to", "db2", "--dry-run"]).await?;
     ensure!(plan.steps.iter().any(|step| step.what.contains("drained by 2 ProxySQL")), "{plan:#?}");
+    let [old, new] = ["db1", "db2"].map(|node| cluster.host(node).map(|host| host.address()));
+    let (old, new) = (format!("hostname='{}'", old?), format!("hostname='{}'", new?));
+    let stages = [
+        ("drained by 2 ProxySQL", "SET status='OFFLINE_SOFT' WHERE hostgroup_id=10 AND ", &old),
+        ("2 ProxySQL lead there", "SET hostgroup_id=10, status='ONLINE' WHERE hostgroup_id=20 AND ", &new),
+        ("is read from by ProxySQL", "SET status='ONLINE' WHERE hostgroup_id=20 AND ", &old),
+    ];
+    for (what, statement, of) in stages {
+        let step = plan.steps.iter().find(|step| step.what.contains(what)).context(what)?;
+        let line = step.statement.lines().any(|line| line.contains(&format!("{statement}{of}")));
+        ensure!(line && step.statement.contains("LOAD MYSQL SERVERS TO RUNTIME;"), "{step:#?}");
+    }
     for to in ["db2", "db1"] {
         let (began, _) = cluster.moves(&["--to", to, "--max-pause", "2s"]).await?;
         leads_to(&cluster, &doubles, to).await?;
@@ -93,9 +135,7 @@ async fn old_writer_that_stays_open_is_not_led_to(dialect: Dialect) -> Result<()
     let before = cluster.pre_flight().await?;
     let old = before.writer.clone();
     leads_to(&cluster, &doubles, &old).await?;
-    let apart = |status: &baton_proto::control::StatusReply| {
-        !status.leader.is_empty() && status.leader != status.writer
-    };
+    let apart = |status: &StatusReply| !status.leader.is_empty() && status.leader != status.writer;
     cluster.reaches("the leader to leave the writer's host", SOON, apart).await?;
     let to = cluster.data_nodes().find(|name| *name != old).context("no other")?;
     let node = cluster.node(&old)?;
@@ -132,7 +172,7 @@ async fn mysql_twenty_are_told_at_once() -> Result<()> {
     leads_to(&cluster, &doubles, &before.writer).await?;
     let silent = doubles.pop().context("none")?;
     silent.freeze(true)?;
-    let told = |status: &baton_proto::control::StatusReply| {
+    let told = |status: &StatusReply| {
         status.warnings.iter().any(|warning| warning.starts_with("RoutingDiverged: ProxySQL proxy21"))
     };
     cluster.reaches("the silent one to be told of", SOON, told).await?;
