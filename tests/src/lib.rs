@@ -5,6 +5,7 @@ pub mod bench;
 pub mod bot;
 pub mod cluster;
 pub mod machine;
+pub mod documents;
 pub mod proxysql;
 pub mod sandbox;
 pub mod sim;

@@ -2,6 +2,7 @@
 //! operator's programs around that, and servers without a node.
 #![allow(clippy::unwrap_used)]
 
+mod examples;
 mod followers;
 mod haproxy;
 mod hooks;
