@@ -109,7 +109,7 @@ impl Serving<'_> {
             let control = control.clone();
             async move { control.picture().await }.boxed()
         };
-        let viewing = Viewing::new(Arc::new(look), stop.clone());
+        let viewing = Viewing::new(Arc::new(look), node.states.clone(), stop.clone());
         node.tasks.spawn(async move {
             if let Err(error) = http::serve(listener, Pages { metrics, role, viewing }, stop).await {
                 warn!(%error, "the HTTP service has ended");

@@ -68,11 +68,12 @@ impl Control {
             self.lead(request, caller.clone(), here, async |mut c, q| c.why(q).await).await
         };
         let (status, why) = tokio::join!(self.status_wherever(&caller), timeout(ASKED, reasons));
-        let at_ms = self.now_ms();
+        let (state, at_ms) = (self.state(), self.now_ms());
         Picture {
             status,
-            history: history(&self.state(), SHOWN, 0, at_ms),
+            history: history(&state, SHOWN, 0, at_ms),
             why: why.ok().and_then(Result::ok).map(Response::into_inner),
+            lease_ms: state.safety.lease_ttl_ms,
             at_ms,
         }
     }

@@ -31,8 +31,8 @@ pub(super) fn page(picture: &Picture) -> String {
 pub(super) fn content(picture: &Picture) -> String {
     let status = &picture.status;
     let mut text = header(status);
-    text += &topology(status);
     text += &warnings(status);
+    text += &topology(picture);
     if let Some(why) = &picture.why {
         text += &reasons(why);
     }
@@ -50,10 +50,13 @@ fn header(status: &StatusReply) -> String {
     }
     match (status.phase.as_str(), status.durability.as_str()) {
         ("observing", _) => text += "<li>observing</li>\n",
-        (_, "lossless") => text += "<li class=\"good\">LOSSLESS</li>\n",
+        (_, "lossless") => text += "<li class=\"good\"><span aria-hidden=\"true\">◆</span> LOSSLESS</li>\n",
         (_, "degraded") => {
-            let _infallible =
-                writeln!(text, "<li class=\"warn\">NOT LOSSLESS: {}</li>", Text(&status.durability_reason));
+            let _infallible = writeln!(
+                text,
+                "<li class=\"warn\"><span aria-hidden=\"true\">◇</span> NOT LOSSLESS: {}</li>",
+                Text(&status.durability_reason)
+            );
         }
         _ => {}
     }
@@ -101,13 +104,10 @@ fn warnings(status: &StatusReply) -> String {
     let rebuild = status.rebuild.as_ref().map(|r| format!("rebuild of {}: {}, {}", r.node, r.step, r.stage));
     let all: Vec<String> =
         operation.into_iter().chain(rebuild).chain(status.warnings.iter().cloned()).collect();
-    if all.is_empty() {
-        return String::new();
-    }
     let items: String = all.iter().map(|w| format!("<li>{}</li>\n", Text(w))).collect();
-    format!(
-        "<section aria-label=\"Warnings\" class=\"warnings\" role=\"status\">\n<ul>\n{items}</ul>\n</section>\n"
-    )
+    let list = if items.is_empty() { items } else { format!("<ul>\n{items}</ul>\n") };
+    // Also there when it is empty: what comes into it is then read out.
+    format!("<section aria-label=\"Warnings\" class=\"warnings\" role=\"status\">\n{list}</section>\n")
 }
 
 fn reasons(why: &WhyReply) -> String {

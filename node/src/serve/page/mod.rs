@@ -25,20 +25,22 @@ use axum::serve::IncomingStream;
 use baton_proto::control::{HistoryReply, StatusReply, WhyReply};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::stream::live;
+use crate::state::ClusterState;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Nothing is loaded from anywhere else, and nothing written into the page runs.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Between two looks while a page is kept up to date: a change is shown within twice that.
+/// Between two looks while a page is kept up to date, as long as nothing is agreed on: what servers and nodes are seen to do is
+/// shown within twice that.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// What was seen so lately is shown to others too.
+/// What was seen so lately is shown to others too, unless something has been agreed on since.
 const FRESH: Duration = Duration::from_millis(200);
 /// Browsers that are kept up to date at a time.
 const WATCHERS: usize = 32;
@@ -52,6 +54,8 @@ pub struct Picture {
     pub history: HistoryReply,
     /// What speaks for and against a failover now; `None` while nobody leads.
     pub why: Option<WhyReply>,
+    /// For how long one round of grants keeps a server open, in milliseconds.
+    pub lease_ms: u64,
     /// When this was seen, in milliseconds since 1970.
     pub at_ms: i64,
 }
@@ -60,28 +64,42 @@ pub struct Picture {
 #[derive(Clone)]
 pub struct Viewing {
     look: Arc<dyn Fn() -> BoxFuture<'static, Picture> + Send + Sync>,
-    seen: Arc<Mutex<Option<(Instant, Picture)>>>,
+    seen: Arc<Mutex<Option<Seen>>>,
+    states: watch::Receiver<Arc<ClusterState>>,
     watchers: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
+/// What was seen last.
+struct Seen {
+    at: Instant,
+    /// What was agreed before it was looked at.
+    state: Arc<ClusterState>,
+    picture: Picture,
+}
+
 impl Viewing {
-    /// With a way to look, which is bounded, until `stop`: a page that is kept up to date would go on for ever.
+    /// With a way to look, which is bounded, and whatever is agreed on, which is reason to look at once; until `stop`: a page
+    /// that is kept up to date would go on for ever.
     pub fn new(
         look: Arc<dyn Fn() -> BoxFuture<'static, Picture> + Send + Sync>,
+        states: watch::Receiver<Arc<ClusterState>>,
         stop: CancellationToken,
     ) -> Self {
-        Self { look, seen: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)), stop }
+        let watchers = Arc::new(Semaphore::new(WATCHERS));
+        Self { look, seen: Arc::default(), states, watchers, stop }
     }
 
     /// How the cluster is. The leader is asked once, however many pages are open.
     async fn picture(&self) -> Picture {
         let mut seen = self.seen.lock().await;
-        if let Some((_, picture)) = seen.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return picture.clone();
+        let state = self.states.borrow().clone();
+        let fresh = |seen: &&Seen| seen.at.elapsed() < FRESH && Arc::ptr_eq(&seen.state, &state);
+        if let Some(seen) = seen.as_ref().filter(fresh) {
+            return seen.picture.clone();
         }
         let picture = (self.look)().await;
-        *seen = Some((Instant::now(), picture.clone()));
+        *seen = Some(Seen { at: Instant::now(), state, picture: picture.clone() });
         picture
     }
 }

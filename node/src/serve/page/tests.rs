@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,7 +71,7 @@ fn picture() -> Picture {
     let reason = Reason { side: "against".into(), text: "the writer answers".into() };
     let why = WhyReply { summary: "db1 serves".into(), reasons: vec![reason], ..WhyReply::default() };
     let history = HistoryReply { operations: vec![operation] };
-    Picture { status, history, why: Some(why), at_ms: 1_795_000_000_000 }
+    Picture { status, history, why: Some(why), lease_ms: 1_500, at_ms: 1_795_000_000_000 }
 }
 
 #[test]
@@ -109,6 +110,10 @@ fn a_page_with_a_long_history_is_small() {
     assert!(bytes < 150 * 1024, "{bytes}");
 }
 
+fn nothing_agreed() -> watch::Receiver<Arc<ClusterState>> {
+    watch::Sender::new(Arc::default()).subscribe()
+}
+
 /// A node's HTTP port on loopback; what it shows can be changed.
 async fn with_page(test: impl AsyncFnOnce(SocketAddr, Arc<Mutex<Picture>>, CancellationToken)) {
     let shown = Arc::new(Mutex::new(picture()));
@@ -117,7 +122,7 @@ async fn with_page(test: impl AsyncFnOnce(SocketAddr, Arc<Mutex<Picture>>, Cance
         let picture = now.lock().unwrap().clone();
         async move { picture }.boxed()
     };
-    let viewing = Viewing::new(Arc::new(look), stop.clone());
+    let viewing = Viewing::new(Arc::new(look), nothing_agreed(), stop.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = router(viewing).into_make_service_with_connect_info::<Ends>();
@@ -200,9 +205,13 @@ async fn many_pages_ask_the_leader_once() {
         counted.fetch_add(1, Ordering::Relaxed);
         async { picture() }.boxed()
     };
-    let viewing = Viewing::new(Arc::new(look), CancellationToken::new());
+    let states = watch::Sender::new(Arc::default());
+    let viewing = Viewing::new(Arc::new(look), states.subscribe(), CancellationToken::new());
     futures::future::join_all((0..WATCHERS).map(|_| viewing.picture())).await;
     assert_eq!(looks.load(Ordering::Relaxed), 1);
+    states.send_replace(Arc::default());
+    viewing.picture().await;
+    assert_eq!(looks.swap(1, Ordering::Relaxed), 2, "what was seen before it was agreed on is not shown");
     tokio::time::advance(LOOK_AGAIN).await;
     viewing.picture().await;
     assert_eq!(looks.load(Ordering::Relaxed), 2, "what is old is not shown");
