@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use baton_tests::browser::{Browser, Look};
 use baton_tests::cluster::{Cluster, ClusterOptions};
-use baton_tests::sandbox::{Dialect, until};
+use baton_tests::sandbox::{Dialect, until, within};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ use super::{SOON, opened, quiet, url};
 
 const AUDIT: &str = include_str!("audit.js");
 const TAB: char = '\u{e004}';
+/// Longer than one takes of these small servers on a busy machine.
+const BACKUP: Duration = Duration::from_secs(60);
 /// What can be acted on, as far as it is shown.
 const INTERACTIVE: &str =
     "return [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex=\"0\"]')]
@@ -27,11 +29,17 @@ const FOCUSED: &str = "const element = document.activeElement;
 async fn it_can_be_read_by_everybody() -> Result<()> {
     let cluster = Cluster::backed_up(ClusterOptions::patient(Dialect::MariaDb)).await?;
     let before = cluster.pre_flight().await?;
+    let made = within("a backup", BACKUP, cluster.ctl().command(&["backup", "now", "--follow"]).output());
+    ensure!(made.await?.status.success(), "there is no backup");
     let moved = cluster.ctl().switchover(&["--max-pause", "5s"]).await?;
     ensure!(moved.moved, "{moved:#?}");
     let status = cluster.settled().await?;
     let node = cluster.data_nodes().find(|name| *name == status.writer).context("the writer")?;
     let browser = opened(&cluster, node).await?;
+    browser
+        .until("document.querySelector('.line .plain') && document.querySelector('.month .plain')", SOON)
+        .await?;
+    browser.until("document.querySelector('.line .covered')", SOON).await?;
     audited(&browser, "a healthy cluster").await?;
 
     // Something of every tone.

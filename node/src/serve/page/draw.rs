@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use baton_proto::control::{StatusReply, WhyReply};
+use baton_proto::control::{BackupListReply, StatusReply, WhyReply};
 
 use super::Picture;
+use super::calendar::calendar;
 use super::history::history;
 use super::html::{Text, instant, length};
 use super::nodes::topology;
+use super::window::window;
 
 /// The whole page.
 pub(super) fn page(picture: &Picture) -> String {
@@ -35,6 +37,11 @@ pub(super) fn content(picture: &Picture) -> String {
     text += &topology(picture);
     if let Some(why) = &picture.why {
         text += &reasons(why);
+    }
+    if let Some(backups) = picture.backups.as_ref().filter(|backups| **backups != BackupListReply::default())
+    {
+        text += &window(backups, picture.at_ms);
+        text += &calendar(backups, picture.at_ms);
     }
     text + &history(&picture.history.operations)
 }

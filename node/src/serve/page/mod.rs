@@ -3,11 +3,14 @@
 //! It only shows. It is for browsers on this host, or at the end of a tunnel to it: the rest of the port may be open to load
 //! balancers and Prometheus, and knows less.
 
+mod calendar;
 mod draw;
 mod history;
 mod html;
 mod nodes;
+mod outcome;
 mod stream;
+mod window;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
-use baton_proto::control::{HistoryReply, StatusReply, WhyReply};
+use baton_proto::control::{BackupListReply, HistoryReply, StatusReply, WhyReply};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -54,6 +57,8 @@ pub struct Picture {
     pub history: HistoryReply,
     /// What speaks for and against a failover now; `None` while nobody leads.
     pub why: Option<WhyReply>,
+    /// Backups, the archive of the binlog and schedules; `None` while nobody leads.
+    pub backups: Option<BackupListReply>,
     /// For how long one round of grants keeps a server open, in milliseconds.
     pub lease_ms: u64,
     /// When this was seen, in milliseconds since 1970.

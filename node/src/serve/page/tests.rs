@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod backups;
+
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,7 +73,7 @@ fn picture() -> Picture {
     let reason = Reason { side: "against".into(), text: "the writer answers".into() };
     let why = WhyReply { summary: "db1 serves".into(), reasons: vec![reason], ..WhyReply::default() };
     let history = HistoryReply { operations: vec![operation] };
-    Picture { status, history, why: Some(why), lease_ms: 1_500, at_ms: 1_795_000_000_000 }
+    Picture { status, history, why: Some(why), backups: None, lease_ms: 1_500, at_ms: 1_795_000_000_000 }
 }
 
 #[test]
@@ -95,6 +97,7 @@ fn nothing_from_outside_becomes_part_of_the_page() {
         operation.steps[0].detail = hostile.into();
     }
     picture.why = Some(WhyReply { summary: hostile.into(), ..WhyReply::default() });
+    picture.backups = Some(backups::told(hostile));
     let page = draw::page(&picture);
     assert!(!page.contains("<script>") && !page.contains("alert('"), "{page}");
     assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;"), "{page}");
