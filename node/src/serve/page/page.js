@@ -71,11 +71,16 @@ const listen = () => {
   source.onerror = stale;
 };
 listen();
+// Whoever has to show the token again is asked for it; whatever else is wrong, the old picture stays.
+const asked = (answer) => {
+  if (answer.status === 401) location.reload();
+};
 setInterval(() => {
   const silent = Date.now() - heard > SILENCE_MS;
   if (silent) stale();
   // A node that had too many readers is asked again; a browser does not do that by itself.
   if (silent || source.readyState === EventSource.CLOSED) {
+    fetch("./", { method: "HEAD" }).then(asked, () => {});
     heard = Date.now();
     listen();
   }

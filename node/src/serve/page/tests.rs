@@ -119,13 +119,20 @@ fn nothing_agreed() -> watch::Receiver<Arc<ClusterState>> {
 
 /// A node's HTTP port on loopback; what it shows can be changed.
 async fn with_page(test: impl AsyncFnOnce(SocketAddr, Arc<Mutex<Picture>>, CancellationToken)) {
+    with_viewing(|viewing| viewing, test).await;
+}
+
+async fn with_viewing(
+    how: impl FnOnce(Viewing) -> Viewing,
+    test: impl AsyncFnOnce(SocketAddr, Arc<Mutex<Picture>>, CancellationToken),
+) {
     let shown = Arc::new(Mutex::new(picture()));
     let (now, stop) = (Arc::clone(&shown), CancellationToken::new());
     let look = move || {
         let picture = now.lock().unwrap().clone();
         async move { picture }.boxed()
     };
-    let viewing = Viewing::new(Arc::new(look), nothing_agreed(), stop.clone());
+    let viewing = how(Viewing::new(Arc::new(look), nothing_agreed(), stop.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = router(viewing).into_make_service_with_connect_info::<Ends>();
@@ -231,5 +238,55 @@ async fn pages_that_are_kept_up_to_date_are_few() {
         }
         assert!(got(address, "/live", "localhost").await.starts_with("HTTP/1.1 503 "));
     })
+    .await;
+}
+
+async fn said(address: SocketAddr, request: &str) -> String {
+    let (mut stream, mut answer) = (TcpStream::connect(address).await.unwrap(), String::new());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn with_a_token_whoever_has_it_sees_the_page_and_nobody_else() {
+    let token = "correct horse battery staple";
+    with_viewing(
+        |viewing| viewing.with_token(&token.into()),
+        async |address, _, _| {
+            let ask = async |path: &str, header: &str| {
+                let host = "Host: db1.example:7480\r\nConnection: close";
+                said(address, &format!("GET {path} HTTP/1.1\r\n{host}\r\n{header}\r\n")).await
+            };
+            for path in ["/", "/live"] {
+                let refused = ask(path, "").await;
+                assert!(
+                    refused.starts_with("HTTP/1.1 401 ") && !refused.contains("shop"),
+                    "{path}: {refused}"
+                );
+                assert!(refused.contains("<form method=\"post\" action=\"enter\">"), "{refused}");
+            }
+            assert!(ask("/page.css", "").await.starts_with("HTTP/1.1 200 "));
+            let shown = ask("/", &format!("Authorization: Bearer {token}\r\n")).await;
+            assert!(shown.starts_with("HTTP/1.1 200 ") && shown.contains("shop"), "{shown}");
+
+            let enter = async |body: &str| {
+                let length = body.len();
+                let head = "POST /enter HTTP/1.1\r\nHost: x\r\nConnection: close";
+                said(address, &format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}")).await
+            };
+            let wrong = enter("token=incorrect").await;
+            assert!(wrong.starts_with("HTTP/1.1 401 ") && wrong.contains("That is not the token"), "{wrong}");
+            assert!(!wrong.to_lowercase().contains("set-cookie"), "{wrong}");
+            let entered = enter("token=correct+horse+battery%20staple").await;
+            assert!(entered.starts_with("HTTP/1.1 303 "), "{entered}");
+            let cookie = entered.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+            assert!(cookie.ends_with("; HttpOnly; SameSite=Strict") && !cookie.contains("horse"), "{cookie}");
+            let (pass, _) = cookie.split_once(';').unwrap();
+            let shown = ask("/", &format!("Cookie: {pass}\r\n")).await;
+            assert!(shown.starts_with("HTTP/1.1 200 ") && shown.contains("shop"), "{shown}");
+            assert!(enter(&format!("token={}", "x".repeat(8192))).await.starts_with("HTTP/1.1 413 "));
+        },
+    )
     .await;
 }
