@@ -11,7 +11,7 @@ cd "$root"
 say() { printf '%s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
-# provide mysql|mariadb|all: what building and testing needs, and the servers; says what it is about to install.
+# provide mysql|mariadb|chromium|all: what building and testing needs, and the servers; says what it is about to install.
 provide() {
   script/bootstrap --server "$1"
 }

@@ -1,8 +1,9 @@
 //! What Baton's tests stand on: several hosts with real servers on one machine, clusters on them, ProxySQL or
-//! a double of it, and servers in memory.
+//! a double of it, a browser, and servers in memory.
 
 pub mod bench;
 pub mod bot;
+pub mod browser;
 pub mod cluster;
 pub mod machine;
 pub mod documents;

@@ -41,7 +41,8 @@ pub(super) async fn again(
             Err(error) => return Err(error),
         };
         if in_place {
-            out.write_all(frame(&page).as_bytes())?;
+            let rows = rustix::termios::tcgetwinsize(&out).map(|size| usize::from(size.ws_row)).ok();
+            out.write_all(frame(&page, rows.filter(|rows| *rows > 0)).as_bytes())?;
         } else if page != shown {
             out.write_all(page.as_bytes())?;
             shown = page;
@@ -51,9 +52,17 @@ pub(super) async fn again(
     }
 }
 
-/// The page over the one before, without a flicker.
-fn frame(page: &str) -> String {
-    let lines: String = page.lines().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
+/// The page over the one before, without a flicker: nothing is cleared before it is written anew, and a page that is longer than
+/// the terminal is cut, as it would scroll otherwise.
+fn frame(page: &str, rows: Option<usize>) -> String {
+    let all = page.lines().count();
+    // The cursor ends below the last line.
+    let room = rows.map_or(all, |rows| rows.saturating_sub(1));
+    let shown = if all <= room { all } else { room.saturating_sub(1) };
+    let mut lines: String = page.lines().take(shown).map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
+    if shown < all {
+        lines += &format!("… {} more lines{CLEAR_LINE}\n", all - shown);
+    }
     format!("{HOME}{lines}{CLEAR_BELOW}")
 }
 
@@ -103,6 +112,16 @@ mod tests {
 
     #[test]
     fn a_page_leaves_nothing_of_the_one_before() {
-        assert_eq!(frame("shop\n\nleader\n"), "\x1b[Hshop\x1b[K\n\x1b[K\nleader\x1b[K\n\x1b[J");
+        assert_eq!(frame("shop\n\nleader\n", None), "\x1b[Hshop\x1b[K\n\x1b[K\nleader\x1b[K\n\x1b[J");
+    }
+
+    #[test]
+    fn a_page_longer_than_the_terminal_does_not_scroll() {
+        let page = "1\n2\n3\n4\n5\n";
+        assert_eq!(frame(page, Some(6)), frame(page, None));
+        assert_eq!(frame(page, Some(5)), "\x1b[H1\x1b[K\n2\x1b[K\n3\x1b[K\n… 2 more lines\x1b[K\n\x1b[J");
+        for rows in [0, 1, 2] {
+            assert!(frame(page, Some(rows)).lines().count() <= 2, "{rows}");
+        }
     }
 }

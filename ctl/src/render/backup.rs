@@ -283,7 +283,7 @@ mod tests {
             ..BackupSchedule::default()
         };
         let (backups, ended) = (vec![made(), damaged], vec![failed]);
-        let reply = BackupListReply { backups, task: None, ended, schedules: vec![daily] };
+        let reply = BackupListReply { backups, ended, schedules: vec![daily], ..BackupListReply::default() };
         insta::assert_snapshot!(backup_list(&reply, now(), &PLAIN));
         let none = BackupListReply::default();
         insta::assert_snapshot!(backup_list(&none, now(), &PLAIN), @"! there is no backup yet; batonctl backup now makes one");

@@ -68,6 +68,27 @@ pub struct Window {
     pub last_ms: u64,
 }
 
+/// So many stretches of an archive are told, the newest.
+const TOLD: usize = 20;
+
+/// A stretch without a hole, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// When its first transaction was committed.
+    pub first_ms: u64,
+    /// When its last one was, as far as is known.
+    pub last_ms: u64,
+}
+
+impl Coverage {
+    /// The newest stretches, the oldest of them first.
+    pub fn stretches(&self) -> Vec<Stretch> {
+        let newest = self.windows.len().saturating_sub(TOLD);
+        let told = self.windows.iter().skip(newest);
+        told.map(|window| Stretch { first_ms: window.first_ms, last_ms: window.last_ms }).collect()
+    }
+}
+
 /// What the pieces cover of the newest line; `None` when there is none. They may come in any order and overlap.
 ///
 /// # Errors

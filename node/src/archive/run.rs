@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -12,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
-use super::coverage::{Piece, coverage};
+use super::coverage::{Coverage, Piece, Stretch, coverage};
 use super::entry::{Origin, Timeline};
 use super::index::Index;
 use super::plan::{Plan, Reading, plan};
@@ -95,6 +96,9 @@ pub struct Progress {
     /// Why the server is read no further for now; empty while it is.
     #[serde(default)]
     pub waits: String,
+    /// What the archive covered when it was last looked through, the oldest first. What is sent since goes on with the last one.
+    #[serde(default)]
+    pub stretches: Vec<Stretch>,
 }
 
 /// Why it ended.
@@ -168,11 +172,12 @@ pub async fn run_unless(
         let reader = BinlogReader::new(connector(&spec.account)?);
         let start = reader.start().await.map_err(|e| e.to_string())?;
         let plan = planned(spec, &pieces, &start)?;
-        let holes = holes(&pieces, &plan)?;
+        let (holes, stretches) = found(&pieces, &plan)?;
         let shared = Shared {
             progress: Mutex::new(Progress {
                 timeline: plan.timeline,
                 holes: shown(&holes),
+                stretches,
                 unreadable: index.unreadable() as u64,
                 aside: left(&spec.spool)?.aside,
                 ..Progress::default()
@@ -207,13 +212,20 @@ fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<
     Err(Ended::Lacks(plan.gap))
 }
 
-/// Everything that is missing, and what is about to be.
-fn holes(pieces: &[Piece], plan: &Plan) -> Result<GtidSet, String> {
+/// Everything that is missing, and what is about to be; and what is there.
+fn found(pieces: &[Piece], plan: &Plan) -> Result<(GtidSet, Vec<Stretch>), String> {
     let found = coverage(pieces).map_err(|e| format!("the archive: {e}"))?;
-    match found {
-        Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string()),
-        None => Ok(plan.gap.clone()),
+    let mut stretches = found.as_ref().map(Coverage::stretches).unwrap_or_default();
+    if stretches.is_empty() || !plan.gap.is_empty() {
+        // What is about to be read goes on with nothing that is there.
+        let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        stretches.push(Stretch { first_ms: now_ms, last_ms: now_ms });
     }
+    let holes = match found {
+        Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string())?,
+        None => plan.gap.clone(),
+    };
+    Ok((holes, stretches))
 }
 
 /// Does what comes before reading, and says every now and then that it goes on, and since when.

@@ -12,6 +12,8 @@ use super::model::Config;
 
 /// MySQL takes no longer one for a replication channel (error 3056).
 const REPLICATION_PASSWORD_MAX: usize = 32;
+/// Nobody guesses one of so many characters.
+const PAGE_TOKEN_MIN: usize = 16;
 
 /// Checks that each secret can be read by the daemon, and by nobody who should not. A witness probes the servers with
 /// Baton's own; it makes nobody replicate but a `[[replica]]`, when it leads. Any node may come to lead, and then speaks to
@@ -42,6 +44,10 @@ pub(super) fn check(
         let key = "telegram.token_file";
         fault(key, key, read_password(path));
     }
+    if let Some(path) = &config.http.token_file {
+        let key = "http.token_file";
+        fault(key, key, read_page_token(path));
+    }
     for (index, webhook) in config.webhooks.iter().enumerate() {
         if let Some(path) = &webhook.secret_file {
             let place = format!("webhook.{index}.secret_file");
@@ -64,6 +70,21 @@ pub fn read_replication_password(path: &Path) -> Result<SecretString, String> {
         ));
     }
     Ok(password)
+}
+
+/// Reads the token of the page, see [`read_password`].
+///
+/// # Errors
+/// Also when it is shorter than 16 characters.
+pub fn read_page_token(path: &Path) -> Result<SecretString, String> {
+    let token = read_password(path)?;
+    if token.expose_secret().chars().count() < PAGE_TOKEN_MIN {
+        return Err(format!(
+            "{shown} holds fewer than {PAGE_TOKEN_MIN} characters; write a longer token, such as that of: openssl rand -hex 32",
+            shown = path.display()
+        ));
+    }
+    Ok(token)
 }
 
 /// Reads a password: the file's content without the line end.

@@ -443,7 +443,15 @@ pub static KEYS: &[Key] = &[
         Kind::Listen,
         Value("127.0.0.1:7480"),
         Restart,
-        "Health and metrics. On loopback: it asks nobody for a certificate.",
+        "Health, roles, metrics, and the page for people. On loopback: it asks nobody for a certificate.",
+    ),
+    key(
+        "http.token_file",
+        Kind::Path,
+        Unset,
+        Restart,
+        "Holds the token with which the page is shown, also to browsers on other hosts. Unset: it is shown on its own host alone. \
+         Health, roles and metrics need none.",
     ),
     key("tls.ca", Kind::Path, Value("/etc/baton/tls/ca.pem"), Restart, "The cluster's CA certificate."),
     key("tls.cert", Kind::Path, Value("/etc/baton/tls/{node}.pem"), Restart, "This node's certificate."),

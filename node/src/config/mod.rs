@@ -29,7 +29,7 @@ pub use alerting::{
 pub use digest::digest;
 pub use duration::{parse as parse_duration, show as show_duration};
 pub use environment::environment;
-pub use files::{read_password, read_replication_password};
+pub use files::{read_page_token, read_password, read_replication_password};
 pub use keys::{
     ALERT_COMMAND_KEYS, CHAT_KEYS, HOOK_KEYS, KEYS, Key, LISTS, List, NODE_KEYS, PROXYSQL_KEYS, Preset,
     REPLICA_KEYS, SCHEDULE_KEYS, STORE_KEYS, Scope, WEBHOOK_KEYS,

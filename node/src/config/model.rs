@@ -541,8 +541,11 @@ pub struct ControlConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Where health and metrics are served.
+    /// Where health, roles, metrics and the page are served.
     pub listen: SocketAddr,
+    /// Holds the token with which the page is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// `[tls]`
@@ -630,6 +633,7 @@ impl Config {
         let optional = [
             &mut self.rebuild.mariadb_backup,
             &mut self.telegram.token_file,
+            &mut self.http.token_file,
             &mut backup.stage,
             &mut backup.dump_program,
         ];

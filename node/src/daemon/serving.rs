@@ -6,6 +6,7 @@ use std::time::Duration;
 use baton_proto::control::control_server::ControlServer;
 use baton_proto::peer::peer_server::PeerServer;
 use futures::FutureExt;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +84,7 @@ impl Serving<'_> {
         listener: TcpListener,
         counters: Option<Counters>,
         readings: watch::Receiver<Reading>,
+        token: Option<SecretString>,
     ) {
         let role = Self::roles(node, readings);
         let (group, me, own) = (node.group.clone(), node.me.clone(), Arc::clone(&node.own));
@@ -109,7 +111,11 @@ impl Serving<'_> {
             let control = control.clone();
             async move { control.picture().await }.boxed()
         };
-        let viewing = Viewing::new(Arc::new(look), stop.clone());
+        let viewing = Viewing::new(Arc::new(look), node.states.clone(), stop.clone());
+        let viewing = match token {
+            Some(token) => viewing.with_token(&token),
+            None => viewing,
+        };
         node.tasks.spawn(async move {
             if let Err(error) = http::serve(listener, Pages { metrics, role, viewing }, stop).await {
                 warn!(%error, "the HTTP service has ended");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,7 +26,7 @@ use super::settings::formation;
 use super::watchdog::{self, Watched};
 use super::{backups, declared, names, proxies, readers, routes};
 use crate::alert::Listeners;
-use crate::config::{Config, Loaded, digest, fence_command};
+use crate::config::{Config, Loaded, digest, fence_command, read_page_token};
 use crate::consensus::{Group, GroupOptions, Medium, OpenError, Pace, since_boot};
 use crate::decide::readers::Reading;
 use crate::guard::GuardHandle;
@@ -158,6 +159,7 @@ impl Daemon {
             None => None,
         };
         let http = listen_on("http.listen", &config.http.listen.to_string()).await?;
+        let page_token = page_token(&config)?;
         let router = config.router.enabled.then(|| bind_router(&config)).transpose()?;
         let claim = folders(&config)?;
         // Before the store, which is the last that can fail: a node without a keeper must not take part.
@@ -191,7 +193,7 @@ impl Daemon {
         }
         daemon.watch_loops();
         proxies::follow(&mut daemon.node, daemon.file.subscribe());
-        daemon.serve(&identity, listener, control_only, http, router);
+        daemon.serve(&identity, listener, control_only, (http, page_token), router);
         Ok(daemon)
     }
 
@@ -208,7 +210,7 @@ impl Daemon {
         identity: &Identity,
         listener: TcpListener,
         control_only: Option<TcpListener>,
-        http: TcpListener,
+        (http, page_token): (TcpListener, Option<SecretString>),
         router: Option<Router>,
     ) {
         let serving = Serving { identity, stop: self.stop.clone() };
@@ -217,7 +219,8 @@ impl Daemon {
             serving.control(&mut self.node, listener);
         }
         let readings = self.read();
-        serving.http(&mut self.node, http, router.as_ref().map(Router::counters), readings.clone());
+        let counters = router.as_ref().map(Router::counters);
+        serving.http(&mut self.node, http, counters, readings.clone(), page_token);
         if let Some(router) = router {
             self.route(router, readings);
         }
@@ -464,6 +467,11 @@ fn command(fence: &HardFence, me: &NodeName) -> Option<Vec<String>> {
 }
 
 /// The keeper was started with the file's hard fence; what counts is the group's. Told again until it has taken it.
+fn page_token(config: &Config) -> Result<Option<SecretString>, StartError> {
+    let token = config.http.token_file.as_deref().map(read_page_token).transpose();
+    token.map_err(|why| StartError::Other(format!("http.token_file: {why}")))
+}
+
 async fn tell_hard_fence(mut states: watch::Receiver<Arc<ClusterState>>, keeper: Client, me: NodeName) {
     let mut told = None;
     loop {

@@ -61,6 +61,9 @@ pub struct Archiving {
     /// Why its server is read no further for now; empty while it is.
     #[serde(default)]
     pub waits: String,
+    /// What the archive covers without a hole, the oldest first: first and last moment, in milliseconds since 1970.
+    #[serde(default)]
+    pub stretches: Vec<(u64, u64)>,
 }
 
 /// What the group is to agree on, if anything: whose turn it is. `leading` is for how long this leader has led.

@@ -206,6 +206,7 @@ impl ArchiveRunner {
             unreadable: now.unreadable,
             aside: now.aside,
             waits: now.waits,
+            stretches: now.stretches.iter().map(|stretch| (stretch.first_ms, stretch.last_ms)).collect(),
         }));
     }
 

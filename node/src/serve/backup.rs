@@ -1,8 +1,8 @@
 //! `batonctl backup`: who makes one, its end by hand, and the list.
 
 use baton_proto::control::{
-    Backup as Listed, BackupBegun, BackupCancelRequest, BackupListReply, BackupNowRequest, BackupScanRequest,
-    BackupSchedule as Planned, BackupTask as Told, BackupVerifyRequest, Done,
+    Archive, Backup as Listed, BackupBegun, BackupCancelRequest, BackupListReply, BackupNowRequest,
+    BackupScanRequest, BackupSchedule as Planned, BackupTask as Told, BackupVerifyRequest, Done, Stretch,
 };
 use tonic::Status;
 
@@ -148,7 +148,36 @@ pub(super) fn list(
             .flat_map(|plan| &plan.schedules)
             .map(|(name, schedule)| planned(backups, name, schedule, now_ms, zones))
             .collect(),
+        archive: archive(state, seen, now_ms),
     }
+}
+
+/// As the node says whose turn it is.
+fn archive(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Archive> {
+    let node = &state.collector.as_ref()?.node;
+    let said = seen.of(node).and_then(|heard| heard.report.archiving.as_ref());
+    let said = said.cloned().unwrap_or_default();
+    let at = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    let mut stretches: Vec<_> = said
+        .stretches
+        .iter()
+        .map(|(first, last)| Stretch { first_ms: at(*first), last_ms: at(*last) })
+        .collect();
+    if let Some(newest) = stretches.last_mut() {
+        // A server that had nothing else so long ago is archived up to then.
+        let whole = (said.works && said.behind == 0 && said.archived_ms > 0)
+            .then(|| now_ms.saturating_sub(at(said.lag_ms)));
+        newest.last_ms = newest.last_ms.max(at(said.archived_ms)).max(whole.unwrap_or_default());
+    }
+    Some(Archive {
+        node: node.to_string(),
+        works: said.works,
+        behind: said.behind,
+        holes: said.holes,
+        error: said.error,
+        waits: said.waits,
+        stretches,
+    })
 }
 
 fn planned(

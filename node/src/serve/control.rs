@@ -16,7 +16,6 @@ use baton_proto::control::{
     StatusReply, StatusRequest, SwitchoverReply, SwitchoverRequest, WhyReply, WhyRequest,
 };
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
@@ -338,11 +337,7 @@ impl control_server::Control for Control {
 
     async fn backup_list(&self, request: Request<BackupListRequest>) -> Answer<BackupListReply> {
         let caller = self.caller(&request)?;
-        let here = async |request: BackupListRequest| {
-            let (state, seen) = self.gathered().await;
-            let zones = |zone: &str| TimeZone::get(zone).ok();
-            Ok(super::backup::list(&state, &seen, &request.backup, self.now_ms(), &zones))
-        };
+        let here = async |request: BackupListRequest| Ok(self.backups(&request).await);
         self.lead(request, caller, here, async |mut c, q| c.backup_list(q).await).await
     }
 }

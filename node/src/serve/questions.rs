@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_proto::control::{CheckReply, StatusReply, StatusRequest, WhyReply, WhyRequest};
+use baton_proto::control::{
+    BackupListReply, BackupListRequest, CheckReply, StatusReply, StatusRequest, WhyReply, WhyRequest,
+};
 use futures::future::join_all;
+use jiff::tz::TimeZone;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
+use super::backup::list;
 use super::check::{check, to_wire};
 use super::forward::{Caller, Place};
 use super::history::history;
@@ -67,12 +71,20 @@ impl Control {
             let request = Request::new(WhyRequest { epoch: 0 });
             self.lead(request, caller.clone(), here, async |mut c, q| c.why(q).await).await
         };
-        let (status, why) = tokio::join!(self.status_wherever(&caller), timeout(ASKED, reasons));
-        let at_ms = self.now_ms();
+        let backups = async {
+            let here = async |request: BackupListRequest| Ok(self.backups(&request).await);
+            let request = Request::new(BackupListRequest::default());
+            self.lead(request, caller.clone(), here, async |mut c, q| c.backup_list(q).await).await
+        };
+        let status = self.status_wherever(&caller);
+        let (status, why, backups) = tokio::join!(status, timeout(ASKED, reasons), timeout(ASKED, backups));
+        let (state, at_ms) = (self.state(), self.now_ms());
         Picture {
             status,
-            history: history(&self.state(), SHOWN, 0, at_ms),
+            history: history(&state, SHOWN, 0, at_ms),
             why: why.ok().and_then(Result::ok).map(Response::into_inner),
+            backups: backups.ok().and_then(Result::ok).map(Response::into_inner),
+            lease_ms: state.safety.lease_ttl_ms,
             at_ms,
         }
     }
@@ -135,6 +147,12 @@ impl Control {
         let (state, seen) = self.gathered().await;
         let findings = self.with_view(&state, &seen, None, check);
         CheckReply { findings: findings.into_iter().map(to_wire).collect() }
+    }
+
+    pub(super) async fn backups(&self, request: &BackupListRequest) -> BackupListReply {
+        let (state, seen) = self.gathered().await;
+        let zones = |zone: &str| TimeZone::get(zone).ok();
+        list(&state, &seen, &request.backup, self.now_ms(), &zones)
     }
 
     /// Only this node's own report.

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod backups;
 mod checks;
 mod ctl;
 mod direct;

@@ -47,7 +47,7 @@ pub use host::Host;
 pub use ledger::{Found, Ledger, LedgerOptions, Outcome, Write};
 pub use network::Hosts;
 pub(crate) use programs::on_path;
-pub use programs::{haproxy, server_program};
+pub use programs::{chromium, haproxy, server_program};
 pub(crate) use server::tcp_options;
 pub use server::{Server, log_tail};
 pub use stall::StallMeter;

@@ -92,12 +92,26 @@ pub async fn server_program(dialect: Dialect) -> Result<(PathBuf, String)> {
 /// # Errors
 /// When it is not on this machine.
 pub fn haproxy() -> Result<PathBuf> {
-    let variable = "BATON_HAPROXY_DIR";
-    let folder = match std::env::var_os(variable) {
+    Ok(unpacked("haproxy")?.join("haproxy"))
+}
+
+/// The folder of Debian's `chromium` and `chromedriver`: links to those on PATH, or those that `script/bootstrap` unpacked.
+///
+/// # Errors
+/// When they are not on this machine.
+pub fn chromium() -> Result<PathBuf> {
+    unpacked("chromium")
+}
+
+/// The folder of programs that `script/bootstrap` provides beside the servers.
+fn unpacked(which: &str) -> Result<PathBuf> {
+    let variable = format!("BATON_{}_DIR", which.to_uppercase());
+    let folder = match std::env::var_os(&variable) {
         Some(folder) => PathBuf::from(folder),
-        None => from_cache(variable).context("no HAProxy here: run script/bootstrap --server haproxy")?,
+        None => from_cache(&variable)
+            .with_context(|| format!("no {which} here: run script/bootstrap --server {which}"))?,
     };
-    Ok(folder.join("bin/haproxy"))
+    Ok(folder.join("bin"))
 }
 
 /// A program on PATH.

@@ -203,7 +203,8 @@ fn print_config_tells_every_source_and_reads_back_the_same() {
     # listen is not set
 
     [http]
-    listen = "127.0.0.1:7480"  # default
+    listen     = "127.0.0.1:7480"  # default
+    # token_file is not set
 
     [tls]
     ca   = "/etc/baton/tls/ca.pem"   # default

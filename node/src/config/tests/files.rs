@@ -64,6 +64,12 @@ fn passwords_must_be_there_and_private() {
     error    DIR/baton.toml:21: server.replication_password_file: DIR/long holds more than 32 characters, which MySQL takes for no replication channel; choose a shorter password
     1 error, 0 warnings: nothing was changed
     "#);
+    let token = |path: &Path| format!("[http]\ntoken_file = \"{}\"\n", path.display());
+    let short = folder.write("short", "fifteen letters\n", 0o600);
+    insta::assert_snapshot!(hide(folder.load("db1", &(keys(&good, &good) + &token(&short)))), @r#"
+    error    DIR/baton.toml:23: http.token_file: DIR/short holds fewer than 16 characters; write a longer token, such as that of: openssl rand -hex 32
+    1 error, 0 warnings: nothing was changed
+    "#);
     let witness = |own: &Path| folder.load("app1", &keys(own, &folder.0.join("none")));
     assert!(witness(&good).is_ok(), "a witness makes nobody replicate");
     assert!(witness(&empty).is_err(), "a witness probes the servers");

@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
-use baton_proto::control::{StatusReply, WhyReply};
+use baton_proto::control::{BackupListReply, StatusReply, WhyReply};
 
 use super::Picture;
+use super::calendar::calendar;
 use super::history::history;
 use super::html::{Text, instant, length};
 use super::nodes::topology;
+use super::window::window;
 
 /// The whole page.
 pub(super) fn page(picture: &Picture) -> String {
@@ -31,10 +33,15 @@ pub(super) fn page(picture: &Picture) -> String {
 pub(super) fn content(picture: &Picture) -> String {
     let status = &picture.status;
     let mut text = header(status);
-    text += &topology(status);
     text += &warnings(status);
+    text += &topology(picture);
     if let Some(why) = &picture.why {
         text += &reasons(why);
+    }
+    if let Some(backups) = picture.backups.as_ref().filter(|backups| **backups != BackupListReply::default())
+    {
+        text += &window(backups, picture.at_ms);
+        text += &calendar(backups, picture.at_ms);
     }
     text + &history(&picture.history.operations)
 }
@@ -50,10 +57,13 @@ fn header(status: &StatusReply) -> String {
     }
     match (status.phase.as_str(), status.durability.as_str()) {
         ("observing", _) => text += "<li>observing</li>\n",
-        (_, "lossless") => text += "<li class=\"good\">LOSSLESS</li>\n",
+        (_, "lossless") => text += "<li class=\"good\"><span aria-hidden=\"true\">◆</span> LOSSLESS</li>\n",
         (_, "degraded") => {
-            let _infallible =
-                writeln!(text, "<li class=\"warn\">NOT LOSSLESS: {}</li>", Text(&status.durability_reason));
+            let _infallible = writeln!(
+                text,
+                "<li class=\"warn\"><span aria-hidden=\"true\">◇</span> NOT LOSSLESS: {}</li>",
+                Text(&status.durability_reason)
+            );
         }
         _ => {}
     }
@@ -101,13 +111,10 @@ fn warnings(status: &StatusReply) -> String {
     let rebuild = status.rebuild.as_ref().map(|r| format!("rebuild of {}: {}, {}", r.node, r.step, r.stage));
     let all: Vec<String> =
         operation.into_iter().chain(rebuild).chain(status.warnings.iter().cloned()).collect();
-    if all.is_empty() {
-        return String::new();
-    }
     let items: String = all.iter().map(|w| format!("<li>{}</li>\n", Text(w))).collect();
-    format!(
-        "<section aria-label=\"Warnings\" class=\"warnings\" role=\"status\">\n<ul>\n{items}</ul>\n</section>\n"
-    )
+    let list = if items.is_empty() { items } else { format!("<ul>\n{items}</ul>\n") };
+    // Also there when it is empty: what comes into it is then read out.
+    format!("<section aria-label=\"Warnings\" class=\"warnings\" role=\"status\">\n{list}</section>\n")
 }
 
 fn reasons(why: &WhyReply) -> String {

@@ -6,9 +6,8 @@ use baton_proto::control::{Operation, Step};
 
 use super::html::{Text, instant, length};
 
-/// Width of a waterfall, in its own units, and height of a step.
-const WIDE: i64 = 400;
-const STEP: usize = 14;
+/// So much of a waterfall's width is seen even of a step that took no time, in hundredths.
+const SEEN: f64 = 1.0;
 
 /// The section.
 pub(super) fn history(operations: &[Operation]) -> String {
@@ -19,10 +18,9 @@ pub(super) fn history(operations: &[Operation]) -> String {
     for operation in operations {
         let _infallible = write!(
             text,
-            "<details id=\"op-{}\"><summary>{}</summary>\n{}{}</details>\n",
+            "<details id=\"op-{}\"><summary>{}</summary>\n{}</details>\n",
             Text(&operation.id),
             summary(operation),
-            waterfall(operation),
             steps(operation)
         );
     }
@@ -66,46 +64,26 @@ fn summary(operation: &Operation) -> String {
     format!("{head} {when}{rest}{outcome}")
 }
 
-/// One bar for each step, from the end of the one before. The same is in words below it.
-fn waterfall(operation: &Operation) -> String {
-    let ends: Vec<i64> = operation.steps.iter().map(|s| s.at_ms - operation.started_ms).collect();
-    let Some(longest) = ends.iter().copied().max().filter(|longest| *longest > 0) else {
-        return String::new();
-    };
-    let mut text = format!(
-        "<svg class=\"waterfall\" viewBox=\"0 0 {WIDE} {}\" aria-hidden=\"true\" focusable=\"false\">\n",
-        ends.len() * STEP
-    );
-    let mut begun = 0;
-    for (row, end) in ends.iter().enumerate() {
-        let (left, right) = (begun.min(*end) * WIDE / longest, *end * WIDE / longest);
-        let _infallible = writeln!(
-            text,
-            "<rect x=\"{left}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
-            row * STEP + 2,
-            (right - left).max(2),
-            STEP - 4
-        );
-        begun = begun.max(*end);
-    }
-    text + "</svg>\n"
-}
-
+/// Each step in words and as a bar, from the end of the one before: a waterfall.
 fn steps(operation: &Operation) -> String {
-    let mut text = "<table>\n".to_owned();
-    for Step { at_ms, node, name, detail } in &operation.steps {
-        let what = match (name.as_str(), detail.as_str()) {
+    let after = |step: &Step| step.at_ms - operation.started_ms;
+    let longest = operation.steps.iter().map(after).max().unwrap_or_default().max(1);
+    let (mut text, mut begun) = ("<table class=\"steps\">\n".to_owned(), 0);
+    for step in &operation.steps {
+        let end = after(step).max(0);
+        let what = match (step.name.as_str(), step.detail.as_str()) {
             (name, "") => name.to_owned(),
-            (name, detail) if name == detail || name.is_empty() => detail.to_owned(),
             (name, detail) => format!("{name}: {detail}"),
         };
         let _infallible = writeln!(
             text,
-            "<tr><td class=\"number\">{} ms</td><td>{}</td><td>{}</td></tr>",
-            at_ms - operation.started_ms,
-            Text(node),
-            Text(what)
+            "<tr><td class=\"number\">{} ms</td><td>{}</td><td>{}</td><td class=\"draws\">{}</td></tr>",
+            after(step),
+            Text(&step.node),
+            Text(what),
+            bar(begun.min(end), end, longest)
         );
+        begun = begun.max(end);
     }
     text += "</table>\n";
     for (name, value) in [
@@ -119,4 +97,14 @@ fn steps(operation: &Operation) -> String {
         }
     }
     text
+}
+
+/// From one moment to another of so many. The words beside it say the same.
+fn bar(from: i64, to: i64, of: i64) -> String {
+    let part = |at: i64| at as f64 * (100.0 - SEEN) / of as f64;
+    format!(
+        "<svg aria-hidden=\"true\" focusable=\"false\"><rect x=\"{:.1}%\" width=\"{:.1}%\" height=\"100%\"/></svg>",
+        part(from),
+        part(to) - part(from) + SEEN
+    )
 }

@@ -1,13 +1,17 @@
 //! The page that shows a person the cluster: drawn here, complete without a script, and kept live by a small one.
 //!
-//! It only shows. It is for browsers on this host, or at the end of a tunnel to it: the rest of the port may be open to load
-//! balancers and Prometheus, and knows less.
+//! It only shows. It is for browsers on this host, or at the end of a tunnel to it, and for others only where there is a token:
+//! the rest of the port may be open to load balancers and Prometheus, and knows less.
 
+mod calendar;
 mod draw;
+mod entrance;
 mod history;
 mod html;
 mod nodes;
+mod outcome;
 mod stream;
+mod window;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,30 +19,35 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::IncomingStream;
-use baton_proto::control::{HistoryReply, StatusReply, WhyReply};
+use baton_proto::control::{BackupListReply, HistoryReply, StatusReply, WhyReply};
 use futures::future::BoxFuture;
+use jiff::Timestamp;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::entrance::Entrance;
 use self::stream::live;
+use crate::state::ClusterState;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Nothing is loaded from anywhere else, and nothing written into the page runs.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Between two looks while a page is kept up to date: a change is shown within twice that.
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// Between two looks while a page is kept up to date, as long as nothing is agreed on: what servers and nodes are seen to do is
+/// shown within twice that.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// What was seen so lately is shown to others too.
+/// What was seen so lately is shown to others too, unless something has been agreed on since.
 const FRESH: Duration = Duration::from_millis(200);
 /// Browsers that are kept up to date at a time.
 const WATCHERS: usize = 32;
@@ -52,6 +61,10 @@ pub struct Picture {
     pub history: HistoryReply,
     /// What speaks for and against a failover now; `None` while nobody leads.
     pub why: Option<WhyReply>,
+    /// Backups, the archive of the binlog and schedules; `None` while nobody leads.
+    pub backups: Option<BackupListReply>,
+    /// For how long one round of grants keeps a server open, in milliseconds.
+    pub lease_ms: u64,
     /// When this was seen, in milliseconds since 1970.
     pub at_ms: i64,
 }
@@ -60,28 +73,50 @@ pub struct Picture {
 #[derive(Clone)]
 pub struct Viewing {
     look: Arc<dyn Fn() -> BoxFuture<'static, Picture> + Send + Sync>,
-    seen: Arc<Mutex<Option<(Instant, Picture)>>>,
+    seen: Arc<Mutex<Option<Seen>>>,
+    states: watch::Receiver<Arc<ClusterState>>,
     watchers: Arc<Semaphore>,
+    entrance: Option<Arc<Entrance>>,
     stop: CancellationToken,
 }
 
+/// What was seen last.
+struct Seen {
+    at: Instant,
+    /// What was agreed before it was looked at.
+    state: Arc<ClusterState>,
+    picture: Picture,
+}
+
 impl Viewing {
-    /// With a way to look, which is bounded, until `stop`: a page that is kept up to date would go on for ever.
+    /// With a way to look, which is bounded, and whatever is agreed on, which is reason to look at once; until `stop`: a page
+    /// that is kept up to date would go on for ever.
     pub fn new(
         look: Arc<dyn Fn() -> BoxFuture<'static, Picture> + Send + Sync>,
+        states: watch::Receiver<Arc<ClusterState>>,
         stop: CancellationToken,
     ) -> Self {
-        Self { look, seen: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)), stop }
+        let watchers = Arc::new(Semaphore::new(WATCHERS));
+        Self { look, seen: Arc::default(), states, watchers, entrance: None, stop }
+    }
+
+    /// The same for whoever shows the token, from wherever, and for nobody else.
+    #[must_use]
+    pub fn with_token(mut self, token: &SecretString) -> Self {
+        self.entrance = Some(Arc::new(Entrance::new(token)));
+        self
     }
 
     /// How the cluster is. The leader is asked once, however many pages are open.
     async fn picture(&self) -> Picture {
         let mut seen = self.seen.lock().await;
-        if let Some((_, picture)) = seen.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return picture.clone();
+        let state = self.states.borrow().clone();
+        let fresh = |seen: &&Seen| seen.at.elapsed() < FRESH && Arc::ptr_eq(&seen.state, &state);
+        if let Some(seen) = seen.as_ref().filter(fresh) {
+            return seen.picture.clone();
         }
         let picture = (self.look)().await;
-        *seen = Some((Instant::now(), picture.clone()));
+        *seen = Some(Seen { at: Instant::now(), state, picture: picture.clone() });
         picture
     }
 }
@@ -91,9 +126,11 @@ pub(super) fn router(viewing: Viewing) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/live", get(live))
+        .route_layer(middleware::from_fn_with_state(viewing.clone(), admitted))
+        .route("/enter", post(entrance::enter).layer(DefaultBodyLimit::max(entrance::FORM_MAX)))
         .route("/page.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .route("/page.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)))
-        .layer(middleware::from_fn(guarded))
+        .layer(middleware::from_fn_with_state(viewing.clone(), guarded))
         .with_state(viewing)
 }
 
@@ -122,11 +159,29 @@ impl Ends {
     }
 }
 
-/// Only for browsers on this host; and what every answer says to them.
-async fn guarded(ConnectInfo(ends): ConnectInfo<Ends>, request: Request, next: Next) -> Response {
-    if !ends.on_one_host() || !names_an_address(request.headers()) {
+/// With a token, only for whoever has shown it.
+async fn admitted(State(viewing): State<Viewing>, request: Request, next: Next) -> Response {
+    let now_s = Timestamp::now().as_second();
+    match &viewing.entrance {
+        Some(entrance) if !entrance.admits(request.headers(), now_s) => {
+            let guesses = request.headers().contains_key(header::AUTHORIZATION);
+            if guesses { entrance.wrong().await } else { entrance::form("") }
+        }
+        _ => next.run(request).await,
+    }
+}
+
+/// Without a token, only for browsers on this host; and what every answer says to them.
+async fn guarded(
+    State(viewing): State<Viewing>,
+    ConnectInfo(ends): ConnectInfo<Ends>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_own = ends.on_one_host() && names_an_address(request.headers());
+    if viewing.entrance.is_none() && !is_own {
         let why = "this page is shown to its own host alone: ssh -L 7480:127.0.0.1:7480 HOST, then open \
-                   http://127.0.0.1:7480/\n";
+                   http://127.0.0.1:7480/; or write http.token_file, and it is shown to whoever has the token\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     let mut answer = next.run(request).await;

@@ -4,36 +4,38 @@ use std::fmt::Write;
 
 use baton_proto::control::{NodeStatus, StatusReply};
 
+use super::Picture;
 use super::html::{Text, length};
 
 /// Above this a lease has no end: it is one for a pause.
 const WITHOUT_END_MS: u64 = 365 * 24 * 3600 * 1000;
 
 /// The section.
-pub(super) fn topology(status: &StatusReply) -> String {
+pub(super) fn topology(picture: &Picture) -> String {
+    let status = &picture.status;
     let (writers, others): (Vec<_>, Vec<_>) = status.nodes.iter().partition(|node| node.role == "writer");
     let apart = |node: &&NodeStatus| matches!(node.role.as_str(), "witness" | "left behind");
     let (apart, servers): (Vec<_>, Vec<_>) = others.into_iter().partition(apart);
     let mut text =
         "<section aria-label=\"Topology\" class=\"topology\">\n<ul class=\"writers\">\n".to_owned();
     for node in &writers {
-        card(&mut text, status, node, "");
+        card(&mut text, picture, node, "");
     }
     if writers.is_empty() {
         text += "<li class=\"card bad\"><p class=\"name\">nobody holds the write role</p></li>\n";
     }
     text += "</ul>\n<ul class=\"replicas\">\n";
     for node in &servers {
-        card(&mut text, status, node, &arrow(node));
+        card(&mut text, picture, node, &arrow(node));
     }
     text += "</ul>\n<ul class=\"witnesses\">\n";
     for node in &apart {
-        card(&mut text, status, node, "");
+        card(&mut text, picture, node, "");
     }
     text + "</ul>\n</section>\n"
 }
 
-fn card(text: &mut String, status: &StatusReply, node: &NodeStatus, before: &str) {
+fn card(text: &mut String, picture: &Picture, node: &NodeStatus, before: &str) {
     let (tone, shape, health) = shape(node);
     let _infallible = writeln!(
         text,
@@ -42,17 +44,17 @@ fn card(text: &mut String, status: &StatusReply, node: &NodeStatus, before: &str
         Text(&node.name),
         Text(&node.role)
     );
-    let facts = facts(status, node);
+    let facts = facts(&picture.status, node);
     if !facts.is_empty() {
         let _infallible = writeln!(text, "<p class=\"facts\">{}</p>", Text(facts.join(" · ")));
     }
     if node.open && node.lease_left_ms > 0 && node.lease_left_ms < WITHOUT_END_MS {
         let _infallible = writeln!(
             text,
-            "<p class=\"lease\"><label>lease <meter min=\"0\" max=\"{max}\" value=\"{left}\"></meter> {}</label></p>",
+            "<p class=\"lease\">lease <svg class=\"bar\" aria-hidden=\"true\" focusable=\"false\">\
+             <rect width=\"{}%\" height=\"100%\"/></svg> {}</p>",
+            node.lease_left_ms * 100 / node.lease_left_ms.max(picture.lease_ms),
             Text(length(node.lease_left_ms / 100 * 100)),
-            max = node.lease_left_ms.max(3_000),
-            left = node.lease_left_ms,
         );
     }
     if !node.note.is_empty() {
@@ -61,7 +63,7 @@ fn card(text: &mut String, status: &StatusReply, node: &NodeStatus, before: &str
     *text += "</li>\n";
 }
 
-/// From the writer to a server that follows it, with how far behind it is.
+/// From the writer to a server that follows it, with how far behind it is. The style sheet draws it: whole, dashed or dotted.
 fn arrow(node: &NodeStatus) -> String {
     let (tone, lag) = match (node.replicating, node.lag_seconds) {
         _ if !node.server_answers => ("bad", "no answer".to_owned()),
@@ -69,7 +71,7 @@ fn arrow(node: &NodeStatus) -> String {
         (true, lag) if lag < 0.0 => ("plain", "lag unknown".to_owned()),
         (true, lag) => (shape(node).0, format!("lag {}", seconds(lag))),
     };
-    format!("<p class=\"arrow {tone}\"><span aria-hidden=\"true\">⟶ </span>{lag}</p>\n")
+    format!("<p class=\"arrow {tone}\"><span>{lag}</span></p>\n")
 }
 
 fn seconds(lag: f64) -> String {

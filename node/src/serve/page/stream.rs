@@ -1,6 +1,7 @@
 //! What keeps an open page up to date: server-sent events, one whenever what is shown has changed.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -8,16 +9,20 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{StreamExt, unfold};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{LOOK_AGAIN, Viewing, draw};
+use crate::state::ClusterState;
 
 /// A line now and then, so that both ends find out when the other has gone.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// What is agreed on within this of something else is looked at together with it.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 struct Watching {
     viewing: Viewing,
+    states: watch::Receiver<Arc<ClusterState>>,
     shown: String,
     said: Instant,
     _one_of_few: OwnedSemaphorePermit,
@@ -29,7 +34,8 @@ pub(super) async fn live(State(viewing): State<Viewing>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n").into_response();
     };
     let stop = viewing.stop.clone();
-    let watching = Watching { viewing, shown: String::new(), said: Instant::now(), _one_of_few: permit };
+    let (states, shown, said) = (viewing.states.clone(), String::new(), Instant::now());
+    let watching = Watching { viewing, states, shown, said, _one_of_few: permit };
     let events = unfold(watching, async |mut watching| {
         let event = watching.next().await;
         Some((Ok::<_, Infallible>(event), watching))
@@ -43,7 +49,7 @@ impl Watching {
     async fn next(&mut self) -> Bytes {
         loop {
             if !self.shown.is_empty() {
-                sleep(LOOK_AGAIN).await;
+                self.until_it_is_time().await;
             }
             let picture = self.viewing.picture().await;
             let content = draw::content(&picture);
@@ -57,6 +63,17 @@ impl Watching {
                 self.said = Instant::now();
                 return Bytes::from(format!("event: same\ndata: {}\n\n", picture.at_ms));
             }
+        }
+    }
+
+    /// Until something has been agreed on, and at most [`LOOK_AGAIN`].
+    async fn until_it_is_time(&mut self) {
+        let changed = timeout(LOOK_AGAIN, self.states.changed()).await;
+        match changed {
+            Ok(Ok(())) => sleep(TOGETHER).await,
+            // The node ends, and the stream with it.
+            Ok(Err(_)) => sleep(LOOK_AGAIN).await,
+            Err(_) => {}
         }
     }
 }

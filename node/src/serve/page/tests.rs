@@ -1,4 +1,7 @@
 #![allow(clippy::unwrap_used)]
+
+mod backups;
+
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,7 +73,7 @@ fn picture() -> Picture {
     let reason = Reason { side: "against".into(), text: "the writer answers".into() };
     let why = WhyReply { summary: "db1 serves".into(), reasons: vec![reason], ..WhyReply::default() };
     let history = HistoryReply { operations: vec![operation] };
-    Picture { status, history, why: Some(why), at_ms: 1_795_000_000_000 }
+    Picture { status, history, why: Some(why), backups: None, lease_ms: 1_500, at_ms: 1_795_000_000_000 }
 }
 
 #[test]
@@ -94,6 +97,7 @@ fn nothing_from_outside_becomes_part_of_the_page() {
         operation.steps[0].detail = hostile.into();
     }
     picture.why = Some(WhyReply { summary: hostile.into(), ..WhyReply::default() });
+    picture.backups = Some(backups::told(hostile));
     let page = draw::page(&picture);
     assert!(!page.contains("<script>") && !page.contains("alert('"), "{page}");
     assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;"), "{page}");
@@ -109,15 +113,26 @@ fn a_page_with_a_long_history_is_small() {
     assert!(bytes < 150 * 1024, "{bytes}");
 }
 
+fn nothing_agreed() -> watch::Receiver<Arc<ClusterState>> {
+    watch::Sender::new(Arc::default()).subscribe()
+}
+
 /// A node's HTTP port on loopback; what it shows can be changed.
 async fn with_page(test: impl AsyncFnOnce(SocketAddr, Arc<Mutex<Picture>>, CancellationToken)) {
+    with_viewing(|viewing| viewing, test).await;
+}
+
+async fn with_viewing(
+    how: impl FnOnce(Viewing) -> Viewing,
+    test: impl AsyncFnOnce(SocketAddr, Arc<Mutex<Picture>>, CancellationToken),
+) {
     let shown = Arc::new(Mutex::new(picture()));
     let (now, stop) = (Arc::clone(&shown), CancellationToken::new());
     let look = move || {
         let picture = now.lock().unwrap().clone();
         async move { picture }.boxed()
     };
-    let viewing = Viewing::new(Arc::new(look), stop.clone());
+    let viewing = how(Viewing::new(Arc::new(look), nothing_agreed(), stop.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = router(viewing).into_make_service_with_connect_info::<Ends>();
@@ -200,9 +215,13 @@ async fn many_pages_ask_the_leader_once() {
         counted.fetch_add(1, Ordering::Relaxed);
         async { picture() }.boxed()
     };
-    let viewing = Viewing::new(Arc::new(look), CancellationToken::new());
+    let states = watch::Sender::new(Arc::default());
+    let viewing = Viewing::new(Arc::new(look), states.subscribe(), CancellationToken::new());
     futures::future::join_all((0..WATCHERS).map(|_| viewing.picture())).await;
     assert_eq!(looks.load(Ordering::Relaxed), 1);
+    states.send_replace(Arc::default());
+    viewing.picture().await;
+    assert_eq!(looks.swap(1, Ordering::Relaxed), 2, "what was seen before it was agreed on is not shown");
     tokio::time::advance(LOOK_AGAIN).await;
     viewing.picture().await;
     assert_eq!(looks.load(Ordering::Relaxed), 2, "what is old is not shown");
@@ -219,5 +238,55 @@ async fn pages_that_are_kept_up_to_date_are_few() {
         }
         assert!(got(address, "/live", "localhost").await.starts_with("HTTP/1.1 503 "));
     })
+    .await;
+}
+
+async fn said(address: SocketAddr, request: &str) -> String {
+    let (mut stream, mut answer) = (TcpStream::connect(address).await.unwrap(), String::new());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn with_a_token_whoever_has_it_sees_the_page_and_nobody_else() {
+    let token = "correct horse battery staple";
+    with_viewing(
+        |viewing| viewing.with_token(&token.into()),
+        async |address, _, _| {
+            let ask = async |path: &str, header: &str| {
+                let host = "Host: db1.example:7480\r\nConnection: close";
+                said(address, &format!("GET {path} HTTP/1.1\r\n{host}\r\n{header}\r\n")).await
+            };
+            for path in ["/", "/live"] {
+                let refused = ask(path, "").await;
+                assert!(
+                    refused.starts_with("HTTP/1.1 401 ") && !refused.contains("shop"),
+                    "{path}: {refused}"
+                );
+                assert!(refused.contains("<form method=\"post\" action=\"enter\">"), "{refused}");
+            }
+            assert!(ask("/page.css", "").await.starts_with("HTTP/1.1 200 "));
+            let shown = ask("/", &format!("Authorization: Bearer {token}\r\n")).await;
+            assert!(shown.starts_with("HTTP/1.1 200 ") && shown.contains("shop"), "{shown}");
+
+            let enter = async |body: &str| {
+                let length = body.len();
+                let head = "POST /enter HTTP/1.1\r\nHost: x\r\nConnection: close";
+                said(address, &format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}")).await
+            };
+            let wrong = enter("token=incorrect").await;
+            assert!(wrong.starts_with("HTTP/1.1 401 ") && wrong.contains("That is not the token"), "{wrong}");
+            assert!(!wrong.to_lowercase().contains("set-cookie"), "{wrong}");
+            let entered = enter("token=correct+horse+battery%20staple").await;
+            assert!(entered.starts_with("HTTP/1.1 303 "), "{entered}");
+            let cookie = entered.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+            assert!(cookie.ends_with("; HttpOnly; SameSite=Strict") && !cookie.contains("horse"), "{cookie}");
+            let (pass, _) = cookie.split_once(';').unwrap();
+            let shown = ask("/", &format!("Cookie: {pass}\r\n")).await;
+            assert!(shown.starts_with("HTTP/1.1 200 ") && shown.contains("shop"), "{shown}");
+            assert!(enter(&format!("token={}", "x".repeat(8192))).await.starts_with("HTTP/1.1 413 "));
+        },
+    )
     .await;
 }

@@ -93,7 +93,8 @@ fn what_is_unknown_is_left_out() {
 }
 
 fn nothing_to_see() -> Viewing {
-    Viewing::new(Arc::new(|| ready(Picture::default()).boxed()), CancellationToken::new())
+    let states = watch::Sender::new(Arc::default()).subscribe();
+    Viewing::new(Arc::new(|| ready(Picture::default()).boxed()), states, CancellationToken::new())
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
