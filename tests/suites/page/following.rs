@@ -16,8 +16,8 @@ use super::{SOON, number, opened, quiet, url};
 const SHOWN: Duration = Duration::from_millis(500);
 /// Everything that the first page needs, headers too.
 const BYTES: f64 = 150.0 * 1024.0;
-/// Until it stands there.
-const LOADED: Duration = Duration::from_millis(200);
+/// Until it stands there, of the programs that people use. A development build takes some times as long.
+const LOADED: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 200 });
 /// Times that it is loaded for that.
 const LOADS: usize = 9;
 

@@ -156,7 +156,7 @@ impl FileStore {
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let path = self.path(key)?;
-        self.on_disk(key, move |_| removed(&path)).await
+        self.on_disk(key, move |root| is_there(root).and_then(|()| removed(&path))).await
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
@@ -218,7 +218,11 @@ impl FileStore {
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let root = self.root.clone();
-        let done = spawn_blocking(move || work(&root)).await;
+        let done = spawn_blocking(move || match work(&root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => is_there(&root).and(Err(error)),
+            done => done,
+        });
+        let done = done.await;
         let done = done.unwrap_or_else(|e| Err(io::Error::other(format!("the work on the disk ended: {e}"))));
         done.map_err(|e| StoreError::of_file(&self.name, key, &e))
     }
