@@ -30,9 +30,7 @@ async fn the_page_shows_a_failover_on_its_own_host_alone() -> Result<()> {
     let look = async || {
         let (_, page) = cluster.page_seen_from(cluster.host("db3")?, "db3", "/").await?;
         ensure!(
-            page.contains(&epochs)
-                && page.contains("class=\"draws\"")
-                && page.contains("A failover now?"),
+            page.contains(&epochs) && page.contains("class=\"draws\"") && page.contains("A failover now?"),
             "{page}"
         );
         Ok(Some(()))
