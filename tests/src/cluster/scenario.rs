@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use baton_proto::control::StatusReply;
+use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::checks::ADMITTED;
@@ -54,10 +55,11 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Notes what people have to be told of this fault, each of it, and what they may be told besides: everything else is a
+    /// Notes what people have to be told of what happens from now on, each of it, and what they may be told besides: everything else is a
     /// false alarm at the end.
     pub fn tells(&mut self, must: &'static [&'static str], may: &[&[&'static str]]) {
-        self.told = Some(Told { must, may: may.concat() });
+        let since_ms = Timestamp::now().as_millisecond();
+        self.told = Some(Told { must, may: may.concat(), since_ms });
     }
 
     /// Notes that the fault comes now.
@@ -217,7 +219,6 @@ impl Scenario {
         if let Some(told) = &self.told {
             told.holds(self.cluster.folder()).await.map_err(|error| self.cluster.explained(error))?;
         }
-        println!("{}: people were told of {:?}", self.name, told::read(self.cluster.folder())?);
         self.ledger.stop().await;
         self.direct.stop().await;
         let after = self.cluster.post_check(&self.ledger, &out).await?;
