@@ -43,6 +43,7 @@ pub mod server;
 mod sessions;
 pub mod status;
 pub mod trial;
+mod unplug;
 mod wire;
 
 pub use binlog::{BinlogEvents, BinlogFile, BinlogReader, TableColumn};

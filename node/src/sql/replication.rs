@@ -20,11 +20,14 @@ use super::replication_words::{
 };
 use super::sessions::killing;
 use super::status::{Pulse, Replication};
+use super::unplug::unplug;
 use super::wire::Wire;
 use crate::gtid::Dialect;
 
 /// Between two looks at what is applied.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// A receiver that was killed and still waits for its source has the connection taken away.
+const RECEIVER_ENDS_WITHIN: Duration = Duration::from_millis(100);
 /// How long an applier that was killed is waited for before the STOP, which then waits by itself.
 const APPLIER_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -44,6 +47,13 @@ const RECEIVER: Thread = Thread {
     // Until it is connected it is called as those are that log in.
     mariadb: "COMMAND='Slave_IO' OR COMMAND='Connect' AND USER='system user' AND \
               (STATE LIKE 'Connecting to%' OR STATE LIKE 'Reconnecting%' OR STATE LIKE 'Waiting to reconnect%')",
+};
+/// A receiver that reads what its source sends.
+const READING: Thread = Thread {
+    mysql: "NAME IN ('thread/sql/replica_io', 'thread/sql/slave_io') AND \
+            (PROCESSLIST_STATE LIKE 'Waiting for % to send event' OR PROCESSLIST_STATE LIKE 'Queueing % event to the relay log')",
+    mariadb: "COMMAND='Slave_IO' AND \
+              (STATE LIKE 'Waiting for % to send event' OR STATE LIKE 'Queueing % event to the relay log')",
 };
 
 async fn step(wire: &mut Wire, permit: &Permit, sql: &str) -> Result<(), SqlError> {
@@ -67,17 +77,24 @@ pub(super) async fn stop_receiver(wire: &mut Wire, permit: &Permit) -> Result<()
     }
 }
 
-/// STOP. A receiver that is about to connect is killed first: while it waits for the answer to its login, the signal that
-/// STOP sends every two seconds begins its wait of [`net_timeout`] anew, and STOP takes 42 seconds where the source's host
-/// is cut off right then (MySQL 9.7.4; MariaDB 10.11.18: 22). A KILL sends no such signals: the wait ends in its time, and
-/// the receiver with it.
+/// STOP. A receiver that does not read yet is killed first: while it waits for the answer to its login, or to one of the
+/// questions after it (then it is said to run), the signal that STOP sends every two seconds begins its wait of
+/// [`net_timeout`] anew, and STOP takes 42 seconds where the source's host is cut off right then (MySQL 9.7.4; MariaDB
+/// 10.11.18: 22), in which the server does not say either how its replication stands. A KILL sends no such signals: the wait
+/// ends in its time, and the receiver with it, or as soon as its connection is ended ([`unplug`]).
 async fn end_receiver(wire: &mut Wire, permit: &Permit, channel: &Replication) -> Result<(), SqlError> {
     let dialect = wire.caps().dialect;
-    let connecting = if channel.io_running { Vec::new() } else { threads(wire, RECEIVER).await };
     // Of several channels nobody can tell whose it is.
-    if let [id] = connecting[..] {
+    if let [id] = threads(wire, RECEIVER).await[..]
+        && !threads(wire, READING).await.contains(&id)
+    {
         kill(wire, permit, id).await?;
+        let mut waits_until = Some(Instant::now() + RECEIVER_ENDS_WITHIN);
         while threads(wire, RECEIVER).await.contains(&id) {
+            if waits_until.take_if(|until| *until <= Instant::now()).is_some() {
+                permit.check("end of the receiver's connection")?;
+                unplug(wire.connector(), (&channel.source_host, channel.source_port)).await;
+            }
             wire.pause(LOOK_AGAIN).await?;
         }
     }
