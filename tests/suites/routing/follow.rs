@@ -47,9 +47,9 @@ async fn failover_is_followed(dialect: Dialect) -> Result<()> {
 
     cluster.server_mut(&before.writer)?.wait_exit(SOON).await?;
     cluster.server_mut(&before.writer)?.start().await?;
-    cluster.old_writer_returns(&before.writer).await?;
+    let out = cluster.out_after_return(&before.writer).await?;
     let operation = cluster.operation_from(before.epoch).await?;
-    host_wakes_up(&mut cluster, &doubles, &ledger).await?;
+    host_wakes_up(&mut cluster, &doubles, &ledger, &out).await?;
     ledger.stop().await;
     was_right_throughout(&doubles)?;
     let routed = operation.steps.iter().find(|step| step.name == "route").context("no such step")?;
@@ -58,9 +58,14 @@ async fn failover_is_followed(dialect: Dialect) -> Result<()> {
 }
 
 /// The writer's host stands still, as a virtual machine that is paused: its server never closes. When it goes on it is open
-/// for a moment, and a monitor that knew it would make a second writer of it.
-async fn host_wakes_up(cluster: &mut Cluster, doubles: &[ProxySql], ledger: &Ledger) -> Result<()> {
-    let old = cluster.settled().await?.writer;
+/// for a moment, and a monitor that knew it would make a second writer of it. Servers that are `out` are none to go on with.
+async fn host_wakes_up(
+    cluster: &mut Cluster,
+    doubles: &[ProxySql],
+    ledger: &Ledger,
+    out: &[&str],
+) -> Result<()> {
+    let old = cluster.settled_without(out).await?.writer;
     cluster.host(&old)?.freeze();
     let moved = leads_on(cluster, doubles, &old, ledger).await;
     cluster.host(&old)?.thaw();
