@@ -466,12 +466,12 @@ fn command(fence: &HardFence, me: &NodeName) -> Option<Vec<String>> {
     }
 }
 
-/// The keeper was started with the file's hard fence; what counts is the group's. Told again until it has taken it.
 fn page_token(config: &Config) -> Result<Option<SecretString>, StartError> {
     let token = config.http.token_file.as_deref().map(read_page_token).transpose();
     token.map_err(|why| StartError::Other(format!("http.token_file: {why}")))
 }
 
+/// The keeper was started with the file's hard fence; what counts is the group's. Told again until it has taken it.
 async fn tell_hard_fence(mut states: watch::Receiver<Arc<ClusterState>>, keeper: Client, me: NodeName) {
     let mut told = None;
     loop {

@@ -96,13 +96,18 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// What it is about, in names for programs: a kind of operation, or each trouble with its server (`ReplicaDown:db2`).
+    /// What it is about, in names for programs: a kind of operation, or each trouble with whose it is (`ReplicaDown:db2`), as
+    /// long as it lasts; once all are over, all of them.
     pub fn about(&self) -> Vec<String> {
         match &self.subject {
             Subject::Operation(Story { kind: Some(kind), .. }) => vec![kind.to_string()],
             // A test is about nothing that has happened.
             Subject::Operation(_) => Vec::new(),
-            Subject::Troubles(lines) => lines.iter().map(|line| line.key.clone()).collect(),
+            Subject::Troubles(lines) => {
+                let lasts = lines.iter().any(|line| line.over_ms.is_none());
+                let told = lines.iter().filter(|line| line.over_ms.is_none() || !lasts);
+                told.map(|line| line.key.clone()).collect()
+            }
         }
     }
 }

@@ -20,9 +20,8 @@ use super::Viewing;
 const STAYS_S: i64 = 12 * 3600;
 /// Wrong tokens are answered one after the other, each so late: nobody guesses one.
 const WRONG: Duration = Duration::from_millis(500);
-/// So many wait for that at a time.
+/// So many wait for that at a time. A token that is shown meanwhile is looked at by nobody.
 const WAITING: usize = 16;
-const COOKIE: &str = "baton";
 /// Of the form, in bytes.
 pub(super) const FORM_MAX: usize = 4 * 1024;
 
@@ -38,6 +37,8 @@ const FORM: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\
 /// What the token is compared by.
 pub(super) struct Entrance {
     key: hmac::Key,
+    /// One for each token: browsers do not tell the ports of a host apart, behind which another node or cluster may be.
+    cookie: String,
     waiting: Semaphore,
     turn: Mutex<()>,
 }
@@ -45,30 +46,35 @@ pub(super) struct Entrance {
 impl Entrance {
     pub(super) fn new(token: &SecretString) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, token.expose_secret().as_bytes());
-        Self { key, waiting: Semaphore::new(WAITING), turn: Mutex::new(()) }
+        let digest = hmac::sign(&key, b"the cookie's name");
+        let digits = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}"));
+        let cookie = format!("baton-{}", digits.collect::<String>());
+        Self { key, cookie, waiting: Semaphore::new(WAITING), turn: Mutex::new(()) }
     }
 
-    /// Whether a request may see the page: by the token in a header, or by the cookie of an earlier visit.
-    pub(super) fn admits(&self, headers: &HeaderMap, now_s: i64) -> bool {
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if let Some(token) = bearer.and_then(|value| value.strip_prefix("Bearer ")) {
-            return self.is_token(token);
-        }
+    /// Until when a request may see the page by the cookie of an earlier visit, in seconds since 1970.
+    pub(super) fn stays(&self, headers: &HeaderMap, now_s: i64) -> Option<i64> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         cookies
             .flat_map(|all| all.split(';'))
-            .filter_map(|one| one.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-            .any(|pass| self.is_pass(pass, now_s))
+            .filter_map(|one| one.trim().strip_prefix(&self.cookie)?.strip_prefix('='))
+            .find_map(|pass| self.until(pass, now_s))
     }
 
-    /// The answer to a wrong token.
-    pub(super) async fn wrong(&self) -> Response {
+    /// Whether this is the token.
+    ///
+    /// # Errors
+    /// The answer to whoever shows another, or shows one while others are waited for.
+    pub(super) async fn shown(&self, token: Option<&str>) -> Result<(), Response> {
         let Ok(_place) = self.waiting.try_acquire() else {
-            return (StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n").into_response();
+            return Err((StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n").into_response());
         };
+        if token.is_some_and(|token| self.is_token(token)) {
+            return Ok(());
+        }
         let _turn = self.turn.lock().await;
         sleep(WRONG).await;
-        form("That is not the token of this cluster's page.")
+        Err(form("That is not the token of this cluster's page."))
     }
 
     /// In a time that does not depend on where they differ.
@@ -84,17 +90,21 @@ impl Entrance {
         format!("{until}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, said(until).as_bytes())))
     }
 
-    fn is_pass(&self, pass: &str, now_s: i64) -> bool {
-        let Some((until, proof)) = pass.split_once('.') else { return false };
-        let (Ok(until), Some(proof)) = (until.parse::<i64>(), URL_SAFE_NO_PAD.decode(proof).ok()) else {
-            return false;
-        };
-        now_s < until && hmac::verify(&self.key, said(until).as_bytes(), &proof).is_ok()
+    fn until(&self, pass: &str, now_s: i64) -> Option<i64> {
+        let (until, proof) = pass.split_once('.')?;
+        let (until, proof) = (until.parse::<i64>().ok()?, URL_SAFE_NO_PAD.decode(proof).ok()?);
+        let is_good = now_s < until && hmac::verify(&self.key, said(until).as_bytes(), &proof).is_ok();
+        is_good.then_some(until)
     }
 }
 
 fn said(until: i64) -> String {
     format!("may see the page until {until}")
+}
+
+/// The token that a program shows in a header.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// The form in place of the page.
@@ -104,16 +114,20 @@ pub(super) fn form(why: &str) -> Response {
 }
 
 /// `POST /enter`: the form, filled in. The token itself is kept by no browser.
-pub(super) async fn enter(State(viewing): State<Viewing>, body: Bytes) -> Response {
+pub(super) async fn enter(State(viewing): State<Viewing>, headers: HeaderMap, body: Bytes) -> Response {
     let Some(entrance) = &viewing.entrance else {
         return (StatusCode::SEE_OTHER, [(header::LOCATION, "./")]).into_response();
     };
     let shown = std::str::from_utf8(&body).ok().and_then(token_of);
-    if !shown.is_some_and(|token| entrance.is_token(&token)) {
-        return entrance.wrong().await;
+    if let Err(refused) = entrance.shown(shown.as_deref()).await {
+        return refused;
     }
     let pass = entrance.pass(Timestamp::now().as_second());
-    let cookie = format!("{COOKIE}={pass}; Path=/; Max-Age={STAYS_S}; HttpOnly; SameSite=Strict");
+    // As a proxy says that speaks TLS to the browser.
+    let is_private = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    let secure = if is_private { "; Secure" } else { "" };
+    let name = &entrance.cookie;
+    let cookie = format!("{name}={pass}; Path=/; Max-Age={STAYS_S}; HttpOnly; SameSite=Strict{secure}");
     let mut answer = (StatusCode::SEE_OTHER, [(header::LOCATION, "./")]).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         answer.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -142,6 +156,8 @@ fn token_of(form: &str) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::Arc;
+
     use super::*;
 
     const NOW_S: i64 = 1_795_000_000;
@@ -154,19 +170,44 @@ mod tests {
         [(name, HeaderValue::from_str(value).unwrap())].into_iter().collect()
     }
 
-    #[test]
-    fn the_token_or_a_pass_of_the_same_token_admits() {
+    #[tokio::test(start_paused = true)]
+    async fn the_token_admits_and_no_other() {
         let ours = entrance("correct horse battery");
-        let bearer = |token: &str| with(header::AUTHORIZATION, &format!("Bearer {token}"));
-        assert!(ours.admits(&bearer("correct horse battery"), NOW_S));
+        let bearing = |token: &str| with(header::AUTHORIZATION, &format!("Bearer {token}"));
+        assert!(ours.shown(bearer(&bearing("correct horse battery"))).await.is_ok());
         for wrong in ["", "correct horse", "correct horse battery ", "Correct horse battery"] {
-            assert!(!ours.admits(&bearer(wrong), NOW_S), "{wrong}");
+            assert!(ours.shown(Some(wrong)).await.is_err(), "{wrong}");
         }
-        let cookie = |pass: &str| with(header::COOKIE, &format!("other=1; {COOKIE}={pass}; last=2"));
+        assert_eq!(bearer(&with(header::AUTHORIZATION, "Basic Zm9vOmJhcg==")), None, "a proxy's own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_wrong_tokens_are_waited_for_none_is_looked_at() {
+        let ours = Arc::new(entrance("correct horse battery"));
+        let guess =
+            async |token: &'static str| ours.shown(Some(token)).await.map_err(|answer| answer.status());
+        let guesses = futures::future::join_all((0..WAITING).map(|_| guess("wrong")));
+        let late = async {
+            tokio::task::yield_now().await;
+            guess("correct horse battery").await
+        };
+        let (answers, late) = tokio::join!(guesses, late);
+        assert!(answers.iter().all(|answer| *answer == Err(StatusCode::UNAUTHORIZED)));
+        assert_eq!(late, Err(StatusCode::TOO_MANY_REQUESTS));
+        assert!(guess("correct horse battery").await.is_ok());
+    }
+
+    #[test]
+    fn a_pass_of_the_same_token_admits_for_a_while() {
+        let ours = entrance("correct horse battery");
+        let cookie = |pass: &str| with(header::COOKIE, &format!("other=1; {}={pass}; last=2", ours.cookie));
         let pass = ours.pass(NOW_S);
-        assert!(ours.admits(&cookie(&pass), NOW_S + STAYS_S - 1));
-        assert!(!ours.admits(&cookie(&pass), NOW_S + STAYS_S), "it has ended");
-        assert!(!entrance("another token").admits(&cookie(&pass), NOW_S), "the token was changed");
+        assert_eq!(ours.stays(&cookie(&pass), NOW_S + STAYS_S - 1), Some(NOW_S + STAYS_S));
+        assert_eq!(ours.stays(&cookie(&pass), NOW_S + STAYS_S), None, "it has ended");
+        let another = entrance("another token");
+        assert_ne!(another.cookie, ours.cookie);
+        let theirs = with(header::COOKIE, &format!("{}={pass}", another.cookie));
+        assert_eq!(another.stays(&theirs, NOW_S), None, "the token was changed");
         let (until, proof) = pass.split_once('.').unwrap();
         let later = until.parse::<i64>().unwrap() + 1;
         for forged in [
@@ -175,9 +216,9 @@ mod tests {
             until.to_owned(),
             format!("{until}.{}", &proof[1..]),
         ] {
-            assert!(!ours.admits(&cookie(&forged), NOW_S), "{forged}");
+            assert_eq!(ours.stays(&cookie(&forged), NOW_S), None, "{forged}");
         }
-        assert!(!ours.admits(&HeaderMap::new(), NOW_S));
+        assert_eq!(ours.stays(&HeaderMap::new(), NOW_S), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(super) enum Outcome {
     Made,
     /// A try came to nothing.
     Failed,
-    /// Read again, and not as it was written.
+    /// Read again, and not as it was written, or adds to one of which that is true.
     Damaged,
 }
 
@@ -21,6 +21,8 @@ impl Outcome {
 
     pub(super) fn of(backup: &Backup) -> Self {
         match (backup.verified_ms, backup.fault.as_str()) {
+            // An increment is worth what it adds to.
+            _ if !backup.chain_fault.is_empty() => Self::Damaged,
             (0, _) => Self::Made,
             (_, "") => Self::Proven,
             _ => Self::Damaged,

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{StreamExt, unfold};
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{LOOK_AGAIN, Viewing, draw};
+use super::{LOOK_AGAIN, Until, Viewing, draw};
 use crate::state::ClusterState;
 
 /// A line now and then, so that both ends find out when the other has gone.
@@ -28,8 +29,8 @@ struct Watching {
     _one_of_few: OwnedSemaphorePermit,
 }
 
-/// `/live`. It ends with its reader, and with the node.
-pub(super) async fn live(State(viewing): State<Viewing>) -> Response {
+/// `/live`. It ends with its reader, with the node, and when its reader has to show the token again.
+pub(super) async fn live(State(viewing): State<Viewing>, until: Option<Extension<Until>>) -> Response {
     let Ok(permit) = viewing.watchers.clone().try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n").into_response();
     };
@@ -40,7 +41,15 @@ pub(super) async fn live(State(viewing): State<Viewing>) -> Response {
         let event = watching.next().await;
         Some((Ok::<_, Infallible>(event), watching))
     });
-    let events = events.take_until(stop.cancelled_owned());
+    let left_s = until.map(|Extension(Until(until))| until.saturating_sub(Timestamp::now().as_second()));
+    let shown_for = left_s.map(|left| Duration::from_secs(left.try_into().unwrap_or_default()));
+    let events = events.take_until(async move {
+        // None: a program that shows the token itself, or no token at all.
+        match shown_for {
+            Some(left) => drop(timeout(left, stop.cancelled()).await),
+            None => stop.cancelled().await,
+        }
+    });
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     (kind, Body::from_stream(events)).into_response()
 }
