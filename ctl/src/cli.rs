@@ -274,6 +274,8 @@ pub enum Command {
         #[command(subcommand)]
         action: BackupAction,
     },
+    /// What can be restored now: windows of time, backups that stand alone, holes
+    Recovery,
     /// Make the cluster's CA and the certificates of nodes and clients
     Certs(CertsArgs),
     /// Show the settings that the group runs by, or change them to a file's

@@ -6,7 +6,7 @@
 pub enum Exit {
     /// Done; for `status`, healthy.
     Ok = 0,
-    /// `status`: degraded. `check`: at least one error was found.
+    /// `status`: degraded. `check`: at least one error was found. `recovery`: nothing can be restored.
     Degraded = 1,
     /// `status`: no server is open for writes.
     NoWriter = 2,
@@ -29,7 +29,8 @@ impl From<Exit> for std::process::ExitCode {
 pub const TABLE: &str = "\
 Exit status:
   0  done; status: healthy
-  1  status: degraded; check: at least one error found
+  1  status: degraded; check: at least one error found; recovery: nothing can be
+     restored
   2  status: no writer
   3  wrong usage or configuration, or not confirmed; nothing was changed
   4  no node answers; the message says whether a change may have been carried out

@@ -7,7 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use baton_proto::control::{
-    AdoptReply, Change, CheckReply, Finding, QuarantineShowReply, StatusReply, SwitchoverReply,
+    AdoptReply, Change, CheckReply, Finding, QuarantineShowReply, RecoveryMoment, RecoveryReply, StatusReply,
+    SwitchoverReply,
 };
 use support::{Folder, Node, Script, at_a_terminal, batonctl, batonctl_of, run};
 use tokio::process::Command;
@@ -37,6 +38,21 @@ async fn the_exit_status_says_how_the_cluster_is() {
         let ran = batonctl(&folder, &[&node.address], &["status"]).await;
         assert_eq!((ran.exit, ran.err.as_str()), (exit, ""), "{ran:?}");
         assert!(ran.out.starts_with("shop "), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_exit_status_says_whether_anything_can_be_restored() {
+    let folder = Folder::new("recovery", "shop");
+    let one = RecoveryMoment { backup: "20261113T020000Z-db2".into(), at_ms: 1 };
+    let some = RecoveryReply { alone: vec![one], ..RecoveryReply::default() };
+    for (recovery, exit) in [(RecoveryReply::default(), 1), (some, 0)] {
+        let node = Node::start(&folder, Script { recovery, ..status("healthy") }).await;
+        let ran = batonctl(&folder, &[&node.address], &["recovery"]).await;
+        assert_eq!((ran.exit, ran.err.as_str()), (exit, ""), "{ran:?}");
+        let ran = batonctl(&folder, &[&node.address], &["recovery", "--json"]).await;
+        assert_eq!(ran.exit, exit, "{ran:?}");
+        assert!(ran.json()["windows"].is_array() && ran.json()["archived_ms"] == 0, "{ran:?}");
     }
 }
 

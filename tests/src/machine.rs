@@ -90,12 +90,18 @@ impl Machine {
     /// # Errors
     /// The key cannot be written down.
     pub async fn new(bench: &Bench) -> Result<Self> {
-        let programs = bench.program("any").await?;
-        let programs = programs.parent().context("no folder of programs")?.to_owned();
-        let (store, key) = (bench.sandbox.root().join("store"), bench.sandbox.root().join("key"));
-        fs::write(&key, format!("# made for a test\n{}\n", bench.key_text()))?;
+        Self::at(bench.sandbox.root(), &bench.key_text(), &bench.program("any").await?)
+    }
+
+    /// That of the folder `store` within another one, and of a key; with the programs that are beside `program`.
+    ///
+    /// # Errors
+    /// The key cannot be written down.
+    pub fn at(root: &Path, key_text: &str, program: &Path) -> Result<Self> {
+        let (store, key) = (root.join("store"), root.join("key"));
+        fs::write(&key, format!("# made for a test\n{key_text}\n"))?;
         let machine = Self { path: OsString::new(), store, key };
-        machine.with_programs(&programs)
+        machine.with_programs(program.parent().context("no folder of programs")?)
     }
 
     /// The same with the programs of another folder first.

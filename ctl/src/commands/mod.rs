@@ -123,6 +123,7 @@ pub async fn run(cli: Cli, style: &Style) -> Result<Outcome, Error> {
             rebuild::rebuild(&context()?, options).await
         }
         Command::Backup { action } => backup(&context()?, action).await,
+        Command::Recovery => report::recovery(&context()?).await,
         Command::Config { action: ConfigAction::Show } => config::show(&context()?).await,
         Command::Config { action: ConfigAction::Apply { file, dry_run } } => {
             config::apply(&context()?, &file, dry_run).await

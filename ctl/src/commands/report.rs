@@ -1,8 +1,8 @@
-//! Questions: status, history, why, check, routing.
+//! Questions: status, history, why, check, routing, recovery.
 
 use baton_proto::control::{
-    CheckRequest, EventsReply, EventsRequest, HistoryRequest, RoutingRequest, StatusReply, StatusRequest,
-    WhyRequest,
+    CheckRequest, EventsReply, EventsRequest, HistoryRequest, RecoveryRequest, RoutingRequest, StatusReply,
+    StatusRequest, WhyRequest,
 };
 use jiff::Timestamp;
 
@@ -83,4 +83,12 @@ pub(super) async fn routing(context: &Context<'_>) -> Result<Outcome, Error> {
     let right = reply.proxies.iter().all(|proxy| proxy.state == "right");
     let exit = if right || !reply.managed { Exit::Ok } else { Exit::Degraded };
     Outcome::new(&reply, render::routing(&reply, Timestamp::now(), context.style), exit)
+}
+
+pub(super) async fn recovery(context: &Context<'_>) -> Result<Outcome, Error> {
+    let question = context.group.ask(|mut node| async move { node.recovery(RecoveryRequest {}).await });
+    let reply = with_progress("asking what can be restored", question).await?;
+    let nothing = reply.windows.is_empty() && reply.alone.is_empty();
+    let exit = if nothing { Exit::Degraded } else { Exit::Ok };
+    Outcome::new(&reply, render::recovery(&reply, Timestamp::now(), context.style), exit)
 }

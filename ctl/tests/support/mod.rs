@@ -24,6 +24,7 @@ pub struct Script {
     pub adopt: AdoptReply,
     pub switchover: SwitchoverReply,
     pub quarantine: QuarantineShowReply,
+    pub recovery: RecoveryReply,
     /// Answers requests whose name begins so with this error.
     pub error: Option<(&'static str, Status)>,
     /// Never answers requests whose name begins so.
@@ -198,6 +199,9 @@ impl Control for Mock {
         request: Request<BackupListRequest>,
     ) -> Result<Response<BackupListReply>, Status> {
         self.answer(request, BackupListReply::default()).await
+    }
+    async fn recovery(&self, request: Request<RecoveryRequest>) -> Result<Response<RecoveryReply>, Status> {
+        self.answer(request, self.script.recovery.clone()).await
     }
 }
 

@@ -70,23 +70,73 @@ pub struct Window {
 
 /// So many stretches of an archive are told, the newest.
 const TOLD: usize = 20;
+/// So many characters of their sets, the newest first: nodes report them several times a second.
+const SETS_MAX: usize = 16 << 10;
 
 /// A stretch without a hole, in milliseconds since 1970.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// When its first transaction was committed.
     pub first_ms: u64,
     /// When its last one was, as far as is known.
     pub last_ms: u64,
+    /// What a backup has to have at least for it, and what there is at its end; `None` where that is too long to be told.
+    #[serde(default)]
+    pub sets: Option<(GtidSet, GtidSet)>,
+}
+
+impl Stretch {
+    /// One that has nothing yet but what went before it.
+    pub fn begins(from: &GtidSet, now_ms: u64) -> Self {
+        let sets = within(from, from, SETS_MAX).map(|_| (from.clone(), from.clone()));
+        Self { first_ms: now_ms, last_ms: now_ms, sets }
+    }
+
+    /// A segment goes on with it.
+    ///
+    /// # Errors
+    /// It is another family's.
+    pub fn goes_on(&mut self, span: &Span) -> Result<(), DialectMismatch> {
+        if let Some((from, to)) = &mut self.sets {
+            // What was committed before anybody archived is its beginning, too. What fills an earlier hole is not.
+            if *from == span.after {
+                self.first_ms = self.first_ms.min(span.first_ms);
+            }
+            *to = to.union(&span.added)?;
+        }
+        self.last_ms = self.last_ms.max(span.last_ms);
+        Ok(())
+    }
+}
+
+/// What is left of that room once both sets are told; `None` where they do not fit.
+fn within(from: &GtidSet, to: &GtidSet, room: usize) -> Option<usize> {
+    room.checked_sub(from.to_string().len() + to.to_string().len())
 }
 
 impl Coverage {
     /// The newest stretches, the oldest of them first.
     pub fn stretches(&self) -> Vec<Stretch> {
-        let newest = self.windows.len().saturating_sub(TOLD);
-        let told = self.windows.iter().skip(newest);
-        told.map(|window| Stretch { first_ms: window.first_ms, last_ms: window.last_ms }).collect()
+        let mut room = SETS_MAX;
+        let told = self.windows.iter().rev().take(TOLD).map(|Window { from, to, first_ms, last_ms }| {
+            let left = within(from, to, room);
+            room = left.unwrap_or_default();
+            let sets = left.map(|_| (from.clone(), to.clone()));
+            Stretch { first_ms: *first_ms, last_ms: *last_ms, sets }
+        });
+        let mut told: Vec<_> = told.collect();
+        told.reverse();
+        told
     }
+}
+
+/// Since when there is the history that `line` belongs to, in milliseconds since 1970; `None` where no other was archived
+/// before it.
+pub fn begun_anew(pieces: &[Piece], line: Timeline, now_ms: u64) -> Option<u64> {
+    let is_another = pieces.iter().any(|piece| piece.timeline.reset < line.reset);
+    let on = pieces.iter().filter(|piece| piece.timeline.goes_on_as(line));
+    let first = on.map(|piece| piece.span.first_ms).min();
+    is_another.then(|| first.unwrap_or(now_ms))
 }
 
 /// What the pieces cover of the newest line; `None` when there is none. They may come in any order and overlap.

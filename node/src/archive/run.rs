@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
-use super::coverage::{Coverage, Piece, Stretch, coverage};
+use super::coverage::{Coverage, Piece, Stretch, begun_anew, coverage};
 use super::entry::{Origin, Timeline};
 use super::index::Index;
 use super::plan::{Plan, Reading, plan};
@@ -23,7 +23,7 @@ use super::tail::{Limits, Tail};
 use super::watching::{LOOK, look_at_alarms, tell};
 use crate::backup::pipeline::Recipients;
 use crate::backup::run::{AccountSpec, StoreSpec};
-use crate::gtid::GtidSet;
+use crate::gtid::{DialectMismatch, GtidSet};
 use crate::sql::{Address, BinlogReader, BinlogStart, Connector};
 
 /// Segments that wait in memory for the store; more wait on disk, and the server waits with the rest.
@@ -99,6 +99,9 @@ pub struct Progress {
     /// What the archive covered when it was last looked through, the oldest first. What is sent since goes on with the last one.
     #[serde(default)]
     pub stretches: Vec<Stretch>,
+    /// Since when there is this history, in milliseconds since 1970: a backup of an earlier one leads nowhere. 0: there is none.
+    #[serde(default)]
+    pub since_ms: u64,
 }
 
 /// Why it ended.
@@ -172,12 +175,13 @@ pub async fn run_unless(
         let reader = BinlogReader::new(connector(&spec.account)?);
         let start = reader.start().await.map_err(|e| e.to_string())?;
         let plan = planned(spec, &pieces, &start)?;
-        let (holes, stretches) = found(&pieces, &plan)?;
+        let Found { holes, stretches, since_ms } = found(&pieces, &plan)?;
         let shared = Shared {
             progress: Mutex::new(Progress {
                 timeline: plan.timeline,
                 holes: shown(&holes),
                 stretches,
+                since_ms,
                 unreadable: index.unreadable() as u64,
                 aside: left(&spec.spool)?.aside,
                 ..Progress::default()
@@ -212,20 +216,33 @@ fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<
     Err(Ended::Lacks(plan.gap))
 }
 
-/// Everything that is missing, and what is about to be; and what is there.
-fn found(pieces: &[Piece], plan: &Plan) -> Result<(GtidSet, Vec<Stretch>), String> {
-    let found = coverage(pieces).map_err(|e| format!("the archive: {e}"))?;
-    let mut stretches = found.as_ref().map(Coverage::stretches).unwrap_or_default();
+/// What a look at the archive comes to.
+struct Found {
+    /// Everything that is missing, and what is about to be.
+    holes: GtidSet,
+    stretches: Vec<Stretch>,
+    /// See [`Progress`].
+    since_ms: u64,
+}
+
+fn found(pieces: &[Piece], plan: &Plan) -> Result<Found, String> {
+    let mixed = |e: DialectMismatch| format!("the archive: {e}");
+    let found = coverage(pieces).map_err(mixed)?;
+    let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    let goes_on = pieces.iter().any(|piece| piece.timeline.goes_on_as(plan.timeline));
+    let mut stretches = found.as_ref().filter(|_| goes_on).map(Coverage::stretches).unwrap_or_default();
     if stretches.is_empty() || !plan.gap.is_empty() {
         // What is about to be read goes on with nothing that is there.
-        let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
-        stretches.push(Stretch { first_ms: now_ms, last_ms: now_ms });
+        let before = found.as_ref().filter(|_| goes_on).and_then(|found| found.windows.last());
+        let from = before.map_or_else(|| Ok(plan.start.clone()), |last| last.to.union(&plan.start));
+        stretches.push(Stretch::begins(&from.map_err(mixed)?, now_ms));
     }
     let holes = match found {
-        Some(found) => found.holes.union(&plan.gap).map_err(|e| e.to_string())?,
+        Some(found) => found.holes.union(&plan.gap).map_err(mixed)?,
         None => plan.gap.clone(),
     };
-    Ok((holes, stretches))
+    let since_ms = begun_anew(pieces, plan.timeline, now_ms).unwrap_or_default();
+    Ok(Found { holes, stretches, since_ms })
 }
 
 /// Does what comes before reading, and says every now and then that it goes on, and since when.

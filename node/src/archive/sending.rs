@@ -78,6 +78,9 @@ impl<'s> Sender<'s> {
             progress.sent += 1;
             (progress.failed, progress.error) = (0, String::new());
             progress.archived_ms = progress.archived_ms.max(next.span.last_ms);
+            if let Some(newest) = progress.stretches.last_mut() {
+                newest.goes_on(&next.span).map_err(|e| e.to_string())?;
+            }
             drop(progress);
             shared.sent.notify_waiters();
         }

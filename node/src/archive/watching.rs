@@ -87,6 +87,7 @@ async fn look_through(store: &Store, cluster: &str, shared: &Shared) {
     if holes.is_empty() && locked(&shared.progress).unreadable == 0 {
         return;
     }
+    let sent = locked(&shared.progress).sent;
     let index = match Index::look(store, cluster).await {
         Ok(index) => index,
         Err(why) => {
@@ -95,9 +96,15 @@ async fn look_through(store: &Store, cluster: &str, shared: &Shared) {
         }
     };
     locked(&shared.progress).unreadable = index.unreadable() as u64;
-    let found = index.pieces().and_then(|pieces| coverage(&pieces));
-    let left = found.and_then(|found| found.map(|found| found.still_lacks(&holes)).transpose());
-    let Ok(Some(left)) = left else { return };
+    let Ok(Some(found)) = index.pieces().and_then(|pieces| coverage(&pieces)) else { return };
+    let Ok(left) = found.still_lacks(&holes) else { return };
+    {
+        let mut progress = locked(&shared.progress);
+        // What was sent meanwhile is not in what was looked at.
+        if progress.sent == sent {
+            progress.stretches = found.stretches();
+        }
+    }
     // Meanwhile some of it may have been sent from here. The lock is given back before what it guards is changed.
     let left = locked(&shared.holes).intersect(&left);
     if let Ok(left) = left {

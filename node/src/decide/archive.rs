@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::backup::LAG_MAX;
 use super::backup::choose::{Server, Wanted, choose};
 use super::backup::field::readers;
+use super::diagnose::FRESH;
 use super::diagnosis::Trouble;
 use super::seen::{Observations, Report};
 use crate::gtid::{GtidSet, MariadbGtid, MariadbSet};
@@ -20,10 +21,15 @@ const TRIES: u32 = 3;
 const TOLD_AFTER: u32 = 2;
 /// One whose uploads fail so often in a row gives way, too, until each has had its turn: the store is away from all then.
 const FAILED_UPLOADS: u32 = 5;
-/// A server that cannot be read now may have what the others lack: no hole is left before this has passed.
+/// A server that cannot be read now may have what the others lack: no hole is left before it has been away for so long.
 const AWAY_MS: UnixMillis = 600_000;
+const AWAY: Duration = Duration::from_millis(AWAY_MS.unsigned_abs());
+/// A node that gets on for so long has the turn for good, and whoever failed before it may have one again.
+const FORGIVEN_MS: UnixMillis = 600_000;
 /// Nobody gives way sooner, unless it cannot be read at all.
 const STAYS_MS: UnixMillis = 10_000;
+/// What is older was said by a node that is silent now.
+const IS_HEARD: Duration = FRESH.saturating_mul(4);
 /// For so long a new leader waits for the first reports of all before it takes anybody's turn away.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// An archive that is further behind than this is told of.
@@ -64,6 +70,44 @@ pub struct Archiving {
     /// What the archive covers without a hole, the oldest first: first and last moment, in milliseconds since 1970.
     #[serde(default)]
     pub stretches: Vec<(u64, u64)>,
+    /// For each of these what a backup has to have at least for it, and what there is at its end; `None` where that is not told.
+    /// Beside them, and not with them: a node of an earlier release reads and writes those.
+    #[serde(default)]
+    pub sets: Vec<Option<(GtidSet, GtidSet)>>,
+    /// Since when there is this history, in milliseconds since 1970: a backup of an earlier one leads nowhere. 0: there is none.
+    #[serde(default)]
+    pub since_ms: u64,
+}
+
+/// A stretch of the archive without a hole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// When its first transaction was committed.
+    pub first_ms: UnixMillis,
+    /// Up to when it has everything, as far as is known.
+    pub last_ms: UnixMillis,
+    /// What a backup has to have at least for it, and what there is at its end, where both are known.
+    pub sets: Option<(GtidSet, GtidSet)>,
+}
+
+impl Archiving {
+    /// What the archive covers, the oldest first.
+    pub fn covers(&self, now_ms: UnixMillis) -> Vec<Stretch> {
+        let at = |ms: u64| UnixMillis::try_from(ms).unwrap_or(UnixMillis::MAX);
+        let all = self.stretches.iter().enumerate().map(|(number, (first, last))| Stretch {
+            first_ms: at(*first),
+            last_ms: at(*last),
+            sets: self.sets.get(number).cloned().flatten(),
+        });
+        let mut all: Vec<_> = all.collect();
+        if let Some(newest) = all.last_mut() {
+            // A server that had nothing else so long ago is archived up to then.
+            let whole = (self.works && self.behind == 0 && self.archived_ms > 0)
+                .then(|| now_ms.saturating_sub(at(self.lag_ms)));
+            newest.last_ms = newest.last_ms.max(at(self.archived_ms)).max(whole.unwrap_or_default());
+        }
+        all
+    }
 }
 
 /// What the group is to agree on, if anything: whose turn it is. `leading` is for how long this leader has led.
@@ -86,18 +130,22 @@ pub fn next(
         let node = choose(&servers, &wanted).ok()?.node.clone();
         return Some(collect(Some(&node), 0, &BTreeSet::new(), false));
     };
-    let said = seen.of(&current.node).and_then(|heard| heard.report.archiving.as_ref());
+    let said = says(seen, &current.node);
+    let has_had_it_ms = now_ms.saturating_sub(current.since_ms);
     // What it last said may be of an earlier turn: a node that pauses after a failure says so on and on.
-    let had_its_turn = now_ms.saturating_sub(current.since_ms) >= STAYS_MS;
+    let had_its_turn = has_had_it_ms >= STAYS_MS;
     if let Some(said) = said.filter(|said| said.ended >= TRIES && had_its_turn) {
         let lost_patience =
             current.lacking_since_ms > 0 && now_ms.saturating_sub(current.lacking_since_ms) >= AWAY_MS;
         let lacks = |node: &NodeName| said.lacks && current.node == *node || current.lacking.contains(node);
-        let is_hopeless = lost_patience || state.data_nodes().all(|(node, _)| lacks(node));
+        let is_given_up =
+            |node: &NodeName| lacks(node) || lost_patience && has_been_away(seen, node, leading) >= AWAY;
+        let is_hopeless = state.data_nodes().all(|(node, _)| is_given_up(node));
         return give_way(current, said.lacks, is_hopeless, &servers, &wanted);
     }
     if said.is_some_and(|said| said.failed >= FAILED_UPLOADS) && had_its_turn {
-        let each_had_its = usize::try_from(current.turns).unwrap_or(usize::MAX) >= servers.len();
+        let each_had_its = usize::try_from(current.turns).unwrap_or(usize::MAX) >= servers.len()
+            && has_had_it_ms < FORGIVEN_MS;
         let others = without(&servers, &current.node);
         let other = choose(&others, &wanted).ok().filter(|_| !each_had_its)?;
         let turns = current.turns.saturating_add(1);
@@ -116,8 +164,35 @@ pub fn next(
     let is_well = said.is_some_and(|said| {
         said.works && said.ended == 0 && (said.sent > 0 || said.behind == 0 && !current.may_leap)
     });
-    let forgives = is_well && (current.turns > 0 || !current.lacking.is_empty() || current.may_leap);
-    forgives.then(|| collect(Some(&current.node), 0, &BTreeSet::new(), false))
+    // Not at once: else it is the turn of whoever failed again, fails again, and so on for ever.
+    let turns = if has_had_it_ms >= FORGIVEN_MS { 0 } else { current.turns };
+    let forgives = is_well && (current.turns > turns || !current.lacking.is_empty() || current.may_leap);
+    forgives.then(|| collect(Some(&current.node), turns, &BTreeSet::new(), false))
+}
+
+/// What a node says now. What one that is silent said last is no news: others may be able to read their servers.
+fn says<'s>(seen: &'s Observations, node: &NodeName) -> Option<&'s Archiving> {
+    seen.of(node).filter(|heard| heard.age <= IS_HEARD)?.report.archiving.as_ref()
+}
+
+/// What is known of a node's archive. One that is silent has archived what it said last, and whether it still does nobody knows.
+pub fn known(seen: &Observations, node: &NodeName) -> Option<Archiving> {
+    let last = seen.of(node)?.report.archiving.clone()?;
+    Some(Archiving { works: says(seen, node).is_some_and(|said| said.works), ..last })
+}
+
+/// For how long a server cannot have been read, at least. One that is there and not to be read, for whatever reason, is
+/// waited for no longer than the others have lacked something.
+fn has_been_away(seen: &Observations, node: &NodeName, leading: Duration) -> Duration {
+    let Some(heard) = seen.of(node) else { return leading };
+    if heard.age > IS_HEARD {
+        return heard.age;
+    }
+    match seen.pulse(node) {
+        Some((_, age)) if age <= IS_HEARD => Duration::MAX,
+        Some((_, age)) => age,
+        None => leading,
+    }
 }
 
 fn collect(node: Option<&NodeName>, turns: u32, lacking: &BTreeSet<NodeName>, may_leap: bool) -> Change {
@@ -181,7 +256,7 @@ pub fn alarms(state: &ClusterState, seen: &Observations) -> Vec<Trouble> {
         return Vec::new();
     }
     let mut found: Vec<_> = seen.iter().filter_map(|(node, heard)| set_aside(node, &heard.report)).collect();
-    let said = |collector: &Collector| seen.of(&collector.node)?.report.archiving.clone();
+    let said = |collector: &Collector| says(seen, &collector.node).cloned();
     let Some((collector, said)) = state.collector.as_ref().and_then(|now| Some((now, said(now)?))) else {
         // Whoever has the turn is not heard: it is another one's soon, unless there is none.
         let nobody = choose(&readers(state, seen), &wanted(None)).err();

@@ -55,6 +55,11 @@ impl Seen {
         self.0.retain(|(n, ..)| n.as_str() != node);
     }
 
+    /// The node has said nothing for so long; what it said last is known.
+    pub(crate) fn last_heard(&mut self, node: &str, ago: Duration) {
+        self.0.iter_mut().find(|(n, ..)| n.as_str() == node).unwrap().2 = ago;
+    }
+
     /// Nobody's probe has an answer from that server.
     pub(crate) fn unreachable(&mut self, node: &str) {
         for (_, report, _) in &mut self.0 {

@@ -207,6 +207,8 @@ impl ArchiveRunner {
             aside: now.aside,
             waits: now.waits,
             stretches: now.stretches.iter().map(|stretch| (stretch.first_ms, stretch.last_ms)).collect(),
+            sets: now.stretches.into_iter().map(|stretch| stretch.sets).collect(),
+            since_ms: now.since_ms,
         }));
     }
 

@@ -8,6 +8,7 @@ use tonic::Status;
 
 use super::Control;
 use super::refusal::refused;
+use crate::decide::archive::known;
 use crate::decide::backup::choose::{Wanted, choose};
 use crate::decide::backup::field::{scanner, servers};
 use crate::decide::backup::schedule::{Zones, next_ms, retried_ms};
@@ -153,22 +154,11 @@ pub(super) fn list(
 }
 
 /// As the node says whose turn it is.
-fn archive(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Archive> {
+pub(super) fn archive(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Archive> {
     let node = &state.collector.as_ref()?.node;
-    let said = seen.of(node).and_then(|heard| heard.report.archiving.as_ref());
-    let said = said.cloned().unwrap_or_default();
-    let at = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    let mut stretches: Vec<_> = said
-        .stretches
-        .iter()
-        .map(|(first, last)| Stretch { first_ms: at(*first), last_ms: at(*last) })
-        .collect();
-    if let Some(newest) = stretches.last_mut() {
-        // A server that had nothing else so long ago is archived up to then.
-        let whole = (said.works && said.behind == 0 && said.archived_ms > 0)
-            .then(|| now_ms.saturating_sub(at(said.lag_ms)));
-        newest.last_ms = newest.last_ms.max(at(said.archived_ms)).max(whole.unwrap_or_default());
-    }
+    let said = known(seen, node).unwrap_or_default();
+    let stretches = said.covers(now_ms);
+    let stretches = stretches.iter().map(|s| Stretch { first_ms: s.first_ms, last_ms: s.last_ms }).collect();
     Some(Archive {
         node: node.to_string(),
         works: said.works,

@@ -11,9 +11,10 @@ use baton_proto::control::{
     CheckReply, CheckRequest, ConfigApplyReply, ConfigApplyRequest, ConfigShowReply, ConfigShowRequest, Done,
     EventsReply, EventsRequest, FailoverRequest, HistoryReply, HistoryRequest, MaintenanceRequest,
     MuteRequest, PauseRequest, QuarantineListReply, QuarantineListRequest, QuarantineReleaseRequest,
-    QuarantineShowReply, QuarantineShowRequest, RebuildReply, RebuildRequest, RehearseReply, RehearseRequest,
-    ReleaseRequest, RemoveNodeRequest, RestartRequest, ResumeRequest, RoutingReply, RoutingRequest,
-    StatusReply, StatusRequest, SwitchoverReply, SwitchoverRequest, WhyReply, WhyRequest,
+    QuarantineShowReply, QuarantineShowRequest, RebuildReply, RebuildRequest, RecoveryReply, RecoveryRequest,
+    RehearseReply, RehearseRequest, ReleaseRequest, RemoveNodeRequest, RestartRequest, ResumeRequest,
+    RoutingReply, RoutingRequest, StatusReply, StatusRequest, SwitchoverReply, SwitchoverRequest, WhyReply,
+    WhyRequest,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -339,5 +340,11 @@ impl control_server::Control for Control {
         let caller = self.caller(&request)?;
         let here = async |request: BackupListRequest| Ok(self.backups(&request).await);
         self.lead(request, caller, here, async |mut c, q| c.backup_list(q).await).await
+    }
+
+    async fn recovery(&self, request: Request<RecoveryRequest>) -> Answer<RecoveryReply> {
+        let caller = self.caller(&request)?;
+        let here = async |_: RecoveryRequest| Ok(self.recovery().await);
+        self.lead(request, caller, here, async |mut c, q| c.recovery(q).await).await
     }
 }

@@ -8,8 +8,9 @@ use baton_proto::control::{
     BackupListRequest, BackupNowRequest, BackupPinRequest, BackupPruneRequest, BackupScanRequest,
     BackupVerifyRequest, CheckRequest, ConfigApplyRequest, ConfigShowRequest, FailoverRequest,
     MaintenanceRequest, MuteRequest, PauseRequest, QuarantineListRequest, QuarantineReleaseRequest,
-    QuarantineShowRequest, RebuildRequest, RehearseRequest, ReleaseRequest, RemoveNodeRequest,
-    RestartRequest, ResumeRequest, RoutingRequest, StatusRequest, SwitchoverRequest, WhyRequest,
+    QuarantineShowRequest, RebuildRequest, RecoveryRequest, RehearseRequest, ReleaseRequest,
+    RemoveNodeRequest, RestartRequest, ResumeRequest, RoutingRequest, StatusRequest, SwitchoverRequest,
+    WhyRequest,
 };
 use tokio::time::Instant;
 
@@ -91,7 +92,7 @@ macro_rules! signed {
     };
 }
 
-signed!(asks BackupListRequest, StatusRequest, WhyRequest, CheckRequest, RoutingRequest, ConfigShowRequest, QuarantineListRequest, QuarantineShowRequest;
+signed!(asks BackupListRequest, RecoveryRequest, StatusRequest, WhyRequest, CheckRequest, RoutingRequest, ConfigShowRequest, QuarantineListRequest, QuarantineShowRequest;
     changes BackupNowRequest, BackupVerifyRequest, BackupScanRequest, BackupCancelRequest, BackupPinRequest, BackupDeleteRequest, BackupPruneRequest, MuteRequest, AlertTestRequest, QuarantineReleaseRequest, ConfigApplyRequest, PauseRequest, ResumeRequest, FailoverRequest, SwitchoverRequest, AdoptRequest, ReleaseRequest, RebuildRequest, AddNodeRequest, RemoveNodeRequest, MaintenanceRequest, RestartRequest, RehearseRequest);
 
 fn sign<Q: Signed>(request: &mut Q, caller: &Caller) {

@@ -23,6 +23,7 @@ pub mod peer;
 mod quarantine;
 mod questions;
 mod rebuild;
+mod recovery;
 mod refusal;
 mod rehearsal;
 mod retention;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_proto::control::{
-    BackupListReply, BackupListRequest, CheckReply, StatusReply, StatusRequest, WhyReply, WhyRequest,
+    BackupListReply, BackupListRequest, CheckReply, RecoveryReply, RecoveryRequest, StatusReply,
+    StatusRequest, WhyReply, WhyRequest,
 };
 use futures::future::join_all;
 use jiff::tz::TimeZone;
@@ -17,6 +18,7 @@ use super::check::{check, to_wire};
 use super::forward::{Caller, Place};
 use super::history::history;
 use super::page::Picture;
+use super::recovery::recovery;
 use super::refusal::refused;
 use super::status::status;
 use super::why::{why_ended, why_now};
@@ -76,14 +78,21 @@ impl Control {
             let request = Request::new(BackupListRequest::default());
             self.lead(request, caller.clone(), here, async |mut c, q| c.backup_list(q).await).await
         };
+        let recovery = async {
+            let here = async |_: RecoveryRequest| Ok(self.recovery().await);
+            let request = Request::new(RecoveryRequest {});
+            self.lead(request, caller.clone(), here, async |mut c, q| c.recovery(q).await).await
+        };
         let status = self.status_wherever(&caller);
-        let (status, why, backups) = tokio::join!(status, timeout(ASKED, reasons), timeout(ASKED, backups));
+        let (status, why, backups, recovery) =
+            tokio::join!(status, timeout(ASKED, reasons), timeout(ASKED, backups), timeout(ASKED, recovery));
         let (state, at_ms) = (self.state(), self.now_ms());
         Picture {
             status,
             history: history(&state, SHOWN, 0, at_ms),
             why: why.ok().and_then(Result::ok).map(Response::into_inner),
             backups: backups.ok().and_then(Result::ok).map(Response::into_inner),
+            recovery: recovery.ok().and_then(Result::ok).map(Response::into_inner),
             lease_ms: state.safety.lease_ttl_ms,
             at_ms,
         }
@@ -153,6 +162,11 @@ impl Control {
         let (state, seen) = self.gathered().await;
         let zones = |zone: &str| TimeZone::get(zone).ok();
         list(&state, &seen, &request.backup, self.now_ms(), &zones)
+    }
+
+    pub(super) async fn recovery(&self) -> RecoveryReply {
+        let (state, seen) = self.gathered().await;
+        self.with_view(&state, &seen, None, recovery)
     }
 
     /// Only this node's own report.

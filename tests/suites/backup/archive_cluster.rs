@@ -5,11 +5,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use baton_node::backup::pipeline::Identity;
 use baton_node::backup::run::{StorePlace, StoreSpec};
+use baton_node::gtid::{GtidSet, MariadbSet};
+use baton_proto::control::{BackupTask, RecoveryReply};
 use baton_tests::cluster::Cluster;
-use baton_tests::sandbox::{Dialect, LedgerOptions, until};
+use baton_tests::machine::Machine;
+use baton_tests::sandbox::{Dialect, LedgerOptions, server_program, until};
 use rustix::process::Signal;
 
-use super::ctl::cluster_with;
+use super::ctl::{asked, cluster_with, ctl};
 use super::shelf::Shelf;
 
 const SOON: Duration = Duration::from_secs(90);
@@ -30,10 +33,33 @@ async fn archived(cluster: &Cluster, shelf: &Shelf, node: &str) -> Result<()> {
     shelf.gets_all(cluster.server(node)?).await.map_err(|error| cluster.explained(error))
 }
 
+/// What `batonctl recovery` says is what a restore would come to: from that backup, to the last transaction.
+async fn is_told(cluster: &Cluster, escrow: &Identity, backup: &str) -> Result<()> {
+    let program = server_program(cluster.dialect()).await?.0;
+    let machine = Machine::at(cluster.folder(), &escrow.to_secret_text(), &program)?;
+    let look = async || {
+        let told: RecoveryReply = asked(cluster, &["recovery"]).await?;
+        let plan = machine.planned(&["--into", "/nowhere", "--latest"]).await?;
+        let wanted = plan.replay.context("nothing is replayed")?.gtids;
+        let [window] = told.windows.as_slice() else { return Ok(None) };
+        let reaches = match cluster.dialect() {
+            Dialect::MySql => GtidSet::parse_mysql(&window.to_gtids)? == GtidSet::parse_mysql(&wanted)?,
+            Dialect::MariaDb => window.to_gtids.parse::<MariadbSet>()?.position() == wanted,
+        };
+        ensure!(window.backup == backup && plan.backup == backup && told.alone.is_empty(), "{told:?}");
+        let is_whole = told.unreached.is_empty() && window.from_ms < window.to_ms;
+        Ok((reaches && is_whole).then_some(()))
+    };
+    until("batonctl recovery to say it", SOON, look).await.map_err(|error| cluster.explained(error))
+}
+
 /// Under load: a switchover, and the next writer is killed.
 async fn goes_on(dialect: Dialect) -> Result<()> {
     let escrow = Identity::generate()?;
-    let cluster = cluster_with(dialect, "dump", &escrow, ARCHIVE).await?;
+    let engine = if dialect == Dialect::MySql { "clone" } else { "mariadb-backup" };
+    let cluster = cluster_with(dialect, engine, &escrow, ARCHIVE).await?;
+    let (code, said) = ctl(&cluster, &["recovery"]).await?;
+    ensure!(code == 1 && said.contains("nothing can be restored"), "{code}: {said}");
     let shelf = shelf(&cluster, &escrow)?;
     let mut ledger = cluster.ledger(&[], LedgerOptions::default());
     cluster.writes_go_on(&ledger, SOON).await?;
@@ -46,6 +72,8 @@ async fn goes_on(dialect: Dialect) -> Result<()> {
     };
     until("a replica to be read", SOON, newest).await.map_err(|error| cluster.explained(error))?;
     let before = shelf.stored()?;
+    let made: BackupTask = asked(&cluster, &["backup", "now", "--follow"]).await?;
+    ensure!(made.error.is_empty(), "{made:?}");
 
     cluster.settled().await?;
     cluster.moves(&["--to", "db2"]).await?;
@@ -75,6 +103,7 @@ async fn goes_on(dialect: Dialect) -> Result<()> {
     ensure!(epochs.iter().max().context("none")? - epochs.iter().min().context("none")? >= 2, "{epochs:?}");
     let text = shelf.readable(&entries).await?;
     ensure!(text.contains("writes"), "no rows");
+    is_told(&cluster, &escrow, &made.backup).await?;
     Ok(())
 }
 

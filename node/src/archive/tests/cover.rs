@@ -1,4 +1,4 @@
-use crate::archive::coverage::{Coverage, Piece, coverage};
+use crate::archive::coverage::{Coverage, Piece, Stretch, begun_anew, coverage};
 use crate::archive::entry::{Span, Timeline};
 use crate::archive::plan::{Plan, Reading, plan};
 use crate::gtid::GtidSet;
@@ -161,4 +161,43 @@ fn the_tail_of_an_older_writer_is_no_reset() {
         plan(&maria_tail, &reading).unwrap().timeline.reset
     };
     assert_eq!((reset(2), reset(1)), (0, 1), "what it committed itself cannot be lost otherwise either");
+}
+
+#[test]
+fn the_newest_stretches_are_told_with_as_many_sets_as_there_is_room_for() {
+    let found = covered(&[piece(1, "a1-3", "a4-6", 100), piece(1, "a1-9", "a10-12", 200)]);
+    let told = found.stretches();
+    let sets = |from, to| Some((my(from), my(to)));
+    assert_eq!(told[0], Stretch { first_ms: 100, last_ms: 109, sets: sets("a1-3", "a1-6") });
+    assert_eq!(told[1], Stretch { first_ms: 200, last_ms: 209, sets: sets("a1-9", "a1-12") });
+    let sparse: String = (1..2_000).map(|n| format!(":{}", n * 2)).collect();
+    let sparse = GtidSet::parse_mysql(&format!("{A}{sparse}")).unwrap();
+    let long = |from: &str, ms| at(1, 0, sparse.union(&my(from)).unwrap(), my("b100"), ms);
+    let found = covered(&[long("b1", 100), long("b1-3", 200), piece(1, "a1-5000b1-200", "b201", 300)]);
+    let told: Vec<_> = found.stretches().iter().map(|stretch| stretch.sets.is_some()).collect();
+    assert!(told.len() > 1 && told.last() == Some(&true) && told.contains(&false), "{told:?}");
+    let text = serde_json::to_string(&found.stretches()).unwrap();
+    assert!(text.len() < 20 << 10, "{}", text.len());
+    let older: Stretch = serde_json::from_str("{\"first_ms\":1,\"last_ms\":2}").unwrap();
+    assert_eq!(older, Stretch { first_ms: 1, last_ms: 2, sets: None }, "an earlier process tells no sets");
+}
+
+#[test]
+fn what_is_sent_goes_on_with_the_newest_stretch() {
+    let mut fresh = Stretch::begins(&my("a1-3"), 500);
+    fresh.goes_on(&piece(1, "a1-3", "a4-6", 100).span).unwrap();
+    fresh.goes_on(&piece(1, "a1-6", "a7", 600).span).unwrap();
+    assert_eq!(fresh, Stretch { first_ms: 100, last_ms: 609, sets: Some((my("a1-3"), my("a1-7"))) });
+    fresh.goes_on(&piece(1, "a1", "a2-3", 50).span).unwrap();
+    assert_eq!(fresh.first_ms, 100, "that fills what came before it");
+    assert!(fresh.goes_on(&at(1, 0, maria("0-1-1"), maria("0-1-2..2"), 1).span).is_err());
+}
+
+#[test]
+fn a_history_that_was_begun_anew_has_a_beginning() {
+    let old = piece(1, "", "a1-9", 100);
+    let line = Timeline { epoch: 1, reset: 1 };
+    assert_eq!(begun_anew(std::slice::from_ref(&old), Timeline { epoch: 1, reset: 0 }, 900), None);
+    assert_eq!(begun_anew(std::slice::from_ref(&old), line, 900), Some(900), "nothing of it is archived yet");
+    assert_eq!(begun_anew(&[old, at(1, 1, my(""), my("a1-2"), 200)], line, 900), Some(200));
 }

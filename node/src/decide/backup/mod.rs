@@ -1,4 +1,4 @@
-//! Backups: when the next one is due and who makes it, whether a task was left, and which may go.
+//! Backups: when the next one is due and who makes it, whether a task was left, which may go, and what can be restored.
 
 pub mod alarm;
 pub mod chain;
@@ -6,6 +6,7 @@ pub mod choose;
 pub mod cron;
 pub mod field;
 pub mod prune;
+pub mod recovery;
 pub mod retention;
 pub mod schedule;
 

@@ -99,7 +99,14 @@ fn who_cannot_send_what_is_missing_gives_way_and_in_the_end_a_hole_is_left() {
     let works = Archiving { works: true, sent: 1, ..Archiving::default() };
     seen.report("db1").archiving = Some(works);
     seen.channel("db2").sql_running = false;
-    assert_eq!(decided(&state, &seen, 1), Some("db1 0".into()), "it gets on, and the turns are forgotten");
+    assert_eq!(
+        decided(&state, &seen, 599_999),
+        Some("db1 1".into()),
+        "it gets on, and nobody lacks anything"
+    );
+    lacks(&mut state, "db1", 1, &[]);
+    assert_eq!(decided(&state, &seen, 599_999), None, "whoever failed is not asked again at once");
+    assert_eq!(decided(&state, &seen, 600_000), Some("db1 0".into()));
 }
 
 /// It may have what the other lacks: it was away for seconds, perhaps, while the other was asked.
@@ -110,9 +117,24 @@ fn no_hole_is_left_while_a_server_is_away_that_may_have_what_is_missing() {
     state.collector = Some(Collector { lacking, lacking_since_ms: 5_000, ..collects("db2", 0).unwrap() });
     let lacks = Archiving { ended: 3, lacks: true, error: "gone".into(), ..Archiving::default() };
     seen.report("db2").archiving = Some(lacks);
-    seen.silent("db1");
+    seen.last_heard("db1", Duration::from_secs(600));
     assert_eq!(decided(&state, &seen, 604_999), None);
     assert_eq!(decided(&state, &seen, 605_000), Some("db2 1 -db2 leap".into()));
+    seen.last_heard("db1", Duration::from_secs(599));
+    assert_eq!(decided(&state, &seen, 605_000), None, "it was there meanwhile, and may be again");
+    seen.last_heard("db1", Duration::ZERO);
+    seen.own("db1").pulse_age = Duration::from_secs(599);
+    assert_eq!(decided(&state, &seen, 605_000), None, "its server was");
+    seen.own("db1").pulse_age = Duration::from_secs(600);
+    assert_eq!(decided(&state, &seen, 605_000), Some("db2 1 -db2 leap".into()));
+    seen.silent("db1");
+    assert_eq!(
+        decided(&state, &seen, 605_000),
+        None,
+        "this leader has not heard of it, and leads for a minute"
+    );
+    let later = next(&state, &seen.observations(), Duration::from_secs(600), 605_000);
+    assert_eq!(later.and_then(said), Some("db2 1 -db2 leap".into()));
     let (_, mut back) = configured();
     back.report("db2").archiving = seen.report("db2").archiving.clone();
     assert_eq!(decided(&state, &back, 604_999), Some("db1 1 -db2".into()), "it is there again, and is asked");
@@ -126,7 +148,8 @@ fn one_that_may_leave_a_hole_may_until_something_is_in_the_store_behind_it() {
     seen.report("db2").archiving = Some(idle.clone());
     assert_eq!(decided(&state, &seen, 60_000), None, "nothing was committed since");
     seen.report("db2").archiving = Some(Archiving { sent: 1, ..idle });
-    assert_eq!(decided(&state, &seen, 60_000), Some("db2 0".into()));
+    assert_eq!(decided(&state, &seen, 60_000), Some("db2 2".into()));
+    assert_eq!(decided(&state, &seen, 600_000), Some("db2 0".into()));
 }
 
 #[test]
@@ -144,7 +167,10 @@ fn who_cannot_reach_the_store_gives_way_until_each_has_tried() {
     seen.report("db1").archiving = Some(uploads_fail(5));
     assert_eq!(decided(&state, &seen, 10_000), Some("db2 2".into()));
     state.collector = collects("db2", 2);
-    assert_eq!(decided(&state, &seen, 10_000), None, "the store is away from all");
+    assert_eq!(decided(&state, &seen, 599_999), None, "the store is away from all");
+    assert_eq!(decided(&state, &seen, 600_000), Some("db1 3".into()), "another may reach it meanwhile");
+    seen.last_heard("db2", Duration::from_secs(5));
+    assert_eq!(decided(&state, &seen, 10_000), Some("db1 2".into()), "what it said last is no news");
 }
 
 #[test]
@@ -202,7 +228,7 @@ fn what_is_wrong_is_told() {
 fn that_nobody_can_be_read_is_told_also_of_whom_it_was_the_turn() {
     let (mut state, mut seen) = configured();
     state.collector = collects("db2", 0);
-    seen.silent("db2");
+    seen.last_heard("db2", Duration::from_secs(5));
     assert_eq!(told(&state, &seen), [""; 0], "db1 can be");
     seen.own("db1").pulse = None;
     let told = told(&state, &seen);

@@ -40,7 +40,7 @@ pub(super) fn content(picture: &Picture) -> String {
     }
     if let Some(backups) = picture.backups.as_ref().filter(|backups| **backups != BackupListReply::default())
     {
-        text += &window(backups, picture.at_ms);
+        text += &window(backups, picture.recovery.as_ref(), picture.at_ms);
         text += &calendar(backups, picture.at_ms);
     }
     text + &history(&picture.history.operations)

@@ -26,7 +26,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
-use baton_proto::control::{BackupListReply, HistoryReply, StatusReply, WhyReply};
+use baton_proto::control::{BackupListReply, HistoryReply, RecoveryReply, StatusReply, WhyReply};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -63,6 +63,8 @@ pub struct Picture {
     pub why: Option<WhyReply>,
     /// Backups, the archive of the binlog and schedules; `None` while nobody leads.
     pub backups: Option<BackupListReply>,
+    /// What can be restored; `None` while nobody leads, or the leader is of a release that does not say it.
+    pub recovery: Option<RecoveryReply>,
     /// For how long one round of grants keeps a server open, in milliseconds.
     pub lease_ms: u64,
     /// When this was seen, in milliseconds since 1970.
@@ -159,16 +161,24 @@ impl Ends {
     }
 }
 
+/// Until when a reader may look, in seconds since 1970.
+#[derive(Clone, Copy, Debug)]
+struct Until(i64);
+
 /// With a token, only for whoever has shown it.
-async fn admitted(State(viewing): State<Viewing>, request: Request, next: Next) -> Response {
-    let now_s = Timestamp::now().as_second();
-    match &viewing.entrance {
-        Some(entrance) if !entrance.admits(request.headers(), now_s) => {
-            let guesses = request.headers().contains_key(header::AUTHORIZATION);
-            if guesses { entrance.wrong().await } else { entrance::form("") }
+async fn admitted(State(viewing): State<Viewing>, mut request: Request, next: Next) -> Response {
+    if let Some(entrance) = &viewing.entrance {
+        if let Some(until) = entrance.stays(request.headers(), Timestamp::now().as_second()) {
+            request.extensions_mut().insert(Until(until));
+        } else if let Some(token) = entrance::bearer(request.headers()).map(str::to_owned) {
+            if let Err(refused) = entrance.shown(Some(&token)).await {
+                return refused;
+            }
+        } else {
+            return entrance::form("");
         }
-        _ => next.run(request).await,
     }
+    next.run(request).await
 }
 
 /// Without a token, only for browsers on this host; and what every answer says to them.

@@ -73,7 +73,15 @@ fn picture() -> Picture {
     let reason = Reason { side: "against".into(), text: "the writer answers".into() };
     let why = WhyReply { summary: "db1 serves".into(), reasons: vec![reason], ..WhyReply::default() };
     let history = HistoryReply { operations: vec![operation] };
-    Picture { status, history, why: Some(why), backups: None, lease_ms: 1_500, at_ms: 1_795_000_000_000 }
+    Picture {
+        status,
+        history,
+        why: Some(why),
+        backups: None,
+        recovery: None,
+        lease_ms: 1_500,
+        at_ms: 1_795_000_000_000,
+    }
 }
 
 #[test]
@@ -270,11 +278,12 @@ async fn with_a_token_whoever_has_it_sees_the_page_and_nobody_else() {
             let shown = ask("/", &format!("Authorization: Bearer {token}\r\n")).await;
             assert!(shown.starts_with("HTTP/1.1 200 ") && shown.contains("shop"), "{shown}");
 
-            let enter = async |body: &str| {
+            let enter_with = async |header: &str, body: &str| {
                 let length = body.len();
                 let head = "POST /enter HTTP/1.1\r\nHost: x\r\nConnection: close";
-                said(address, &format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}")).await
+                said(address, &format!("{head}\r\n{header}Content-Length: {length}\r\n\r\n{body}")).await
             };
+            let enter = async |body: &str| enter_with("", body).await;
             let wrong = enter("token=incorrect").await;
             assert!(wrong.starts_with("HTTP/1.1 401 ") && wrong.contains("That is not the token"), "{wrong}");
             assert!(!wrong.to_lowercase().contains("set-cookie"), "{wrong}");
@@ -282,6 +291,9 @@ async fn with_a_token_whoever_has_it_sees_the_page_and_nobody_else() {
             assert!(entered.starts_with("HTTP/1.1 303 "), "{entered}");
             let cookie = entered.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
             assert!(cookie.ends_with("; HttpOnly; SameSite=Strict") && !cookie.contains("horse"), "{cookie}");
+            let by_tls =
+                enter_with("X-Forwarded-Proto: https\r\n", "token=correct+horse+battery%20staple").await;
+            assert!(by_tls.contains("; HttpOnly; SameSite=Strict; Secure"), "{by_tls}");
             let (pass, _) = cookie.split_once(';').unwrap();
             let shown = ask("/", &format!("Cookie: {pass}\r\n")).await;
             assert!(shown.starts_with("HTTP/1.1 200 ") && shown.contains("shop"), "{shown}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use baton_proto::control::{Archive, Backup, BackupListReply, BackupTask, Stretch};
+use baton_proto::control::{Archive, Backup, BackupListReply, BackupTask, RecoveryReply, Stretch};
 
 use super::html::{Text, instant, length};
 use super::outcome::{Outcome, all, counted, failed};
@@ -16,53 +16,34 @@ const SHORTEST_MS: i64 = 3_600_000;
 const LISTED: usize = 40;
 
 /// The section.
-pub(super) fn window(backups: &BackupListReply, now_ms: i64) -> String {
+pub(super) fn window(backups: &BackupListReply, recovery: Option<&RecoveryReply>, now_ms: i64) -> String {
     let mut text =
         "<section aria-labelledby=\"window\">\n<h2 id=\"window\">What can be restored</h2>\n".to_owned();
-    text += &restorable(backups, now_ms);
+    text += &recovery.map(|recovery| restorable(recovery, now_ms)).unwrap_or_default();
     text += &timeline(backups, now_ms);
     text += &notes(backups);
     text += &list(&backups.backups);
     text + "</section>\n"
 }
 
-/// Stretches of time of which every moment can be restored: from the first good backup in a stretch of the archive to its end.
-fn windows(backups: &BackupListReply) -> Vec<(i64, i64)> {
-    let stretches = backups.archive.iter().flat_map(|archive| &archive.stretches);
-    let within = |stretch: &Stretch| {
-        let good = backups.backups.iter().filter(|backup| Outcome::of(backup) != Outcome::Damaged);
-        let ends = good.map(|backup| backup.ended_ms);
-        let first = ends.filter(|at| (stretch.first_ms..=stretch.last_ms).contains(at)).min()?;
-        Some((first, stretch.last_ms))
-    };
-    stretches.filter_map(within).collect()
-}
-
 /// The answer in words.
-fn restorable(backups: &BackupListReply, now_ms: i64) -> String {
-    let windows = windows(backups);
-    let is_good = |backup: &&Backup| Outcome::of(backup) != Outcome::Damaged;
-    let good: Vec<i64> = backups.backups.iter().filter(is_good).map(|backup| backup.ended_ms).collect();
+fn restorable(recovery: &RecoveryReply, now_ms: i64) -> String {
     let mut text = String::new();
-    for (from, to) in &windows {
-        let to = ago(*to, now_ms);
-        let _infallible = writeln!(
-            text,
-            "<p>Any moment from <strong>{}</strong> to <strong>{to}</strong>.</p>",
-            instant(*from)
-        );
+    for window in &recovery.windows {
+        let (from, to) = (instant(window.from_ms), ago(window.to_ms, now_ms));
+        let _infallible =
+            writeln!(text, "<p>Any moment from <strong>{from}</strong> to <strong>{to}</strong>.</p>");
     }
-    let alone = good.iter().filter(|at| !windows.iter().any(|(from, to)| (*from..=*to).contains(*at)));
-    let (count, oldest, newest) = (alone.clone().count(), alone.clone().min(), alone.max());
-    match (count, oldest, newest) {
+    let alone = recovery.alone.as_slice();
+    match (alone.len(), alone.first(), alone.last()) {
         (1, Some(only), _) => {
-            let _infallible = writeln!(text, "<p>The moment of the backup of {}.</p>", instant(*only));
+            let _infallible = writeln!(text, "<p>The moment of the backup of {}.</p>", instant(only.at_ms));
         }
-        (_, Some(oldest), Some(newest)) => {
-            let (from, to) = (instant(*oldest), instant(*newest));
+        (count, Some(oldest), Some(newest)) => {
+            let (from, to) = (instant(oldest.at_ms), instant(newest.at_ms));
             let _infallible = writeln!(text, "<p>The moments of {count} backups from {from} to {to}.</p>");
         }
-        _ if windows.is_empty() => {
+        _ if recovery.windows.is_empty() => {
             text += "<p class=\"bad\"><strong>✗ Nothing: there is no backup that is known to be good.</strong></p>\n"
         }
         _ => {}
@@ -230,6 +211,10 @@ fn under_way(task: &BackupTask) -> String {
     format!("{} is to {} {}{share}{left}", task.node, task.what, task.backup)
 }
 
+fn first_of<'s>(one: &'s str, other: &'s str) -> &'s str {
+    if one.is_empty() { other } else { one }
+}
+
 /// The newest, one row each.
 fn list(backups: &[Backup]) -> String {
     if backups.is_empty() {
@@ -246,7 +231,7 @@ fn list(backups: &[Backup]) -> String {
         let outcome = Outcome::of(backup);
         let state = match outcome {
             Outcome::Proven => format!("read again {}", instant(backup.verified_ms)),
-            Outcome::Damaged => format!("DAMAGED: {}", backup.fault),
+            Outcome::Damaged => format!("DAMAGED: {}", first_of(&backup.fault, &backup.chain_fault)),
             Outcome::Made | Outcome::Failed => "not read again yet".to_owned(),
         };
         let pinned = if backup.pinned { ", pinned" } else { "" };

@@ -1,4 +1,7 @@
-use baton_proto::control::{Archive, Backup, BackupListReply, BackupSchedule, BackupTask, Stretch};
+use baton_proto::control::{
+    Archive, Backup, BackupListReply, BackupSchedule, BackupTask, RecoveryMoment, RecoveryReply,
+    RecoveryWindow, Stretch,
+};
 
 use super::super::calendar::calendar;
 use super::super::window::window;
@@ -75,7 +78,7 @@ pub(super) fn told(words: &str) -> BackupListReply {
 
 #[test]
 fn what_can_be_restored_is_drawn() {
-    let text = window(&some(), NOW_MS);
+    let text = window(&some(), None, NOW_MS);
     for part in [
         "aria-label=\"backups: 2 made and read again, 1 made, 1 came to nothing, 1 DAMAGED\"",
         "aria-label=\"binlog: archived from 2026-11-15 04:00:00 UTC to 2026-11-18 22:00:00 UTC, with a hole\"",
@@ -122,56 +125,67 @@ fn cell(tone: &str, today: &str, title: &str, day: u32, shape: &str) -> String {
 }
 
 /// What the first paragraphs say.
-fn promise(backups: &BackupListReply) -> String {
-    let text = window(backups, NOW_MS);
+fn promise(recovery: &RecoveryReply) -> String {
+    let text = window(&BackupListReply::default(), Some(recovery), NOW_MS);
     let paragraphs = text.lines().filter_map(|line| line.strip_prefix("<p>")?.strip_suffix("</p>"));
     paragraphs.map(|line| line.replace("<strong>", "").replace("</strong>", "") + "\n").collect()
 }
 
+fn reach(from_hours: i64, to_hours: i64) -> RecoveryWindow {
+    let Stretch { first_ms, last_ms } = stretch(from_hours, to_hours);
+    RecoveryWindow {
+        from_ms: first_ms,
+        to_ms: last_ms,
+        to_gtids: "0-1-4711".repeat(500),
+        ..Default::default()
+    }
+}
+
+fn moment(hours: i64) -> RecoveryMoment {
+    RecoveryMoment { at_ms: NOW_MS - hours * HOUR_MS, ..RecoveryMoment::default() }
+}
+
+/// As much as is ever told.
+fn wide() -> RecoveryReply {
+    let windows = (0..20).map(|day| reach(480 - 24 * day, 460 - 24 * day)).collect();
+    RecoveryReply { windows, alone: (0..500).rev().map(moment).collect(), ..RecoveryReply::default() }
+}
+
 #[test]
-fn only_what_a_good_backup_and_the_archive_reach_is_promised() {
-    let of = |backups: Vec<Backup>, stretches: Vec<Stretch>| {
-        promise(&BackupListReply { backups, archive: archive(stretches), ..BackupListReply::default() })
+fn what_the_leader_found_is_promised() {
+    let of = |windows: &[RecoveryWindow], hours: &[i64]| {
+        let alone = hours.iter().copied().map(moment).collect();
+        promise(&RecoveryReply { windows: windows.to_vec(), alone, ..RecoveryReply::default() })
     };
-    let day_old = || backup(24, false, "");
     assert_eq!(
-        of(vec![day_old()], vec![stretch(30, 0)]),
+        of(&[reach(24, 0)], &[]),
         "Any moment from 2026-11-17 22:00:00 UTC to less than a minute ago.\n"
     );
-    // Nothing leads from the backup to what is archived.
+    assert_eq!(of(&[], &[24]), "The moment of the backup of 2026-11-17 22:00:00 UTC.\n");
     assert_eq!(
-        of(vec![day_old()], vec![stretch(20, 0)]),
-        "The moment of the backup of 2026-11-17 22:00:00 UTC.\n"
+        of(&[reach(26, 10)], &[52, 28]),
+        "Any moment from 2026-11-17 20:00:00 UTC to 10 h ago.\n\
+         The moments of 2 backups from 2026-11-16 18:00:00 UTC to 2026-11-17 18:00:00 UTC.\n"
     );
-    // The last stretch has no backup of its own.
-    assert_eq!(
-        of(vec![day_old(), backup(26, true, "")], vec![stretch(30, 10), stretch(9, 0)]),
-        "Any moment from 2026-11-17 20:00:00 UTC to 10 h ago.\n"
-    );
-    assert_eq!(
-        of(vec![backup(2, true, "bad"), day_old()], vec![stretch(20, 0)]),
-        "The moment of the backup of 2026-11-17 22:00:00 UTC.\n",
-        "a damaged one begins nothing"
-    );
-    let nothing = window(
-        &BackupListReply { backups: vec![backup(2, true, "bad")], ..BackupListReply::default() },
-        NOW_MS,
-    );
+    let nothing = window(&BackupListReply::default(), Some(&RecoveryReply::default()), NOW_MS);
     assert!(nothing.contains("Nothing: there is no backup that is known to be good"), "{nothing}");
+    let not_told = window(&some(), None, NOW_MS);
+    assert!(!not_told.contains("Nothing") && !not_told.contains("Any moment"), "{not_told}");
+    assert!(!window(&some(), Some(&wide()), NOW_MS).contains("0-1-4711"), "sets are for batonctl");
 }
 
 #[test]
 fn hundreds_of_backups_are_a_small_page() {
     let backups = (0..500).map(|day| backup(day * 24, true, "")).collect();
     let many = BackupListReply { backups, ..some() };
-    let bytes = window(&many, NOW_MS).len() + calendar(&many, NOW_MS).len();
+    let bytes = window(&many, Some(&wide()), NOW_MS).len() + calendar(&many, NOW_MS).len();
     assert!(bytes < 50 * 1024, "{bytes}");
 }
 
 #[test]
 fn a_clock_far_off_breaks_nothing() {
     for now_ms in [0, 1, i64::MAX, i64::MIN, -DAY_MS] {
-        window(&some(), now_ms);
+        window(&some(), Some(&wide()), now_ms);
         calendar(&some(), now_ms);
     }
 }
