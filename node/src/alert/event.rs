@@ -123,9 +123,10 @@ fn weight(state: &ClusterState, trouble: &Trouble) -> (Severity, Duration) {
     use Severity::{Critical, Warning};
     match trouble {
         Trouble::TwoWritersSeen(_) | Trouble::LeftBehindOpen(_) | Trouble::ReplicaOpen(_) => (Critical, SOON),
+        // Somebody's hand is no report that comes late.
+        Trouble::WriterClosedByHand(_) => (Critical, SOON),
         Trouble::WriterUnreachableButReplicating { .. }
         | Trouble::WriterCannotWrite(..)
-        | Trouble::WriterClosedByHand(_)
         | Trouble::NoWriter
         | Trouble::QuorumLost { .. }
         | Trouble::SemiSyncBlocked(_)

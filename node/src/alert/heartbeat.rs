@@ -46,10 +46,14 @@ impl Heart {
     }
 }
 
-/// Whether all is well: a writer serves, every acknowledged write is at an acker too, and nothing critical is the case.
+/// What is wrong with the archive of the binlog.
+const OF_ARCHIVE: [&str; 2] = ["ArchiveStalled", "ArchiveHole"];
+
+/// Whether all is well: a writer serves, every acknowledged write is at an acker too, the archive of the binlog is in step where
+/// there is one, and nothing critical is the case.
 pub(super) fn is_healthy(state: &ClusterState, diagnosis: &Diagnosis, conditions: &[Condition]) -> bool {
     state.phase == Phase::Managed
         && diagnosis.writer == Writer::Serving
         && state.durability.is_lossless()
-        && conditions.iter().all(|c| c.severity < Severity::Critical)
+        && conditions.iter().all(|c| c.severity < Severity::Critical && !OF_ARCHIVE.contains(&c.key.as_str()))
 }

@@ -231,9 +231,18 @@ fn found(pieces: &[Piece], plan: &Plan) -> Result<Found, String> {
     let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
     let goes_on = pieces.iter().any(|piece| piece.timeline.goes_on_as(plan.timeline));
     let mut stretches = found.as_ref().filter(|_| goes_on).map(Coverage::stretches).unwrap_or_default();
+    // What an earlier writer had and the server lacks, which is read in a new epoch, is on the line no more. What a replica has
+    // not received yet it sends once it has.
+    let begins_epoch = !pieces.iter().any(|piece| piece.timeline == plan.timeline);
+    if let Some((_, to)) =
+        stretches.last_mut().and_then(|newest| newest.sets.as_mut()).filter(|_| begins_epoch)
+    {
+        *to = to.intersect(&plan.start).map_err(mixed)?;
+    }
     if stretches.is_empty() || !plan.gap.is_empty() {
         // What is about to be read goes on with nothing that is there.
-        let before = found.as_ref().filter(|_| goes_on).and_then(|found| found.windows.last());
+        let before =
+            found.as_ref().filter(|_| goes_on && !begins_epoch).and_then(|found| found.windows.last());
         let from = before.map_or_else(|| Ok(plan.start.clone()), |last| last.to.union(&plan.start));
         stretches.push(Stretch::begins(&from.map_err(mixed)?, now_ms));
     }

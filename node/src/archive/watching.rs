@@ -20,6 +20,8 @@ pub(super) const LOOK: Duration = Duration::from_secs(1);
 const ASIDE_EVERY: Duration = Duration::from_secs(10);
 /// And at what stands in the store, if anything is wrong there: every tenth minute, since each look reads all roll-ups.
 const STORE_EVERY: u32 = 60;
+/// And if nothing is: somebody may have removed what is old.
+const ALL_EVERY: u32 = 24 * 360;
 
 /// Says how far it is, until the server does not answer, which it returns in words. The lag is the age of the newest look at the server whose transactions are all in the store.
 pub(super) async fn tell(reader: &BinlogReader, shared: &Shared, told: &impl Fn(Progress)) -> String {
@@ -75,7 +77,8 @@ pub(super) async fn look_at_alarms(store: &Store, spec: &ArchiveSpec, shared: &S
         if let Ok(found) = left(&spec.spool) {
             locked(&shared.progress).aside = found.aside;
         }
-        if rounds.is_multiple_of(STORE_EVERY) {
+        let is_wrong = || !locked(&shared.holes).is_empty() || locked(&shared.progress).unreadable > 0;
+        if rounds.is_multiple_of(ALL_EVERY) || rounds.is_multiple_of(STORE_EVERY) && is_wrong() {
             look_through(store, &spec.cluster, shared).await;
         }
     }
@@ -84,9 +87,6 @@ pub(super) async fn look_at_alarms(store: &Store, spec: &ArchiveSpec, shared: &S
 /// A store that does not answer is asked the next time, and so is one whose entries contradict each other.
 async fn look_through(store: &Store, cluster: &str, shared: &Shared) {
     let holes = locked(&shared.holes).clone();
-    if holes.is_empty() && locked(&shared.progress).unreadable == 0 {
-        return;
-    }
     let sent = locked(&shared.progress).sent;
     let index = match Index::look(store, cluster).await {
         Ok(index) => index,
@@ -100,8 +100,8 @@ async fn look_through(store: &Store, cluster: &str, shared: &Shared) {
     let Ok(left) = found.still_lacks(&holes) else { return };
     {
         let mut progress = locked(&shared.progress);
-        // What was sent meanwhile is not in what was looked at.
-        if progress.sent == sent {
+        // What was sent meanwhile is not in what was looked at; nor is a stretch of which nothing was sent yet.
+        if progress.sent == sent && sent > 0 {
             progress.stretches = found.stretches();
         }
     }

@@ -496,7 +496,7 @@ pub static KEYS: &[Key] = &[
         Kind::Users,
         Unset,
         Live,
-        "Whom the bot answers: /status and /why, and the buttons below its messages (see to it, mute, approve a rebuild). \
+        "Whom the bot answers: /status, /why and /backups, and the buttons below its messages (see to it, mute, approve a rebuild). \
          Nobody else, and nothing moves the writer from a chat. Unset: nobody.",
     ),
     key(

@@ -15,6 +15,8 @@ use tonic::transport::server::TcpIncoming;
 use tracing::warn;
 
 use super::assembly::Assembly;
+use crate::decide::archive::known;
+use crate::decide::backup::recovery::recovery;
 use crate::decide::diagnose::diagnose;
 use crate::decide::readers::Reading;
 use crate::identity::Identity;
@@ -102,7 +104,10 @@ impl Serving<'_> {
                 return sample;
             }
             let seen = table.snapshot(&applied.state);
-            sample.with_troubles(&diagnose(&applied.state, &seen, *lasting.borrow()).troubles)
+            let state = &applied.state;
+            let archive = state.collector.as_ref().and_then(|now| known(&seen, &now.node));
+            let sample = sample.with_window(&recovery(&state.backups, archive.as_ref()));
+            sample.with_troubles(&diagnose(state, &seen, *lasting.borrow()).troubles)
         });
         let metrics = Arc::new(Metrics::new(&node.cluster, node.me.as_str(), read));
         node.tasks.spawn(metrics.count(node.states.clone()));

@@ -77,6 +77,9 @@ pub struct Archiving {
     /// Since when there is this history, in milliseconds since 1970: a backup of an earlier one leads nowhere. 0: there is none.
     #[serde(default)]
     pub since_ms: u64,
+    /// The store that it is in; empty where an earlier release does not say.
+    #[serde(default)]
+    pub store: String,
 }
 
 /// A stretch of the archive without a hole.
@@ -92,7 +95,7 @@ pub struct Stretch {
 
 impl Archiving {
     /// What the archive covers, the oldest first.
-    pub fn covers(&self, now_ms: UnixMillis) -> Vec<Stretch> {
+    pub fn covers(&self) -> Vec<Stretch> {
         let at = |ms: u64| UnixMillis::try_from(ms).unwrap_or(UnixMillis::MAX);
         let all = self.stretches.iter().enumerate().map(|(number, (first, last))| Stretch {
             first_ms: at(*first),
@@ -101,10 +104,7 @@ impl Archiving {
         });
         let mut all: Vec<_> = all.collect();
         if let Some(newest) = all.last_mut() {
-            // A server that had nothing else so long ago is archived up to then.
-            let whole = (self.works && self.behind == 0 && self.archived_ms > 0)
-                .then(|| now_ms.saturating_sub(at(self.lag_ms)));
-            newest.last_ms = newest.last_ms.max(at(self.archived_ms)).max(whole.unwrap_or_default());
+            newest.last_ms = newest.last_ms.max(at(self.archived_ms));
         }
         all
     }
@@ -176,9 +176,16 @@ fn says<'s>(seen: &'s Observations, node: &NodeName) -> Option<&'s Archiving> {
 }
 
 /// What is known of a node's archive. One that is silent has archived what it said last, and whether it still does nobody knows.
+/// A replica that is behind has everything of an earlier moment.
 pub fn known(seen: &Observations, node: &NodeName) -> Option<Archiving> {
     let last = seen.of(node)?.report.archiving.clone()?;
-    Some(Archiving { works: says(seen, node).is_some_and(|said| said.works), ..last })
+    let behind = seen.pulse(node).and_then(|(pulse, _)| pulse.channel.as_ref()?.behind).unwrap_or_default();
+    let behind_ms = u64::try_from(behind.as_millis()).unwrap_or(u64::MAX);
+    Some(Archiving {
+        works: says(seen, node).is_some_and(|said| said.works),
+        archived_ms: last.archived_ms.saturating_sub(behind_ms),
+        ..last
+    })
 }
 
 /// For how long a server cannot have been read, at least. One that is there and not to be read, for whatever reason, is

@@ -178,7 +178,7 @@ impl ArchiveRunner {
                     let known = known.get_or_insert_default();
                     known.lag_ms = known.lag_ms.max(now.lag_ms);
                 }),
-                Ok(Event::Progress(now)) => self.tell(now),
+                Ok(Event::Progress(now)) => self.tell(&settings.store.name, now),
                 Ok(Event::Done(Done::Stopped)) => return Ok(()),
                 Ok(Event::Done(Done::Lacks(why))) => return Err(Ended { why, lacks: true }),
                 Ok(Event::Failed(why)) => return Err(why.into()),
@@ -188,7 +188,7 @@ impl ArchiveRunner {
     }
 
     /// Only one that got on has come to something: a process speaks before it fails, too.
-    fn tell(&self, now: Progress) {
+    fn tell(&self, store: &str, now: Progress) {
         let before = self.progress.borrow().as_ref().map_or(0, |before| before.ended);
         // Nothing is known of what it lacks before its first look.
         let gets_on = now.sent > 0 || now.behind == 0 && now.archived_ms > 0;
@@ -209,6 +209,7 @@ impl ArchiveRunner {
             stretches: now.stretches.iter().map(|stretch| (stretch.first_ms, stretch.last_ms)).collect(),
             sets: now.stretches.into_iter().map(|stretch| stretch.sets).collect(),
             since_ms: now.since_ms,
+            store: store.to_owned(),
         }));
     }
 

@@ -1,8 +1,8 @@
 //! `batonctl mute` and `batonctl alert test`.
 
 use baton_proto::control::{
-    AlertTestReply, AlertTestRequest, AlertTested, Done, MuteRequest, RebuildRequest, StatusReply, WhyReply,
-    WhyRequest,
+    AlertTestReply, AlertTestRequest, AlertTested, BackupListReply, BackupListRequest, Done, MuteRequest,
+    RebuildRequest, RecoveryReply, StatusReply, WhyReply, WhyRequest,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -64,6 +64,10 @@ impl Answers for Control {
     fn why(&self) -> BoxFuture<'_, Result<WhyReply, String>> {
         async { self.why(&WhyRequest { epoch: 0 }).await.map_err(|status| status.message().to_owned()) }
             .boxed()
+    }
+
+    fn backups(&self) -> BoxFuture<'_, (BackupListReply, RecoveryReply)> {
+        async { (self.backups(&BackupListRequest::default()).await, self.recovery().await) }.boxed()
     }
 
     fn rebuild(&self, node: &str, by: String) -> BoxFuture<'_, Result<String, String>> {

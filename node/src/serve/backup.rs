@@ -149,15 +149,15 @@ pub(super) fn list(
             .flat_map(|plan| &plan.schedules)
             .map(|(name, schedule)| planned(backups, name, schedule, now_ms, zones))
             .collect(),
-        archive: archive(state, seen, now_ms),
+        archive: archive(state, seen),
     }
 }
 
 /// As the node says whose turn it is.
-pub(super) fn archive(state: &ClusterState, seen: &Observations, now_ms: UnixMillis) -> Option<Archive> {
+pub(super) fn archive(state: &ClusterState, seen: &Observations) -> Option<Archive> {
     let node = &state.collector.as_ref()?.node;
     let said = known(seen, node).unwrap_or_default();
-    let stretches = said.covers(now_ms);
+    let stretches = said.covers();
     let stretches = stretches.iter().map(|s| Stretch { first_ms: s.first_ms, last_ms: s.last_ms }).collect();
     Some(Archive {
         node: node.to_string(),

@@ -9,11 +9,11 @@ use crate::decide::backup::recovery::{Named, Window, Work, recovery as found, st
 
 /// The answer, by what the group knows and the node says that archives.
 pub(super) fn recovery(view: &View<'_>) -> RecoveryReply {
-    let View { state, seen, now_ms, .. } = view;
+    let View { state, seen, .. } = view;
     let collector = state.collector.as_ref();
     let said = collector.and_then(|now| known(seen, &now.node));
-    let found = found(&state.backups, said.as_ref(), *now_ms);
-    let archived = said.as_ref().and_then(|said| said.covers(*now_ms).last().map(|newest| newest.last_ms));
+    let found = found(&state.backups, said.as_ref());
+    let archived = said.as_ref().and_then(|said| said.covers().last().map(|newest| newest.last_ms));
     let read_again = found.read_again.and_then(|(backup, listed)| {
         let at_ms = listed.verified.as_ref()?.at_ms;
         Some(RecoveryMoment { backup: backup.to_owned(), at_ms })
@@ -22,7 +22,7 @@ pub(super) fn recovery(view: &View<'_>) -> RecoveryReply {
         windows: found.windows.iter().map(window).collect(),
         alone: found.alone.iter().map(moment).collect(),
         unreached: found.unreached.iter().map(unreached).collect(),
-        archive: archive(state, seen, *now_ms),
+        archive: archive(state, seen),
         archived_ms: archived.unwrap_or_default(),
         read_again,
         newest: found.newest.map(work),

@@ -43,7 +43,7 @@ async fn binlog_filters(wire: &mut Wire) -> Result<Vec<String>, SqlError> {
 }
 
 /// The names under which a replica shows what it leaves out.
-const REPLICA_FILTERS: [&str; 7] = [
+pub(super) const REPLICA_FILTERS: [&str; 7] = [
     "replicate_do_db",
     "replicate_ignore_db",
     "replicate_do_table",

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::connector::Connector;
 use super::error::SqlError;
 use super::fields::{Fields, quote};
+use super::inspect::REPLICA_FILTERS;
 use super::wire::Wire;
 use crate::gtid::{Dialect, GtidSet};
 
@@ -18,17 +19,6 @@ use crate::gtid::{Dialect, GtidSet};
 const WITHIN: Duration = Duration::from_secs(600);
 /// Nobody has this name: nothing is ever asked there.
 const NOBODY: &str = "baton-restore.invalid";
-/// What would keep transactions from being applied.
-const FILTERS: [&str; 7] = [
-    "replicate_do_db",
-    "replicate_ignore_db",
-    "replicate_do_table",
-    "replicate_ignore_table",
-    "replicate_wild_do_table",
-    "replicate_wild_ignore_table",
-    "replicate_rewrite_db",
-];
-
 /// The server, on one connection: it has been told to go by its accounts, and lets nobody in any more who has no password.
 pub struct Replayer(Wire);
 
@@ -102,7 +92,7 @@ impl Replayer {
             self.0.run(&statement).await?;
         }
         let fields = self.status(&channel).await?;
-        match FILTERS.iter().find(|name| fields.filled(&[**name]).is_some()) {
+        match REPLICA_FILTERS.iter().find(|name| fields.filled(&[**name]).is_some()) {
             None => Ok(()),
             Some(filter) => Err(SqlError::Unexpected(format!(
                 "the server's options filter what it applies ({filter}), and a restored server has to have all of it"

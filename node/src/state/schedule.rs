@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackupKind, Backups, ClusterState, Keep, Refusal, UnixMillis};
+use super::{Backup, BackupKind, Backups, ClusterState, Keep, Refusal, UnixMillis};
 
 /// How often a slot is tried: a replica that was lost, or became the writer, is no reason to go without for a day, and one whose
 /// engine fails is not read over and over.
@@ -101,8 +101,21 @@ impl Slot {
 impl Backups {
     /// When the newest backup was over that is not known to be damaged, nor to need one that is.
     pub fn newest_ms(&self) -> Option<UnixMillis> {
-        let good = self.catalogue.iter().filter(|(id, _)| self.is_restorable(id));
-        good.map(|(_, backup)| backup.ended_ms).max()
+        self.newest().map(|backup| backup.ended_ms)
+    }
+
+    /// That backup.
+    pub fn newest(&self) -> Option<&Backup> {
+        self.restorable().max_by_key(|backup| backup.ended_ms)
+    }
+
+    /// When the objects of a backup were last read again and found as they were written, which nothing has spoken against since.
+    pub fn read_again_ms(&self) -> Option<UnixMillis> {
+        self.restorable().filter_map(|backup| backup.verified.as_ref()).map(|verified| verified.at_ms).max()
+    }
+
+    fn restorable(&self) -> impl Iterator<Item = &Backup> {
+        self.catalogue.iter().filter(|(id, _)| self.is_restorable(id)).map(|(_, backup)| backup)
     }
 }
 

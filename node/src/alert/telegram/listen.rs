@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_proto::control::{StatusReply, WhyReply};
+use baton_proto::control::{BackupListReply, RecoveryReply, StatusReply, WhyReply};
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
@@ -36,6 +36,8 @@ pub trait Answers: Send + Sync {
     fn status(&self) -> BoxFuture<'_, StatusReply>;
     /// Why Baton does what it does, or why that cannot be said.
     fn why(&self) -> BoxFuture<'_, Result<WhyReply, String>>;
+    /// Which backups there are, and what can be restored.
+    fn backups(&self) -> BoxFuture<'_, (BackupListReply, RecoveryReply)>;
     /// Begins a rebuild; what was begun, or why not.
     fn rebuild(&self, node: &str, by: String) -> BoxFuture<'_, Result<String, String>>;
 }
@@ -185,6 +187,10 @@ impl Desk<'_> {
                 Ok(why) => replies::why(self.cluster, &why),
                 Err(why) => super::super::words::escape(&why),
             }),
+            "/backups" => {
+                let (list, recovery) = self.answers.backups().await;
+                Some(replies::backups(self.cluster, &list, &recovery, self.proposer.now_ms()))
+            }
             _ => None,
         }
     }

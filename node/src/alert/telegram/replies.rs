@@ -1,11 +1,14 @@
-//! What the bot answers to `/status` and `/why`: short lines for a phone. Pure.
+//! What the bot answers to `/status`, `/why` and `/backups`: short lines for a phone. Pure.
 
-use baton_proto::control::{NodeStatus, StatusReply, WhyReply};
+use baton_proto::control::{Backup, BackupListReply, NodeStatus, RecoveryReply, StatusReply, WhyReply};
 
 use super::super::words::{self, TEXT_MAX};
+use crate::paper::{length, size};
 
 /// Reasons that one answer shows.
 const REASONS: usize = 20;
+/// Backups that one answer shows.
+const BACKUPS: usize = 5;
 /// Characters of one line.
 const LINE_MAX: usize = 300;
 
@@ -69,6 +72,71 @@ pub fn why(cluster: &str, reply: &WhyReply) -> String {
         escape(&format!("{mark} {}", r.text))
     }));
     joined(lines)
+}
+
+/// `/backups`: what can be restored, the newest backups, what goes wrong, what comes next.
+pub fn backups(cluster: &str, list: &BackupListReply, recovery: &RecoveryReply, now_ms: i64) -> String {
+    let (mark, head) = match (recovery.windows.last(), recovery.alone.last()) {
+        (Some(window), _) => {
+            let to = ago(window.to_ms, now_ms);
+            ("🟢", format!("any moment from {} to {to}", moment(window.from_ms)))
+        }
+        (None, Some(alone)) => ("🟡", format!("the moment of a backup, {}", moment(alone.at_ms))),
+        (None, None) => ("🔴", "NOTHING can be restored".to_owned()),
+    };
+    let mut lines = vec![format!("{mark} <b>{}</b>", escape(&format!("{cluster}: {head}")))];
+    lines.extend(list.task.iter().map(|task| {
+        let share = (task.total_bytes > 0).then(|| task.bytes.saturating_mul(100) / task.total_bytes);
+        let share = share.map(|share| format!(", {} %", share.min(100))).unwrap_or_default();
+        escape(&format!("now: {} is to {} {}{share}", task.node, task.what, task.backup))
+    }));
+    lines.extend(list.backups.iter().take(BACKUPS).map(|one| escape(&backup(one, now_ms))));
+    if list.backups.len() > BACKUPS {
+        lines.push(format!("and {} older ones", list.backups.len() - BACKUPS));
+    }
+    if let Some(archive) = &list.archive {
+        let trouble = [&archive.error, &archive.waits].into_iter().find(|why| !why.is_empty());
+        lines.extend(trouble.map(|why| escape(&format!("! the binlog is not archived: {why}"))));
+        let holes = Some(&archive.holes).filter(|holes| !holes.is_empty());
+        lines.extend(holes.map(|holes| escape(&format!("! missing in the archive: {holes}"))));
+    }
+    lines.extend(
+        list.schedules
+            .iter()
+            .filter(|next| next.fault.is_empty())
+            .map(|next| escape(&format!("next: {}, {}", next.name, moment(next.next_ms)))),
+    );
+    joined(lines)
+}
+
+/// "2 h 5 min ago", "3 days ago".
+fn ago(at_ms: i64, now_ms: i64) -> String {
+    const DAY_S: u64 = 86_400;
+    match u64::try_from(now_ms.saturating_sub(at_ms) / 1000) {
+        Ok(seconds) if seconds < 2 * DAY_S => format!("{} ago", length(seconds)),
+        Ok(seconds) => format!("{} days ago", seconds / DAY_S),
+        Err(_) => moment(at_ms),
+    }
+}
+
+/// "Nov 29, 02:00 UTC".
+fn moment(at_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(at_ms)
+        .map_or_else(|_| at_ms.to_string(), |at| at.strftime("%b %-d, %H:%M UTC").to_string())
+}
+
+/// "● full of db2, 2 h ago: 84.0 GiB in 14 min, read again".
+fn backup(backup: &Backup, now_ms: i64) -> String {
+    let damaged = [&backup.fault, &backup.chain_fault].into_iter().find(|fault| !fault.is_empty());
+    let took = u64::try_from(backup.ended_ms.saturating_sub(backup.began_ms)).unwrap_or_default();
+    let (mark, state) = match (damaged, backup.verified_ms) {
+        (Some(fault), _) => ("✗", format!(", DAMAGED: {fault}")),
+        (None, 0) => ("○", String::new()),
+        (None, _) => ("●", ", read again".to_owned()),
+    };
+    let (size, took) = (size(backup.stored_bytes), length(took / 1000));
+    let since = ago(backup.ended_ms, now_ms);
+    format!("{mark} {} of {}, {since}: {size} in {took}{state}", backup.kind, backup.node)
 }
 
 fn escape(text: &str) -> String {

@@ -1,6 +1,9 @@
 //! Buttons, and what the bot answers.
 
-use baton_proto::control::{NodeStatus, Reason, StatusReply, WhyReply};
+use baton_proto::control::{
+    Archive, Backup, BackupListReply, BackupSchedule, NodeStatus, Reason, RecoveryMoment, RecoveryReply,
+    RecoveryWindow, StatusReply, WhyReply,
+};
 
 use std::sync::Arc;
 
@@ -134,4 +137,51 @@ fn answers_fit_a_phone() {
     − paused
     · db1 holds epoch 1
     ");
+}
+
+#[test]
+fn backups_fit_a_phone() {
+    const HOUR: i64 = 3_600_000;
+    let made = |hours: i64, kind: &str| Backup {
+        node: "db2".into(),
+        kind: kind.into(),
+        began_ms: NOW_MS - hours * HOUR - 14 * 60_000,
+        ended_ms: NOW_MS - hours * HOUR,
+        stored_bytes: 12 << 30,
+        ..Backup::default()
+    };
+    let read = Backup { verified_ms: NOW_MS, ..made(26, "full") };
+    let bad = Backup { verified_ms: NOW_MS, fault: "object 3 <is> short".into(), ..made(200, "full") };
+    let list = BackupListReply {
+        backups: [made(2, "incremental"), read, bad]
+            .into_iter()
+            .chain((0..4).map(|_| made(300, "full")))
+            .collect(),
+        archive: Some(Archive { holes: "0-1-4..9".into(), ..Archive::default() }),
+        schedules: vec![BackupSchedule {
+            name: "daily".into(),
+            next_ms: NOW_MS + HOUR,
+            ..BackupSchedule::default()
+        }],
+        ..BackupListReply::default()
+    };
+    let window =
+        RecoveryWindow { from_ms: NOW_MS - 26 * HOUR, to_ms: NOW_MS - 2_000, ..RecoveryWindow::default() };
+    let recovery = RecoveryReply { windows: vec![window], ..RecoveryReply::default() };
+    insta::assert_snapshot!(replies::backups("shop", &list, &recovery, NOW_MS), @r"
+    🟢 <b>shop: any moment from Nov 19, 07:00 UTC to 2 s ago</b>
+    ○ incremental of db2, 2 h 0 min ago: 12.0 GiB in 14 min
+    ● full of db2, 26 h 0 min ago: 12.0 GiB in 14 min, read again
+    ✗ full of db2, 8 days ago: 12.0 GiB in 14 min, DAMAGED: object 3 &lt;is&gt; short
+    ○ full of db2, 12 days ago: 12.0 GiB in 14 min
+    ○ full of db2, 12 days ago: 12.0 GiB in 14 min
+    and 2 older ones
+    ! missing in the archive: 0-1-4..9
+    next: daily, Nov 20, 10:00 UTC
+    ");
+    let alone = RecoveryMoment { backup: "b".into(), at_ms: NOW_MS - 2 * HOUR };
+    let recovery = RecoveryReply { alone: vec![alone], ..RecoveryReply::default() };
+    let nothing = BackupListReply::default();
+    insta::assert_snapshot!(replies::backups("shop", &nothing, &recovery, NOW_MS), @"🟡 <b>shop: the moment of a backup, Nov 20, 07:00 UTC</b>");
+    insta::assert_snapshot!(replies::backups("shop", &nothing, &RecoveryReply::default(), NOW_MS), @"🔴 <b>shop: NOTHING can be restored</b>");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use baton_proto::control::{StatusReply, WhyReply};
+use baton_proto::control::{BackupListReply, RecoveryReply, StatusReply, WhyReply};
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -141,6 +141,9 @@ impl Answers for Nothing {
     }
     fn why(&self) -> BoxFuture<'_, Result<WhyReply, String>> {
         Box::pin(async { Err("nothing".into()) })
+    }
+    fn backups(&self) -> BoxFuture<'_, (BackupListReply, RecoveryReply)> {
+        Box::pin(async { <(BackupListReply, RecoveryReply)>::default() })
     }
     fn rebuild(&self, _: &str, _: String) -> BoxFuture<'_, Result<String, String>> {
         Box::pin(async { Err("nothing".into()) })

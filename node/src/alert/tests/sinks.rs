@@ -1,5 +1,6 @@
 //! What goes over the wire, and what is made of the answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -17,8 +18,9 @@ use crate::alert::telegram::{Bot, Chat};
 use crate::alert::webhook::Webhook;
 use crate::config::HeartbeatConfig;
 use crate::consensus::tests::Scratch;
+use crate::decide::archive::Archiving;
 use crate::decide::diagnose::{Lasting, diagnose};
-use crate::state::{Durability, Severity, Subject};
+use crate::state::{Collector, Durability, Severity, Subject};
 
 /// Answers one request with this, and gives what was asked: head and body.
 async fn answering(status: &str, body: &str) -> (String, tokio::task::JoinHandle<(String, Vec<u8>)>) {
@@ -198,4 +200,24 @@ fn a_dead_mans_switch_is_told_while_all_is_well_alone() {
     assert!(!healthy(&|state| state.durability = Durability::Unknown));
     assert!(!healthy(&|state| state.phase = crate::state::Phase::Observing));
     assert!(!healthy(&|state| state.revoked_through = Epoch(1)), "the writer's epoch is being ended");
+    let archived = |said: Archiving| {
+        let (mut state, mut seen) = managed();
+        state.collector = Some(Collector {
+            node: name("db2"),
+            since_ms: NOW_MS,
+            turns: 0,
+            lacking: BTreeSet::new(),
+            lacking_since_ms: 0,
+            may_leap: false,
+        });
+        seen.report("db2").archiving = Some(said);
+        let diagnosis = diagnose(&state, &seen.observations(), Lasting::default());
+        is_healthy(&state, &diagnosis, &crate::alert::event::conditions(&state, &diagnosis, NOW_MS))
+    };
+    assert!(archived(Archiving::default()));
+    assert!(!archived(Archiving { failed: 2, ..Archiving::default() }), "uploads fail");
+    assert!(
+        !archived(Archiving { holes: "0-1-4..9".into(), ..Archiving::default() }),
+        "something is missing"
+    );
 }

@@ -30,7 +30,7 @@ pub fn state_ms(backup: &Backup) -> UnixMillis {
     if backup.engine == "dump" { backup.began_ms } else { backup.ended_ms }
 }
 
-/// A stretch of time of which every moment can be restored: from that of a backup to that of a stretch of the archive.
+/// A stretch of time of which every moment can be restored: from the end of a backup to that of a stretch of the archive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window<'s> {
     /// The first backup that leads there.
@@ -44,7 +44,7 @@ pub struct Window<'s> {
 impl Window<'_> {
     /// Its beginning: before it the backup is not whole.
     pub fn from_ms(&self) -> UnixMillis {
-        state_ms(self.first.1)
+        self.first.1.ended_ms
     }
 
     fn has(&self, at_ms: UnixMillis) -> bool {
@@ -70,22 +70,29 @@ pub struct Work<'s> {
 }
 
 /// By what the group has listed and the node says that archives, if any does.
-pub fn recovery<'s>(backups: &'s Backups, archive: Option<&Archiving>, now_ms: UnixMillis) -> Recovery<'s> {
+pub fn recovery<'s>(backups: &'s Backups, archive: Option<&Archiving>) -> Recovery<'s> {
     let all = backups.catalogue.iter().map(|(id, backup)| (id.as_str(), backup));
-    let mut good: Vec<Named<'s>> = all.filter(|(id, _)| backups.is_restorable(id)).collect();
-    good.sort_by_key(|(_, backup)| state_ms(backup));
+    let is_whole =
+        |(id, backup): &Named<'s>| backup.stores.iter().any(|store| backups.is_whole_in(id, store));
+    let mut good: Vec<Named<'s>> = all.filter(is_whole).collect();
+    good.sort_by_key(|(_, backup)| backup.ended_ms);
     let since_ms =
         archive.map_or(0, |archive| UnixMillis::try_from(archive.since_ms).unwrap_or(UnixMillis::MAX));
+    // A restore goes on from what is in the same store.
+    let store = archive.map(|archive| archive.store.as_str()).filter(|store| !store.is_empty());
+    let is_beside = |id: &str| store.is_none_or(|store| backups.is_whole_in(id, store));
     let (mut windows, mut unreached) = (Vec::new(), Vec::new());
-    for stretch in archive.map(|archive| archive.covers(now_ms)).unwrap_or_default() {
-        let leads = |(_, backup): &&Named<'s>| backup.began_ms >= since_ms && leads_to(backup, &stretch);
+    for stretch in archive.map(Archiving::covers).unwrap_or_default() {
+        let leads = |(id, backup): &&Named<'s>| {
+            is_beside(id) && backup.began_ms >= since_ms && leads_to(backup, &stretch)
+        };
         let (first, last) = (good.iter().find(leads), good.iter().rfind(leads));
         match first.zip(last) {
             Some((first, last)) => windows.push(Window { first: *first, last: *last, stretch }),
             None => unreached.push(stretch),
         }
     }
-    let is_alone = |(_, backup): &&Named<'s>| !windows.iter().any(|window| window.has(state_ms(backup)));
+    let is_alone = |(_, backup): &&Named<'s>| !windows.iter().any(|window| window.has(backup.ended_ms));
     Recovery {
         alone: good.iter().filter(is_alone).copied().collect(),
         read_again: good.iter().filter_map(read_again).max_by_key(|(at_ms, _)| *at_ms).map(|(_, one)| one),
@@ -102,7 +109,7 @@ fn read_again<'s>(one: &Named<'s>) -> Option<(UnixMillis, Named<'s>)> {
 /// Whether the archive goes on from a backup there. By transactions where they are known; else by time, and then the whole of
 /// the backup has to lie in it.
 fn leads_to(backup: &Backup, stretch: &Stretch) -> bool {
-    if state_ms(backup) > stretch.last_ms {
+    if backup.ended_ms > stretch.last_ms {
         return false;
     }
     match &stretch.sets {
@@ -116,6 +123,8 @@ fn leads_to(backup: &Backup, stretch: &Stretch) -> bool {
 /// Everything that a backup has, in the terms of a set of the same cluster.
 fn set_of(backup: &Backup, alike: &GtidSet) -> Option<GtidSet> {
     match alike {
+        // What it has is not known.
+        _ if backup.gtids.is_empty() => None,
         GtidSet::Mysql(_) => GtidSet::parse_mysql(&backup.gtids).ok(),
         GtidSet::Mariadb(_) => GtidSet::parse_mariadb_pos(&backup.gtids).ok(),
     }
@@ -135,7 +144,7 @@ fn is_between(has: &GtidSet, from: &GtidSet, to: &GtidSet) -> Result<bool, Diale
 fn newest<'s>(backups: &'s Backups, good: &[Named<'s>], windows: &[Window<'s>]) -> Option<Work<'s>> {
     let (id, last) = *good.last()?;
     let window = windows.iter().max_by_key(|window| window.stretch.last_ms);
-    match window.filter(|window| window.stretch.last_ms >= state_ms(last)) {
+    match window.filter(|window| window.stretch.last_ms >= last.ended_ms) {
         Some(window) => {
             Some(work(backups, window.last, window.stretch.last_ms, after(window.last.1, &window.stretch)))
         }
@@ -170,11 +179,12 @@ fn work<'s>(backups: &'s Backups, last: Named<'s>, at_ms: UnixMillis, replayed: 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::state::Verified;
+    use crate::state::{Leaving, Verified};
 
     const HOUR: i64 = 3_600_000;
-    const NOW: i64 = 100 * HOUR;
     const A: &str = "aaaaaaaa-71ca-11e1-9e33-c80aa9429562";
     const B: &str = "bbbbbbbb-71ca-11e1-9e33-c80aa9429562";
 
@@ -190,6 +200,7 @@ mod tests {
             ended_ms: hour * HOUR,
             gtids: gtids(has),
             bytes: 36_000,
+            stores: vec!["disk".into()],
             ..Backup::default()
         }
     }
@@ -223,7 +234,7 @@ mod tests {
 
     /// "10..100 of 010; alone 005; unreached 7..8": hours and ids.
     fn told(backups: &Backups, archive: Option<&Archiving>) -> String {
-        let found = recovery(backups, archive, NOW);
+        let found = recovery(backups, archive);
         let hours = |from: i64, to: i64| format!("{}..{}", from / HOUR, to / HOUR);
         let windows = found.windows.iter().map(|window| {
             format!("{} of {}", hours(window.from_ms(), window.stretch.last_ms), window.first.0)
@@ -238,10 +249,9 @@ mod tests {
         let backups = listed([full(5, "a1-3"), full(10, "a1-5"), full(20, "a1-9")]);
         let found = archive(&[(8, 90, "a1-4", "a1-50")]);
         assert_eq!(told(&backups, Some(&found)), "10..90 of 010; alone 005");
-        let whole = Archiving { works: true, archived_ms: 1, lag_ms: 0, ..found };
-        assert_eq!(told(&backups, Some(&whole)), "10..100 of 010; alone 005", "nothing came since");
-        let behind = Archiving { behind: 1, ..whole };
-        assert_eq!(told(&backups, Some(&behind)), "10..90 of 010; alone 005");
+        let archived_ms = u64::try_from(99 * HOUR).unwrap();
+        let whole = Archiving { archived_ms, ..found };
+        assert_eq!(told(&backups, Some(&whole)), "10..99 of 010; alone 005", "nothing came since");
         assert_eq!(told(&backups, None), "alone 005; alone 010; alone 020");
         assert_eq!(told(&backups, Some(&Archiving::default())), "alone 005; alone 010; alone 020");
     }
@@ -249,7 +259,7 @@ mod tests {
     #[test]
     fn nothing_at_all() {
         let nothing = Backups::default();
-        let none = recovery(&nothing, Some(&archive(&[(8, 90, "a1-4", "a1-50")])), NOW);
+        let none = recovery(&nothing, Some(&archive(&[(8, 90, "a1-4", "a1-50")])));
         assert_eq!((none.windows.len(), none.alone.len(), none.unreached.len()), (0, 0, 1));
         assert_eq!((none.read_again, none.newest), (None, None));
         assert_eq!(told(&Backups::default(), None), "");
@@ -263,7 +273,9 @@ mod tests {
             told(&listed([dump("a1-25")]), Some(&two)),
             "alone 046; unreached 0..40; unreached 44..100"
         );
-        assert_eq!(told(&listed([dump("a1-30")]), Some(&two)), "42..100 of 046; unreached 0..40");
+        let found = listed([dump("a1-30")]);
+        assert_eq!(told(&found, Some(&two)), "46..100 of 046; unreached 0..40", "a restore goes by its end");
+        assert_eq!(state_ms(&dump("a1-30")), 42 * HOUR);
     }
 
     #[test]
@@ -323,6 +335,23 @@ mod tests {
     }
 
     #[test]
+    fn a_restore_goes_on_in_one_store() {
+        let one = Archiving { store: "bucket".into(), ..archive(&[(8, 90, "a1-4", "a1-50")]) };
+        let lies_in = |hour: i64, stores: &[&str]| {
+            let stores = stores.iter().map(|store| (*store).to_owned()).collect();
+            Backup { stores, ..full(hour, "a1-5") }
+        };
+        let backups = listed([lies_in(10, &["disk"]), lies_in(20, &["disk", "bucket"]), lies_in(30, &[])]);
+        assert_eq!(told(&backups, Some(&one)), "20..90 of 020; alone 010", "what no store has is no backup");
+        let on_disk = Backup { stores: vec!["disk".into()], ..increment(40, "a1-9", 50) };
+        let apart = listed([lies_in(50, &["bucket"]), on_disk]);
+        assert_eq!(told(&apart, Some(&one)), "50..90 of 050", "an increment and what it adds to are apart");
+        let leaving = BTreeMap::from([("bucket".to_owned(), Leaving::default())]);
+        let going = listed([Backup { leaving, ..lies_in(20, &["bucket"]) }]);
+        assert_eq!(told(&going, Some(&one)), "unreached 8..90", "it is being removed");
+    }
+
+    #[test]
     fn what_is_damaged_or_needs_that_begins_nothing() {
         let one = archive(&[(0, 90, "a1", "a1-50")]);
         let chain = |fault: &str| {
@@ -343,7 +372,7 @@ mod tests {
             looked_at(full(21, "a1-9"), 40, "object 0"),
             full(50, "a1-9"),
         ]);
-        assert_eq!(recovery(&backups, None, NOW).read_again.map(|(id, _)| id), Some("010"));
+        assert_eq!(recovery(&backups, None).read_again.map(|(id, _)| id), Some("010"));
     }
 
     #[test]
@@ -353,7 +382,7 @@ mod tests {
         let one = archive(&[(0, 90, "a1", "a1-50")]);
         let newest = |backups: &Backups, archive: &Archiving| {
             let Work { at_ms, backups, bytes, rate, seconds, replayed } =
-                recovery(backups, Some(archive), NOW).newest.unwrap();
+                recovery(backups, Some(archive)).newest.unwrap();
             (at_ms / HOUR, backups.join(" "), bytes, rate, seconds, replayed)
         };
         let all = "010 012 014".to_owned();
@@ -381,8 +410,6 @@ mod tests {
         let stretches = vec![(0, u64::MAX), (u64::MAX, 0)];
         let archive =
             Archiving { stretches, since_ms: u64::MAX, works: true, archived_ms: u64::MAX, ..archive(&[]) };
-        for now in [i64::MIN, 0, i64::MAX] {
-            recovery(&listed([odd.clone()]), Some(&archive), now);
-        }
+        recovery(&listed([odd]), Some(&archive));
     }
 }

@@ -23,7 +23,7 @@ use crate::route::Stats;
 use crate::state::ClusterState;
 use operations::Operations;
 
-pub use sample::{Probed, Sample};
+pub use sample::{Made, Probed, Sample};
 
 type Read = Arc<dyn Fn() -> Sample + Send + Sync>;
 
@@ -134,14 +134,42 @@ impl Out<'_> {
         self.gauge("raft_term", "The term of the consensus protocol", sample.term)?;
         self.gauge("raft_applied_index", "Index of the last log entry applied", sample.applied_index)?;
         self.gauge("notices", "What people were told of and is not over", sample.notices)?;
-        if let Some(ms) = sample.newest_backup_ms {
-            let since = Duration::from_millis(u64::try_from(ms).unwrap_or_default());
-            self.seconds("backup_newest_timestamp", "When the newest backup was over, since 1970", since)?;
-        }
+        self.backups(sample)?;
         match sample.certificate_left {
             Some(left) => self.seconds("certificate_left", "For how long the certificate is valid yet", left),
             None => Ok(()),
         }
+    }
+
+    /// What is in the stores, of all that the group has listed.
+    fn backups(&mut self, sample: &Sample) -> fmt::Result {
+        let since = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+        if let Some(made) = sample.newest_backup {
+            let took = Duration::from_millis(made.took_ms);
+            self.seconds(
+                "backup_newest_timestamp",
+                "When the newest backup was over, since 1970",
+                since(made.ended_ms),
+            )?;
+            self.seconds("backup_newest_duration", "How long the newest backup took", took)?;
+            self.bytes("backup_newest_size", "What was read for the newest backup", made.bytes)?;
+            self.bytes(
+                "backup_newest_stored",
+                "What each store has of the newest backup",
+                made.stored_bytes,
+            )?;
+        }
+        if let Some(ms) = sample.read_again_ms {
+            let help = "When a good backup's objects were last read again, since 1970";
+            self.seconds("backup_read_again_timestamp", help, since(ms))?;
+        }
+        if let Some((from, to)) = sample.window_ms {
+            let help = "The first moment of the newest stretch that can be restored, since 1970; on the leader alone";
+            self.seconds("recoverable_from_timestamp", help, since(from))?;
+            let help = "The last moment that can be restored, since 1970; on the leader alone";
+            self.seconds("recoverable_to_timestamp", help, since(to))?;
+        }
+        Ok(())
     }
 
     /// The server beside this node.

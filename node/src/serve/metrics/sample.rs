@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::consensus::{Applied, FormationStatus, Leadership};
 use crate::decide::archive::Archiving;
+use crate::decide::backup::recovery::Recovery;
 use crate::decide::diagnosis::Trouble;
 use crate::decide::seen::{OwnServer, ProxySeen, Report};
 use crate::decide::tried::Disk;
 use crate::operate::Followers;
 use crate::route::Stats;
-use crate::state::{ClusterState, Durability, NodeName, Phase};
+use crate::state::{Backup, ClusterState, Durability, NodeName, Phase};
 
 /// The values of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,8 +63,12 @@ pub struct Sample {
     pub troubles: Vec<(String, String)>,
     /// Notices that are not over.
     pub notices: u64,
-    /// When the newest backup was over, milliseconds since 1970; `None` where there is none.
-    pub newest_backup_ms: Option<i64>,
+    /// The newest good backup; `None` where there is none.
+    pub newest_backup: Option<Made>,
+    /// When a good backup was last read again, milliseconds since 1970.
+    pub read_again_ms: Option<i64>,
+    /// On the leader, the newest stretch of time of which every moment can be restored, milliseconds since 1970.
+    pub window_ms: Option<(i64, i64)>,
     /// How this node archives the binlog; `None` where it is another one's turn.
     pub archiving: Option<Archiving>,
     /// The embedded router; `None` where it is off.
@@ -72,6 +77,30 @@ pub struct Sample {
     pub followers: Vec<(String, bool, Option<Duration>)>,
     /// Every ProxySQL; none but on the leader.
     pub proxies: Vec<ProxySeen>,
+}
+
+/// A backup that was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// When it was over, milliseconds since 1970.
+    pub ended_ms: i64,
+    /// How long that took, in milliseconds.
+    pub took_ms: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Bytes in each store.
+    pub stored_bytes: u64,
+}
+
+impl Made {
+    fn of(backup: &Backup) -> Self {
+        Self {
+            ended_ms: backup.ended_ms,
+            took_ms: u64::try_from(backup.ended_ms.saturating_sub(backup.began_ms)).unwrap_or_default(),
+            bytes: backup.bytes,
+            stored_bytes: backup.stored_bytes,
+        }
+    }
 }
 
 /// One server as this node sees it.
@@ -130,7 +159,9 @@ impl Sample {
             probes: probes(own),
             troubles: Vec::new(),
             notices: state.alerts.notices.iter().filter(|n| !n.is_over()).count() as u64,
-            newest_backup_ms: state.backups.newest_ms(),
+            newest_backup: state.backups.newest().map(Made::of),
+            read_again_ms: state.backups.read_again_ms(),
+            window_ms: None,
             archiving: own.archiving.clone().filter(|_| collects(state, me)),
             router,
             followers: followers
@@ -142,6 +173,13 @@ impl Sample {
                 .collect(),
             proxies: own.routing.clone(),
         }
+    }
+
+    /// With what can be restored, as the leader knows it.
+    #[must_use]
+    pub fn with_window(mut self, found: &Recovery<'_>) -> Self {
+        self.window_ms = found.windows.last().map(|window| (window.from_ms(), window.stretch.last_ms));
+        self
     }
 
     /// With what is wrong, as the leader sees it.

@@ -1,5 +1,6 @@
 //! Who may see the page of a node that has a token: whoever shows it, and for a while after that the same browser.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -39,8 +40,8 @@ pub(super) struct Entrance {
     key: hmac::Key,
     /// One for each token: browsers do not tell the ports of a host apart, behind which another node or cluster may be.
     cookie: String,
-    waiting: Semaphore,
-    turn: Mutex<()>,
+    waiting: Arc<Semaphore>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Entrance {
@@ -49,7 +50,7 @@ impl Entrance {
         let digest = hmac::sign(&key, b"the cookie's name");
         let digits = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}"));
         let cookie = format!("baton-{}", digits.collect::<String>());
-        Self { key, cookie, waiting: Semaphore::new(WAITING), turn: Mutex::new(()) }
+        Self { key, cookie, waiting: Arc::new(Semaphore::new(WAITING)), turn: Arc::default() }
     }
 
     /// Until when a request may see the page by the cookie of an earlier visit, in seconds since 1970.
@@ -66,14 +67,20 @@ impl Entrance {
     /// # Errors
     /// The answer to whoever shows another, or shows one while others are waited for.
     pub(super) async fn shown(&self, token: Option<&str>) -> Result<(), Response> {
-        let Ok(_place) = self.waiting.try_acquire() else {
+        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return Err((StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n").into_response());
         };
         if token.is_some_and(|token| self.is_token(token)) {
             return Ok(());
         }
-        let _turn = self.turn.lock().await;
-        sleep(WRONG).await;
+        let turn = Arc::clone(&self.turn);
+        // Whoever hangs up is waited for all the same: else a guess would cost nothing.
+        let waited = crate::task::spawn(async move {
+            let _place = place;
+            let _turn = turn.lock().await;
+            sleep(WRONG).await;
+        });
+        let _over = waited.await;
         Err(form("That is not the token of this cluster's page."))
     }
 
@@ -155,8 +162,6 @@ fn token_of(form: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use std::sync::Arc;
 
     use super::*;
 

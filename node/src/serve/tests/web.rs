@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::route::Stats;
 use crate::serve::http::{Asked, Pages, serve};
-use crate::serve::metrics::{Metrics, Probed, Sample};
+use crate::serve::metrics::{Made, Metrics, Probed, Sample};
 use crate::serve::page::{Picture, Viewing};
 use crate::serve::roles::Role;
 use crate::state::{ClusterState, Ending, Epoch, Finished, Operation, OperationKind, Step, StepName};
@@ -90,6 +90,36 @@ fn what_is_unknown_is_left_out() {
     for absent in ["replication_lag", "router", "server_up"] {
         assert!(!text.contains(absent), "{absent} in {text}");
     }
+}
+
+#[test]
+fn what_is_in_the_stores() {
+    let read = || Sample {
+        newest_backup: Some(Made {
+            ended_ms: 1_795_165_200_000,
+            took_ms: 840_000,
+            bytes: 90_000,
+            stored_bytes: 30_000,
+        }),
+        read_again_ms: Some(1_795_000_000_000),
+        window_ms: Some((1_794_000_000_000, 1_795_165_198_000)),
+        ..sample()
+    };
+    let text = Metrics::new("shop", "db1", Arc::new(read)).encode().unwrap();
+    for (name, value) in [
+        ("backup_newest_timestamp_seconds", "1795165200.0"),
+        ("backup_newest_duration_seconds", "840.0"),
+        ("backup_newest_size_bytes", "90000"),
+        ("backup_newest_stored_bytes", "30000"),
+        ("backup_read_again_timestamp_seconds", "1795000000.0"),
+        ("recoverable_from_timestamp_seconds", "1794000000.0"),
+        ("recoverable_to_timestamp_seconds", "1795165198.0"),
+    ] {
+        let line = format!("\nbaton_{name}{{cluster=\"shop\",node=\"db1\"}} {value}\n");
+        assert!(text.contains(&line), "{line} is not in {text}");
+    }
+    let none = Metrics::new("shop", "db1", Arc::new(sample)).encode().unwrap();
+    assert!(!none.contains("backup") && !none.contains("recoverable"), "{none}");
 }
 
 fn nothing_to_see() -> Viewing {
