@@ -217,15 +217,15 @@ fn planned(spec: &ArchiveSpec, pieces: &[Piece], start: &BinlogStart) -> Result<
 }
 
 /// What a look at the archive comes to.
-struct Found {
+pub(super) struct Found {
     /// Everything that is missing, and what is about to be.
-    holes: GtidSet,
-    stretches: Vec<Stretch>,
+    pub(super) holes: GtidSet,
+    pub(super) stretches: Vec<Stretch>,
     /// See [`Progress`].
-    since_ms: u64,
+    pub(super) since_ms: u64,
 }
 
-fn found(pieces: &[Piece], plan: &Plan) -> Result<Found, String> {
+pub(super) fn found(pieces: &[Piece], plan: &Plan) -> Result<Found, String> {
     let mixed = |e: DialectMismatch| format!("the archive: {e}");
     let found = coverage(pieces).map_err(mixed)?;
     let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();

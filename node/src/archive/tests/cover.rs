@@ -1,6 +1,7 @@
 use crate::archive::coverage::{Coverage, Piece, Stretch, begun_anew, coverage};
 use crate::archive::entry::{Span, Timeline};
 use crate::archive::plan::{Plan, Reading, plan};
+use crate::archive::run::found;
 use crate::gtid::GtidSet;
 use crate::sql::OwnId;
 
@@ -200,4 +201,19 @@ fn a_history_that_was_begun_anew_has_a_beginning() {
     assert_eq!(begun_anew(std::slice::from_ref(&old), Timeline { epoch: 1, reset: 0 }, 900), None);
     assert_eq!(begun_anew(std::slice::from_ref(&old), line, 900), Some(900), "nothing of it is archived yet");
     assert_eq!(begun_anew(&[old, at(1, 1, my(""), my("a1-2"), 200)], line, 900), Some(200));
+}
+
+/// The writer of epoch 1 had 6 and 7 alone when it was lost; nothing of epoch 2 is archived yet.
+#[test]
+fn what_the_cluster_went_on_without_is_no_part_of_the_newest_stretch() {
+    let pieces = [piece(1, "a1-3", "a4-7", 100)];
+    let newest = |epoch, executed: &str, purged: &str| {
+        let found = found(&pieces, &planned(&pieces, epoch, false, executed, purged)).unwrap();
+        assert_eq!((found.since_ms, found.stretches.len() - 1), (0, usize::from(!found.holes.is_empty())));
+        found.stretches.last().unwrap().sets.clone().unwrap()
+    };
+    assert_eq!(newest(1, "a1-5", ""), (my("a1-3"), my("a1-7")), "a replica that lags, in the same epoch");
+    assert_eq!(newest(2, "a1-5b1-2", ""), (my("a1-3"), my("a1-5")));
+    let (from, to) = newest(2, "a1-5b1-9", "a1-5b1-4");
+    assert_eq!((from, to), (my("a1-5b1-4"), my("a1-5b1-4")), "behind a hole");
 }
