@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::change_source::{change_mariadb, change_mysql, without_secret};
 use super::error::SqlError;
@@ -93,7 +93,9 @@ async fn end_receiver(wire: &mut Wire, permit: &Permit, channel: &Replication) -
         while threads(wire, RECEIVER).await.contains(&id) {
             if waits_until.take_if(|until| *until <= Instant::now()).is_some() {
                 permit.check("end of the receiver's connection")?;
-                unplug(wire.connector(), (&channel.source_host, channel.source_port)).await;
+                let source = (channel.source_host.as_str(), channel.source_port);
+                // The name may be slow to look up, and whoever called waits no longer than this call may take.
+                let _late = timeout(wire.left(), unplug(wire.connector(), source)).await;
             }
             wire.pause(LOOK_AGAIN).await?;
         }
