@@ -45,10 +45,10 @@ pub struct Global {
     /// The cluster's CA certificate [default: ca.pem in ~/.config/baton or /etc/baton/tls]
     #[arg(long, global = true, env = "BATON_CA", hide_env_values = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Client certificate [default: admin.client.pem beside it]
+    /// Client certificate [default: admin.client.pem in the same places]
     #[arg(long, global = true, env = "BATON_CERT", hide_env_values = true, value_name = "FILE")]
     pub cert: Option<PathBuf>,
-    /// The client certificate's key [default: admin.client.key beside it]
+    /// The client certificate's key [default: admin.client.key in the same places]
     #[arg(long, global = true, env = "BATON_KEY", hide_env_values = true, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// Bound on each request [default: 5s for a question, 60s for a change]

@@ -6,7 +6,8 @@
 pub enum Exit {
     /// Done; for `status`, healthy.
     Ok = 0,
-    /// `status`: degraded. `check`: at least one error was found. `recovery`: nothing can be restored.
+    /// `status`, `fleet`: degraded. `check`: at least one error was found. `routing`: a ProxySQL is not right.
+    /// `alert test`: somebody was not told. `recovery`: nothing can be restored.
     Degraded = 1,
     /// `status`: no server is open for writes.
     NoWriter = 2,
@@ -29,9 +30,10 @@ impl From<Exit> for std::process::ExitCode {
 pub const TABLE: &str = "\
 Exit status:
   0  done; status: healthy
-  1  status: degraded; check: at least one error found; recovery: nothing can be
+  1  status, fleet: degraded; check: at least one error found; routing: a ProxySQL
+     is not right; alert test: somebody was not told; recovery: nothing can be
      restored
-  2  status: no writer
+  2  status, fleet: no writer
   3  wrong usage or configuration, or not confirmed; nothing was changed
   4  no node answers; the message says whether a change may have been carried out
   5  refused by Baton, or failed";
