@@ -261,16 +261,18 @@ pub static KEYS: &[Key] = &[
         Unset,
         Restart,
         "Starts the server beside this node: program and arguments, run without a shell, at most 60s, such as [\"systemctl\", \
-         \"start\", \"mysql\"]. Unset: whoever supervises it does; MySQL's CLONE ends a server that nobody supervises. On \
-         MariaDB, whose rebuild stops the server: systemctl start mariadb.",
+         \"start\", \"mysql\"]. Unset: on MySQL whoever supervises it does in a rebuild (CLONE ends a server that nobody \
+         supervises), and `batonctl restart` and `rehearse` are refused; on MariaDB, whose rebuild stops the server: systemctl \
+         start mariadb.",
     ),
     key(
         "rebuild.stop",
         Kind::Command,
         Unset,
         Restart,
-        "MariaDB: stops the server beside this node, so that nobody starts it again by itself: program and arguments, run \
-         without a shell, at most 300s. Unset: systemctl stop mariadb. MySQL's CLONE stops the server itself.",
+        "Stops the server beside this node, so that nobody starts it again by itself: program and arguments, run without a \
+         shell, at most 300s. Unset: on MariaDB systemctl stop mariadb; on MySQL, where CLONE stops the server itself, \
+         `batonctl restart` is refused.",
     ),
     key(
         "rebuild.mariadb_backup",
@@ -504,8 +506,9 @@ pub static KEYS: &[Key] = &[
         Kind::Url,
         Unset,
         Live,
-        "A dead man's switch: the leader asks for this address while the cluster is healthy (a writer that serves, lossless, \
-         nothing critical), and whoever is behind it raises the alarm when that stops. Unset: none.",
+        "A dead man's switch: the leader asks for this address while the cluster is healthy (a writer that serves, lossless, an \
+         archive of the binlog that gets on and has no hole, nothing critical), and whoever is behind it raises the alarm when \
+         that stops. Unset: none.",
     ),
     key(
         "heartbeat.every",

@@ -53,8 +53,8 @@ pub async fn stop(loaded: &Loaded, force: bool) -> Result<String, String> {
     }
     if !force {
         return Err(format!(
-            "{name}'s server is the writer, and this version has no planned switchover: move the write role first \
-             (`batonctl failover --force --to NODE --reason TEXT`), or stop in a pause (`batonctl pause --for 30m`), or \
+            "{name}'s server is the writer: move the write role first (`batonctl switchover`, or where that is refused \
+             `batonctl failover --force --to NODE --reason TEXT`), or stop in a pause (`batonctl pause --for 30m`), or \
              pass --force, which closes the server at once"
         ));
     }
