@@ -8,7 +8,7 @@ use baton_tests::proxysql::ProxySql;
 use baton_tests::sandbox::{Dialect, until};
 use rustix::process::Signal;
 
-use crate::support::{SOON, leads_to, placed, was_right_throughout};
+use crate::support::{SOON, found_right, leads_to, placed, was_right_throughout};
 
 /// How soon an instance is right again.
 const RIGHT_AGAIN: Duration = Duration::from_secs(3);
@@ -20,6 +20,7 @@ async fn what_drifts_is_put_right_and_told() -> Result<()> {
     let before = cluster.pre_flight().await?;
     let writer = before.writer.as_str();
     leads_to(&cluster, &doubles, writer).await?;
+    found_right(&cluster, doubles.len()).await?;
 
     let began = Instant::now();
     doubles[0].wipe().await?;

@@ -51,6 +51,18 @@ pub(crate) async fn leads_to(cluster: &Cluster, doubles: &[ProxySql], writer: &s
     until("every ProxySQL to lead to the writer", SOON, look).await.map_err(|error| cluster.explained(error))
 }
 
+/// Waits until the leader has read so many instances and found each of them right. Before that, what is damaged is put right
+/// by the leader's very first write to it, which is no repair.
+pub(crate) async fn found_right(cluster: &Cluster, instances: usize) -> Result<()> {
+    let look = async || {
+        let proxies = cluster.ctl().routing().await?.proxies;
+        let right = proxies.iter().filter(|proxy| proxy.state == "right" && proxy.read_ms > 0).count();
+        ensure!(right == instances && proxies.len() == instances, "{proxies:#?}");
+        Ok(Some(()))
+    };
+    until("every ProxySQL to be found right", SOON, look).await.map_err(|error| cluster.explained(error))
+}
+
 /// Waits for more acknowledged writes.
 pub(crate) async fn writes_go_on(cluster: &Cluster, ledger: &Ledger) -> Result<()> {
     cluster.writes_go_on(ledger, SOON).await
