@@ -30,14 +30,37 @@ pub enum ReturnOfOldWriter {
 }
 
 impl Cluster {
-    /// The check before a fault: Baton calls the cluster settled, and the servers agree. Returns the status.
+    /// The check before a fault: Baton calls the cluster settled, the servers agree, and every replica has what the writer
+    /// has. Returns the status.
     ///
     /// # Errors
     /// What is not as it should be.
     pub async fn pre_flight(&self) -> Result<StatusReply> {
         let status = self.settled().await?;
         self.servers_agree(&status, &[]).await.context("before the fault")?;
+        self.applied_everywhere(&status.writer).await.context("before the fault")?;
         Ok(status)
+    }
+
+    /// Waits until every other data node's server has applied what the writer has committed by now: what made the cluster
+    /// may still be on its way to a replica that is connected, and would be taken for what the scenario does.
+    ///
+    /// # Errors
+    /// When one does not in time; the message has what it says of its replication.
+    pub async fn applied_everywhere(&self, writer: &str) -> Result<()> {
+        let committed = executed(self.server(writer)?).await?;
+        for name in self.data_nodes().filter(|name| *name != writer) {
+            let server = self.server(name)?;
+            let look = async || {
+                let missing = committed.subtract(&executed(server).await?)?;
+                ensure!(missing.is_empty(), "it has yet to apply {missing}");
+                Ok(Some(()))
+            };
+            if let Err(error) = until("a replica to apply everything", CAUGHT_UP, look).await {
+                return Err(error.context(format!("{name} says: {}", replication::explained(server).await)));
+            }
+        }
+        Ok(())
     }
 
     /// The check after a fault and its end: the roles are settled, replication runs, no acknowledged row is lost, no
