@@ -232,5 +232,9 @@ fn head(extra: &Extra, cut: &Cut) -> Vec<String> {
 }
 
 fn archived(manifest: &Manifest, path: &Path) -> Archived {
-    Archived { bytes: manifest.files.iter().map(|f| f.bytes).sum(), path: path.display().to_string() }
+    Archived {
+        bytes: manifest.files.iter().map(|f| f.bytes).sum(),
+        path: path.display().to_string(),
+        at_ms: manifest.archived_ms,
+    }
 }

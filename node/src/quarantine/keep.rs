@@ -59,7 +59,7 @@ impl Keep {
                     gtids: extra.gtids.clone(),
                     bytes: done.bytes,
                     path: done.path,
-                    at_ms: self.proposer.now_ms(),
+                    at_ms: done.at_ms,
                 })
             }
             Err(error) => {

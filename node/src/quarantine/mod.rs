@@ -55,6 +55,8 @@ pub struct Archived {
     pub bytes: u64,
     /// Its folder.
     pub path: String,
+    /// When it was complete, by its manifest: one that is found again is as old as it was.
+    pub at_ms: UnixMillis,
 }
 
 /// Archives the extra transactions of the server beside this node.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mysql_async::binlog::BinlogVersion;
 use mysql_async::binlog::events::{Event, FormatDescriptionEvent};
@@ -11,9 +12,9 @@ use super::folder::Folder;
 use super::manifest::{Manifest, archive_id};
 use super::pick::{Picker, Verdict, gtid_of, kind, may_begin_with};
 use super::render::{JOB, Job, render_folder};
-use super::{ArchiveError, keep};
+use super::{ArchiveError, Archiver, BinlogArchiver, Extra, keep};
 use crate::gtid::GtidSet;
-use crate::sql::TableColumn;
+use crate::sql::{Address, BinlogReader, Connector, TableColumn};
 use crate::state::{ClusterState, Epoch, NodeName, Out, OutReason, Quarantine};
 
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -271,6 +272,20 @@ fn an_archive_holds_the_wanted_transactions_and_nothing_else() {
     folder.verify(&manifest).unwrap();
     let (some, left) = folder.sql("a", 60).unwrap();
     assert!(some.ends_with('\n') && left == sql.len() as u64 - some.len() as u64, "{some}");
+}
+
+/// A node that was restarted finds its archive and says again that it is there. The server is not asked.
+#[tokio::test]
+async fn an_archive_that_is_found_again_is_as_old_as_it_was() {
+    let temporary = Temporary::new("again");
+    let path = temporary.0.join("quarantine");
+    let extra = Extra { node: "db1".into(), epoch: Epoch(2), gtids: my("2:4"), since_ms: 1 };
+    let manifest = cut(&Folder::new(path.clone()), &extra.id());
+    let nowhere = Connector::new(Address::Socket(temporary.0.join("no.sock")), "baton", "".into());
+    let now = Arc::new(|| 99_000_i64);
+    let archiver = BinlogArchiver::new(BinlogReader::new(nowhere), path, PathBuf::from("/bin/false"), now);
+    let found = archiver.archive(&extra).await.unwrap();
+    assert_eq!((found.at_ms, found.bytes > 0), (manifest.archived_ms, true), "{found:?}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub struct Archive {
     pub bytes: u64,
     /// The folder's path on that node.
     pub path: String,
-    /// When it was written.
+    /// When it was written, by its manifest.
     pub at_ms: UnixMillis,
 }
 

@@ -100,9 +100,11 @@ impl Node {
         let disk = Mutex::new((blank_disk(&draw)?, 1));
         let drift = i64::try_from(draw.of(0..1000)).unwrap_or(0) - 500;
         let booted = draw.millis(60_000..10_000_000);
+        let clock = Arc::new(HostClock::new(booted, drift));
+        let server = Arc::new(around.fleet.remote(name.as_str(), name.as_str()));
         Ok(Arc::new(Self {
-            clock: Arc::new(HostClock::new(booted, drift)),
-            archives: Arc::new(Archives::new(Arc::new(around.fleet.remote(name.as_str(), name.as_str())))),
+            archives: Arc::new(Archives::new(server, Arc::clone(&clock))),
+            clock,
             name,
             has_server,
             around,
