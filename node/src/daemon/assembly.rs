@@ -233,6 +233,9 @@ impl Assembly {
             Some(beside) => Some(assembly.beside(beside, Arc::clone(&parts.now)).await?),
             None => None,
         };
+        if let Some(beside) = &beside {
+            assembly.prober.spare(assembly.me.clone(), beside.own.clone());
+        }
         let differs = (parts.config_differs, parts.certificate_left);
         assembly.view(beside.as_ref(), differs, Arc::clone(&parts.now));
         assembly.observe(u64::try_from((parts.now)()).unwrap_or(1).saturating_mul(1000));

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 
 use crate::gtid::{Dialect, GtidSet};
 use crate::sql::{
-    Account, CloseOptions, ClosedProof, Identity, Inventory, ManagedServer, Permit, Privileges, Pulse,
-    Replication, SemiSync, Settings, Source, SqlError, SqlFuture, Switch, Version,
+    Account, CloseOptions, ClosedProof, Glance, Identity, Inventory, ManagedServer, Permit, Privileges,
+    Pulse, Replication, SemiSync, Settings, Source, SqlError, SqlFuture, Switch, Version,
 };
 
 /// What the server does when it is asked for its pulse.
@@ -27,13 +27,22 @@ pub(super) struct FakeServer {
 struct State {
     next: Answers,
     asked: u32,
+    glances: u32,
     inventories: u32,
     settings: Option<Settings>,
+    no_glance: Option<SqlError>,
 }
 
 impl FakeServer {
     pub(super) fn new(next: Answers) -> Arc<Self> {
-        let state = State { next, asked: 0, inventories: 0, settings: Some(safe_settings()) };
+        let state = State {
+            next,
+            asked: 0,
+            glances: 0,
+            inventories: 0,
+            settings: Some(safe_settings()),
+            no_glance: None,
+        };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -46,9 +55,19 @@ impl FakeServer {
         self.with(|state| state.settings = settings);
     }
 
-    /// How many pulses were asked for.
+    /// How many pulses and glances were asked for.
     pub(super) fn asked(&self) -> u32 {
         self.with(|state| state.asked)
+    }
+
+    /// How many glances were asked for.
+    pub(super) fn glances(&self) -> u32 {
+        self.with(|state| state.glances)
+    }
+
+    /// What glances are answered with, in place of what a pulse shows.
+    pub(super) fn refuse_glances(&self, with: Option<SqlError>) {
+        self.with(|state| state.no_glance = with);
     }
 
     /// How many inventories were taken.
@@ -159,6 +178,21 @@ impl ManagedServer for FakeServer {
             }),
         };
         answer
+    }
+
+    fn glance(&self, channel: bool) -> SqlFuture<'_, Glance> {
+        let refused = self.with(|state| {
+            state.glances += 1;
+            state.no_glance.clone()
+        });
+        let pulse = self.pulse();
+        Box::pin(async move {
+            if let Some(error) = refused {
+                return Err(error);
+            }
+            let glance = Glance::of(&pulse.await?);
+            Ok(Glance { replicates: channel && glance.replicates, ..glance })
+        })
     }
 
     fn inventory(&self) -> SqlFuture<'_, Inventory> {

@@ -80,6 +80,14 @@ impl OwnHandle {
         }
     }
 
+    /// What the server said within that time, if it runs and has answered since with nothing else.
+    pub(super) fn lately<T>(&self, within: Duration, look: impl FnOnce(&Pulse) -> T) -> Option<T> {
+        let runs = matches!(*self.process.borrow(), Process::Running { .. });
+        let answers = self.answers.borrow();
+        let answered = answers.pulse.as_ref().filter(|_| runs && answers.error.is_none());
+        answered.filter(|(_, at)| at.elapsed() <= within).map(|(pulse, _)| look(pulse))
+    }
+
     /// Waits for the next change or reading; false when the watch has ended.
     pub async fn changed(&mut self) -> bool {
         self.answers.changed().await.is_ok()

@@ -13,7 +13,7 @@ use super::clone::CloneSeen;
 use super::error::SqlError;
 use super::foretell::Call;
 use super::rehearsal::RehearsalSeen;
-use super::status::{Inventory, Pulse, ServerStatus};
+use super::status::{Glance, Inventory, Pulse, ServerStatus};
 use crate::gtid::GtidSet;
 
 /// What a call returns: a future that ends within the call's bound.
@@ -282,6 +282,13 @@ pub trait ManagedServer: Send + Sync {
 
     /// The state that changes all the time, in one round trip.
     fn pulse(&self) -> SqlFuture<'_, Pulse>;
+
+    /// So much of the pulse as shows whether it has changed, over the same connection; with `channel`, also whether the
+    /// server's channel runs, which says little of an open one.
+    fn glance(&self, channel: bool) -> SqlFuture<'_, Glance> {
+        let _as_of_a_server_that_is_asked_for_all = channel;
+        Box::pin(async move { Ok(Glance::of(&self.pulse().await?)) })
+    }
 
     /// What seldom changes.
     fn inventory(&self) -> SqlFuture<'_, Inventory>;

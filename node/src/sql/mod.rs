@@ -59,5 +59,6 @@ pub use pinned::Pinned;
 pub use rehearsal::RehearsalSeen;
 pub use server::SqlServer;
 pub use status::{
-    Identity, Inventory, Pulse, Replication, SemiSync, ServerStatus, Settings, Switch, ThreadError, Version,
+    Glance, Identity, Inventory, Pulse, Replication, SemiSync, ServerStatus, Settings, Switch, ThreadError,
+    Version,
 };

@@ -1,4 +1,4 @@
-//! The pulse: everything that changes all the time, in one round trip.
+//! The pulse: everything that changes all the time, in one round trip. The glance: so much of it as shows a change.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::capabilities::Capabilities;
 use super::error::SqlError;
 use super::fields::Fields;
 use super::replica_status::{mariadb_position, mysql_set};
-use super::status::{Pulse, Switch};
+use super::status::{Glance, Pulse, Switch};
 use super::wire::Wire;
 use super::{replica_status, semi_sync};
 use crate::gtid::{Dialect, GtidSet};
@@ -18,6 +18,43 @@ pub(super) async fn take(wire: &mut Wire) -> Result<Pulse, SqlError> {
     let caps = wire.caps();
     let sets = wire.sets(&statement(&caps)).await?;
     read(&caps, &sets)
+}
+
+/// Takes a glance; with `channel`, also at the unnamed channel.
+pub(super) async fn glance(wire: &mut Wire, channel: bool) -> Result<Glance, SqlError> {
+    let dialect = wire.caps().dialect;
+    let sets = wire.sets(&glance_statement(dialect, channel)).await?;
+    let mut fields = sets.first().and_then(|set| set.first()).map(Fields::of_row).unwrap_or_default();
+    fields.add(Fields::of_pairs(sets.get(1).map(Vec::as_slice).unwrap_or_default()));
+    read_glance(dialect, &fields)
+}
+
+fn glance_statement(dialect: Dialect, channel: bool) -> String {
+    let (switches, of_channel, more) = match dialect {
+        Dialect::Mysql => (
+            "@@global.read_only AS read_only, @@global.super_read_only AS super_read_only",
+            ", (SELECT SERVICE_STATE FROM performance_schema.replication_connection_status \
+             WHERE CHANNEL_NAME = '') AS receiver, \
+             (SELECT SERVICE_STATE FROM performance_schema.replication_applier_status \
+             WHERE CHANNEL_NAME = '') AS applier",
+            "",
+        ),
+        // On while the receiver reads and the applier runs, as SHOW SLAVE STATUS says of the two.
+        Dialect::Mariadb => {
+            ("@@global.read_only AS read_only", "", "; SHOW GLOBAL STATUS LIKE 'Slave_running'")
+        }
+    };
+    let (of_channel, more) = if channel { (of_channel, more) } else { ("", "") };
+    format!("SELECT {switches}, {}{of_channel}{more}", executed_columns(dialect))
+}
+
+fn read_glance(dialect: Dialect, fields: &Fields) -> Result<Glance, SqlError> {
+    // "CONNECTING" is a receiver that has no connection.
+    let replicates = match dialect {
+        Dialect::Mysql => fields.is_on(&["receiver"]) && fields.is_on(&["applier"]),
+        Dialect::Mariadb => fields.is_on(&["slave_running"]),
+    };
+    Ok(Glance { switch: switch(fields)?, executed: executed_of(dialect, fields)?, replicates })
 }
 
 /// What the server has committed, alone.
@@ -141,5 +178,40 @@ mod tests {
         }
         assert!(switch(&Fields::of(&[("read_only", "MAYBE")])).is_err());
         assert!(switch(&Fields::default()).is_err());
+    }
+
+    #[test]
+    fn a_glance_sees_whether_the_channel_receives_and_applies() {
+        let closed = [("read_only", "1"), ("super_read_only", "1"), ("executed", "")];
+        for (receiver, applier, replicates) in
+            [("ON", "ON", true), ("CONNECTING", "ON", false), ("OFF", "ON", false), ("ON", "OFF", false)]
+        {
+            let mut fields = Fields::of(&closed);
+            fields.add(Fields::of(&[("receiver", receiver), ("applier", applier)]));
+            let glance = read_glance(Dialect::Mysql, &fields).unwrap();
+            assert_eq!(
+                (glance.switch, glance.replicates),
+                (Switch::ClosedToAll, replicates),
+                "{receiver} {applier}"
+            );
+        }
+        assert!(!read_glance(Dialect::Mysql, &Fields::of(&closed)).unwrap().replicates, "no such channel");
+        for (running, replicates) in [("ON", true), ("OFF", false), ("", false)] {
+            let fields =
+                Fields::of(&[("read_only", "1"), ("slave_pos", "0-1-7"), ("slave_running", running)]);
+            let glance = read_glance(Dialect::Mariadb, &fields).unwrap();
+            assert_eq!((glance.switch, glance.replicates), (Switch::Closed, replicates), "{running}");
+            assert_eq!(glance.executed, mariadb_position("0-1-7").unwrap());
+        }
+        assert!(read_glance(Dialect::Mysql, &Fields::default()).is_err());
+    }
+
+    #[test]
+    fn a_glance_asks_for_the_channel_only_where_it_is_to() {
+        for dialect in [Dialect::Mysql, Dialect::Mariadb] {
+            let (without, with) = (glance_statement(dialect, false), glance_statement(dialect, true));
+            assert!(with.starts_with(&without) && with.len() > without.len(), "{with}");
+            assert!(without.contains(executed_columns(dialect)), "{without}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::managed::{
 };
 use super::rehearsal::RehearsalSeen;
 use super::release::QuietSince;
-use super::status::{Inventory, Pulse};
+use super::status::{Glance, Inventory, Pulse};
 use super::wire::Wire;
 use super::{
     accounts, applied, backup, clone, close, events, inspect, inventory, pulse, rehearsal, release,
@@ -82,6 +82,12 @@ impl ManagedServer for SqlServer {
 
     fn pulse(&self) -> SqlFuture<'_, Pulse> {
         Box::pin(async move { pulse::take(&mut *self.watch.take("pulse", self.limits.query).await?).await })
+    }
+
+    fn glance(&self, channel: bool) -> SqlFuture<'_, Glance> {
+        Box::pin(async move {
+            pulse::glance(&mut *self.watch.take("glance", self.limits.query).await?, channel).await
+        })
     }
 
     fn inventory(&self) -> SqlFuture<'_, Inventory> {
