@@ -119,7 +119,7 @@ impl Guard {
                 r.process = identity;
             })
             .await?;
-        self.ports.keeper.extend(epoch, identity.0, lease.until).await?;
+        self.keeper.extend(epoch, identity.0, lease.until).await?;
         self.lease = Some(lease);
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Guard {
     /// The keeper lets the server live, and no lease is held; the server stays as it is.
     async fn free(&mut self, epoch: Epoch) -> Result<(), String> {
         let (pid, _) = self.identity()?;
-        self.ports.keeper.closed(epoch, pid).await.map_err(|e| format!("the keeper does not let go: {e}"))?;
+        self.keeper.closed(epoch, pid).await.map_err(|e| format!("the keeper does not let go: {e}"))?;
         self.lease = None;
         self.rounds = None;
         Ok(())

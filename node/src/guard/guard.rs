@@ -14,6 +14,7 @@ use super::clock::{Boottime, Clock};
 use super::duty::{Duty, duty};
 use super::events::EventsSeen;
 use super::handle::{GuardHandle, Request, Seen};
+use super::holding::Holding;
 use super::lease::Rounds;
 use super::longer::{Asks, HandOver};
 use super::ports::{Attach, KeeperPort, Lease, Notes, Opener, Propose, Running, Voters};
@@ -63,6 +64,8 @@ pub struct GuardPorts {
 /// The guard of one server.
 pub struct Guard {
     pub(super) ports: GuardPorts,
+    /// The keeper, and that it holds nothing, remembered for a moment. Nothing here speaks to it in another way.
+    pub(super) keeper: Holding,
     pub(super) memory: Memory,
     pub(super) server: Attached,
     pub(super) rounds: Option<(Epoch, Rounds)>,
@@ -133,8 +136,10 @@ impl Guard {
             clock: Arc::clone(&ports.clock),
         };
         let now = Instant::now();
+        let keeper = Holding::new(Arc::clone(&ports.keeper), Arc::clone(&ports.clock));
         let guard = Self {
             ports,
+            keeper,
             memory,
             server: Attached::None,
             rounds: None,

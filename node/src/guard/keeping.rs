@@ -32,9 +32,9 @@ impl Guard {
         self.lease = None;
         if self.look_is_due() {
             self.look_later();
-            if let Ok(Some(held)) = self.ports.keeper.holding().await
+            if let Ok(Some(held)) = self.keeper.holding().await
                 && state.is_revoked(held.epoch)
-                && let Err(error) = self.ports.keeper.closed(held.epoch, held.process.0).await
+                && let Err(error) = self.keeper.closed(held.epoch, held.process.0).await
             {
                 self.trouble = Some(format!("the keeper does not let go: {error}"));
             }
@@ -116,9 +116,12 @@ impl Guard {
     async fn release_keeper(&mut self) {
         let Attached::To { process, .. } = &self.server else { return };
         let closed = (process.pid(), process.start_time_ticks());
-        if let Ok(Some(held)) = self.ports.keeper.holding().await
+        if self.keeper.held_nothing_lately() {
+            return;
+        }
+        if let Ok(Some(held)) = self.keeper.holding().await
             && held.process == closed
-            && let Err(error) = self.ports.keeper.closed(held.epoch, held.process.0).await
+            && let Err(error) = self.keeper.closed(held.epoch, held.process.0).await
         {
             self.trouble = Some(format!("the keeper does not let go: {error}"));
         }
@@ -181,7 +184,7 @@ impl Guard {
 
     /// A restarted daemon takes over the lease that the keeper still holds for the very process that was opened.
     pub(super) async fn take_over_from_keeper(&mut self, epoch: Epoch) -> TakeOver {
-        let held = match self.ports.keeper.holding().await {
+        let held = match self.keeper.holding().await {
             Ok(held) => held.filter(|h| h.epoch == epoch && h.process == self.memory.record.process),
             // A living keeper keeps its deadline, and a dead one ends this daemon: nothing is closed for one slow answer.
             Err(error) => {

@@ -118,7 +118,7 @@ impl Guard {
         if self.is_open_ended() {
             let Attached::To { process, .. } = &self.server else { return };
             let identity = (process.pid(), process.start_time_ticks());
-            if let Err(error) = self.ports.keeper.arm(epoch, identity, None).await {
+            if let Err(error) = self.keeper.arm(epoch, identity, None).await {
                 self.trouble = Some(format!("the pause is over, but the keeper does not hold: {error}"));
                 return;
             }
@@ -151,7 +151,7 @@ impl Guard {
         } else if held >= until {
             return;
         } else {
-            self.ports.keeper.extend(epoch, identity.0, until).await
+            self.keeper.extend(epoch, identity.0, until).await
         };
         match taken {
             Ok(()) => {
@@ -167,7 +167,7 @@ impl Guard {
     /// holds nothing.
     async fn go_without_end(&mut self, epoch: Epoch, pid: i32) -> Result<(), String> {
         self.memory.change(|r| r.open_ended = epoch).await?;
-        self.ports.keeper.disarm(epoch, pid).await?;
+        self.keeper.disarm(epoch, pid).await?;
         info!(%epoch, "paused: the server stays open without the daemons");
         Ok(())
     }
@@ -179,7 +179,7 @@ impl Guard {
         identity: (i32, u64),
         until: Boottime,
     ) -> Result<(), String> {
-        self.ports.keeper.arm(epoch, identity, Some(until)).await?;
+        self.keeper.arm(epoch, identity, Some(until)).await?;
         self.memory.change(|r| r.open_ended = Epoch(0)).await?;
         info!(%epoch, "the lease is an ordinary one again");
         self.long = false;

@@ -21,6 +21,7 @@ mod forgetting;
 mod freezing;
 mod guard;
 mod handle;
+mod holding;
 pub mod keeper;
 mod keeping;
 mod lease;

@@ -92,7 +92,7 @@ impl Guard {
     /// The keeper learns the deadline first; the permit is asked once more when the server is open.
     pub(super) async fn extend_and_open(&mut self, lease: Lease, permit: &Permit) -> Result<(), String> {
         let (pid, _) = self.identity()?;
-        self.ports.keeper.extend(lease.epoch, pid, lease.until).await?;
+        self.keeper.extend(lease.epoch, pid, lease.until).await?;
         self.lease = Some(lease);
         self.opener()?.open(permit).await.map(drop).map_err(|e: SqlError| e.to_string())
     }
@@ -130,11 +130,11 @@ impl Guard {
     /// It refuses while another process that it was armed for still runs.
     pub(super) async fn arm(&mut self, epoch: Epoch) -> Result<(), String> {
         let identity = self.identity()?;
-        let held = self.ports.keeper.holding().await?;
+        let held = self.keeper.holding().await?;
         if held.is_some_and(|h| h.epoch == epoch && h.process == identity) {
             return Ok(());
         }
-        self.ports.keeper.arm(epoch, identity, None).await
+        self.keeper.arm(epoch, identity, None).await
     }
 
     async fn closed(&mut self) -> Result<Pulse, String> {

@@ -234,3 +234,21 @@ async fn a_guard_that_knows_of_no_epoch_leaves_the_keeper_its_deadline() {
     world.state(|s| s.revoked_through = Epoch(4));
     world.until("released", |f| f.held.is_none()).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_holds_nothing_is_asked_once_a_second_and_what_it_holds_all_the_same_is_let_go() {
+    let mut state = granted(1);
+    state.grant.as_mut().unwrap().node = NodeName::from("b");
+    let world = World::of(state, ALL);
+    let (_handle, _guard) = world.guard().await;
+    sleep(LONG).await;
+    let asked = world.facts().keeper_asked;
+    assert!((8..=11).contains(&asked), "{asked} times in 10 s");
+
+    let process = world.identity();
+    let deadline = crate::guard::clock::Clock::now(&world) + TTL;
+    world.facts().held =
+        Some(crate::guard::KeeperHolds { epoch: Epoch(1), process, deadline: Some(deadline) });
+    world.until("released", |f| f.held.is_none()).await;
+    assert!(crate::guard::clock::Clock::now(&world) < deadline);
+}

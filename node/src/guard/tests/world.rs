@@ -43,6 +43,8 @@ pub(super) struct Facts {
     pub(super) attach_hangs: bool,
     pub(super) held: Option<KeeperHolds>,
     pub(super) keeper_silent: bool,
+    /// How often the keeper was asked what it holds.
+    pub(super) keeper_asked: u32,
     /// Voters that grant; the others do not answer.
     pub(super) granting: BTreeSet<NodeName>,
     /// No voter has applied the pause.
@@ -355,7 +357,8 @@ impl KeeperPort for Ports {
     }
     fn holding(&self) -> BoxFuture<'_, Result<Option<KeeperHolds>, String>> {
         async move {
-            let facts = self.facts();
+            let mut facts = self.facts();
+            facts.keeper_asked += 1;
             if facts.keeper_silent { Err("no answer".into()) } else { Ok(facts.held) }
         }
         .boxed()
