@@ -23,8 +23,8 @@ use crate::decide::seen::{GuardSeen, Report};
 use crate::guard::clock::Clock;
 use crate::guard::{Applied, Attach, Guard, GuardHandle, GuardPorts, KeeperPort, Voter};
 use crate::observe::{
-    OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Reporter, ReporterSetup, Table, TrialHandle, TrialSetup,
-    see,
+    Digest, OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Reporter, ReporterSetup, Table, TrialHandle,
+    TrialSetup, digest, see,
 };
 use crate::operate::actor::Wall;
 use crate::operate::attend::{Remote, SourceAt};
@@ -130,6 +130,8 @@ pub struct Assembly {
     pub(super) lasting: watch::Sender<Lasting>,
     pub(super) prober: Arc<Prober>,
     pub(super) own: OwnView,
+    /// What of it calls for a report at once.
+    matters: Arc<dyn Fn() -> Digest + Send + Sync>,
     /// Of a data node.
     pub(super) guard: Option<GuardHandle>,
     /// Of a data node.
@@ -202,6 +204,7 @@ impl Assembly {
             backups: watch::Sender::new(parts.backups),
             lasting: watch::Sender::new(Lasting::default()),
             own: Arc::new(Report::default),
+            matters: Arc::new(|| Digest::of(&Report::default())),
             guard: None,
             archiver: None,
             routing: Arc::default(),
@@ -441,6 +444,12 @@ impl Assembly {
         let archiving = beside.map(|b| b.archiving.clone());
         let (prober, states, routing) =
             (Arc::clone(&self.prober), self.states.clone(), Arc::clone(&self.routing));
+        let (watched, probed, tried) = (own.clone(), Arc::clone(&prober), trial.clone());
+        let (differs, of_states) = (Arc::clone(&config_differs), states.clone());
+        self.matters = Arc::new(move || {
+            let tried = tried.as_ref().map(TrialHandle::now);
+            digest(watched.as_ref(), &probed, differs(&of_states.borrow()), tried.as_ref())
+        });
         self.own = Arc::new(move || {
             let mut report = see(own.as_ref(), &prober, config_differs(&states.borrow()));
             report.tried = trial.as_ref().map(TrialHandle::now);
@@ -474,11 +483,16 @@ impl Assembly {
             }
         });
         let nudge = Arc::new(Notify::new());
-        let (own, turns) = (Arc::clone(&self.own), self.reports.clone());
+        let (own, matters) = (Arc::clone(&self.own), Arc::clone(&self.matters));
+        let (turns, looks) = (self.reports.clone(), self.reports.clone());
         let reporter = Reporter::new(ReporterSetup {
             see: Arc::new(move || {
                 turns.turn();
                 own()
+            }),
+            digest: Arc::new(move || {
+                looks.turn();
+                matters()
             }),
             sink: Arc::new(ToLeader {
                 me: self.me.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::decide::seen::{Channel, OwnServer, ProbeError, Process, Pulse, Report};
+use crate::decide::seen::{About, Channel, GuardSeen, OwnServer, Probe, ProbeError, Process, Pulse, Report};
 use crate::decide::tried::{Tried, Write};
 use crate::state::{Epoch, NodeName};
 
@@ -12,15 +12,31 @@ const RECEIVING_WITHIN: Duration = Duration::from_secs(1);
 
 /// Two reports with equal digests call for the same decisions, but for what time alone changes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Digest {
+pub struct Digest {
     own: Option<OwnDigest>,
-    probes: BTreeMap<NodeName, (bool, Option<ProbeError>, Option<bool>)>,
+    probes: BTreeMap<NodeName, ProbeDigest>,
     config_differs: Vec<String>,
     tried: Option<TriedDigest>,
 }
 
+/// What of an [`OwnServer`] is looked at, wherever it lies.
+pub(super) struct OwnParts<'a> {
+    pub(super) process: &'a Process,
+    pub(super) answers: bool,
+    pub(super) pulse: Option<&'a Pulse>,
+    pub(super) guard: &'a GuardSeen,
+    pub(super) about: Option<&'a About>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ProbeDigest {
+    pub(super) ever: bool,
+    pub(super) error: Option<ProbeError>,
+    pub(super) open: Option<bool>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
-struct TriedDigest {
+pub(super) struct TriedDigest {
     no_connection: bool,
     connection_error: Option<ProbeError>,
     write: Write,
@@ -29,7 +45,7 @@ struct TriedDigest {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct OwnDigest {
+pub(super) struct OwnDigest {
     process: Process,
     answers: bool,
     pulse: Option<PulseDigest>,
@@ -68,40 +84,74 @@ struct ChannelDigest {
 }
 
 impl Digest {
-    pub(super) fn of(report: &Report) -> Self {
+    /// Of a report that is there.
+    pub fn of(report: &Report) -> Self {
+        let probes = report.probes.iter().map(|(node, probe)| (node.clone(), ProbeDigest::from(probe)));
+        Self::new(
+            report.own.as_ref().map(|own| OwnDigest::from(OwnParts::from(own))),
+            probes.collect(),
+            report.config_differs.clone(),
+            report.tried.as_ref(),
+        )
+    }
+
+    /// Of a report that is not made for it.
+    pub(super) fn new(
+        own: Option<OwnDigest>,
+        probes: BTreeMap<NodeName, ProbeDigest>,
+        config_differs: Vec<String>,
+        tried: Option<&Tried>,
+    ) -> Self {
+        Self { own, probes, config_differs, tried: tried.map(TriedDigest::from) }
+    }
+}
+
+impl From<&Probe> for ProbeDigest {
+    fn from(probe: &Probe) -> Self {
+        Self { ever: probe.ever, error: probe.error, open: probe.open }
+    }
+}
+
+impl<'a> From<&'a OwnServer> for OwnParts<'a> {
+    fn from(own: &'a OwnServer) -> Self {
         Self {
-            own: report.own.as_ref().map(own),
-            probes: report.probes.iter().map(|(n, p)| (n.clone(), (p.ever, p.error, p.open))).collect(),
-            config_differs: report.config_differs.clone(),
-            tried: report.tried.as_ref().map(tried),
+            process: &own.process,
+            answers: own.error.is_none(),
+            pulse: own.pulse.as_ref(),
+            guard: &own.guard,
+            about: own.about.as_ref(),
         }
     }
 }
 
-fn tried(tried: &Tried) -> TriedDigest {
-    TriedDigest {
-        no_connection: tried.no_connection_for >= RECEIVING_WITHIN,
-        connection_error: tried.connection_error,
-        write: tried.write.clone(),
-        out_of_connections: tried.is_out_of_connections(),
-        disk_nearly_full: tried.disk.is_some_and(|disk| disk.is_nearly_full()),
+impl From<&Tried> for TriedDigest {
+    fn from(tried: &Tried) -> Self {
+        Self {
+            no_connection: tried.no_connection_for >= RECEIVING_WITHIN,
+            connection_error: tried.connection_error,
+            write: tried.write.clone(),
+            out_of_connections: tried.is_out_of_connections(),
+            disk_nearly_full: tried.disk.is_some_and(|disk| disk.is_nearly_full()),
+        }
     }
 }
 
-fn own(own: &OwnServer) -> OwnDigest {
-    let guard = &own.guard;
-    OwnDigest {
-        process: own.process.clone(),
-        answers: own.error.is_none(),
-        pulse: own.pulse.as_ref().map(pulse),
-        guard: GuardDigest {
-            lease: guard.lease.map(|(epoch, _)| epoch),
-            epochs: [guard.opened, guard.refused, guard.closed],
-            keeper: guard.keeper,
-            restarted: guard.restarted,
-            trouble: guard.trouble.clone(),
-        },
-        unsafe_settings: own.about.as_ref().map(|a| a.findings.iter().any(|f| f.error)),
+impl From<OwnParts<'_>> for OwnDigest {
+    fn from(own: OwnParts<'_>) -> Self {
+        let guard = own.guard;
+        Self {
+            process: own.process.clone(),
+            answers: own.answers,
+            pulse: own.pulse.map(pulse),
+            guard: GuardDigest {
+                lease: guard.lease.map(|(epoch, _)| epoch),
+                epochs: [guard.opened, guard.refused, guard.closed],
+                keeper: guard.keeper,
+                restarted: guard.restarted,
+                trouble: guard.trouble.clone(),
+            },
+            unsafe_settings: own.about.map(|a| a.findings.iter().any(|f| f.error)),
+        }
     }
 }
 

@@ -18,9 +18,10 @@ pub mod table;
 mod tests;
 pub mod trial;
 
+pub use digest::Digest;
 pub use lint::{lint, lint_fleet};
 pub use own::{OwnHandle, OwnSetup, OwnWatch};
 pub use probe::{Connect, Prober};
-pub use reporter::{ReportSink, Reporter, ReporterSetup, see};
+pub use reporter::{ReportSink, Reporter, ReporterSetup, digest, see};
 pub use table::Table;
 pub use trial::{OwnTrial, TrialHandle, TrialSetup};

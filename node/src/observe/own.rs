@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::about::Facts;
+use super::digest::{OwnDigest, OwnParts};
 use super::pulse::{Receiving, convert};
 use crate::decide::seen::{About, GuardSeen, NoAnswer, OwnServer, Process, Pulse};
 use crate::sql::{self, Account, ManagedServer, SqlError};
@@ -78,6 +79,20 @@ impl OwnHandle {
             guard: (self.guard)(),
             about: answers.about,
         }
+    }
+
+    /// What of [`Self::now`] matters at once.
+    pub(super) fn digest(&self) -> OwnDigest {
+        // Asked before anything is borrowed: it may take its time for a lock.
+        let guard = (self.guard)();
+        let (process, answers) = (self.process.borrow().clone(), self.answers.borrow());
+        OwnDigest::from(OwnParts {
+            process: &process,
+            answers: answers.error.is_none(),
+            pulse: answers.pulse.as_ref().map(|(pulse, _)| pulse),
+            guard: &guard,
+            about: answers.about.as_ref(),
+        })
     }
 
     /// What the server said within that time, if it runs and has answered since with nothing else.

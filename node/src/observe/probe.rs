@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::record::{Question, Record, Said, Word};
+use super::digest::ProbeDigest;
 use super::own::OwnHandle;
 use crate::decide::seen::Probe;
 use crate::sql::{ManagedServer, SqlError, SqlFuture};
@@ -91,6 +92,11 @@ impl Prober {
     pub fn now(&self) -> BTreeMap<NodeName, Probe> {
         let now = Instant::now();
         lock(&self.targets).iter().map(|(node, t)| (node.clone(), lock(&t.record).at(now))).collect()
+    }
+
+    /// What of [`Self::now`] matters at once.
+    pub(super) fn digest(&self) -> BTreeMap<NodeName, ProbeDigest> {
+        lock(&self.targets).iter().map(|(node, t)| (node.clone(), lock(&t.record).digest())).collect()
     }
 
     fn start(&self, node: &NodeName, address: &str) -> Target {

@@ -11,6 +11,7 @@ use super::digest::Digest;
 use super::own::OwnHandle;
 use super::probe::Prober;
 use crate::decide::seen::Report;
+use crate::decide::tried::Tried;
 
 /// From one report to the next while nothing changes.
 const REST: Duration = Duration::from_millis(200);
@@ -41,11 +42,24 @@ pub fn see(own: Option<&OwnHandle>, prober: &Prober, config_differs: Vec<String>
     }
 }
 
+/// What of the same, and of what was tried, calls for a report at once: without making one, whose sets of transactions and
+/// texts would be copied for nothing many times a second.
+pub fn digest(
+    own: Option<&OwnHandle>,
+    prober: &Prober,
+    config_differs: Vec<String>,
+    tried: Option<&Tried>,
+) -> Digest {
+    Digest::new(own.map(OwnHandle::digest), prober.digest(), config_differs, tried)
+}
+
 /// What a [`Reporter`] needs.
 #[derive(Clone)]
 pub struct ReporterSetup {
     /// What is seen now, as by [`see`]; must not block.
     pub see: Arc<dyn Fn() -> Report + Send + Sync>,
+    /// The digest of what is seen now, as by [`digest`]; must not block.
+    pub digest: Arc<dyn Fn() -> Digest + Send + Sync>,
     /// Where to.
     pub sink: Arc<dyn ReportSink>,
     /// Told when there may be something new; a report goes out only if it matters.
@@ -114,7 +128,7 @@ impl Reporter {
     }
 
     fn has_news(&self, sent: &Digest) -> bool {
-        Digest::of(&(self.setup.see)()) != *sent
+        (self.setup.digest)() != *sent
     }
 }
 

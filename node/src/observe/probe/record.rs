@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::digest::ProbeDigest;
 use super::super::pulse::source;
 use super::{EVERY, LONG_SILENT, SELDOM};
 use crate::decide::seen::{self, Probe, ProbeError, Replica};
@@ -197,6 +198,11 @@ impl Record {
 
     fn silent_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.answered.unwrap_or(self.since))
+    }
+
+    /// What of [`Self::at`] matters at once.
+    pub(super) fn digest(&self) -> ProbeDigest {
+        ProbeDigest { ever: self.answered.is_some(), error: self.error, open: self.open }
     }
 
     pub(super) fn at(&self, now: Instant) -> Probe {

@@ -76,8 +76,11 @@ impl Bench {
         }));
         let (news, nudge) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let own = Arc::clone(&seen);
+        let see = move || Report { own: Some(own.lock().unwrap().clone()), ..Report::default() };
+        let digest = see.clone();
         let reporter = Reporter::new(ReporterSetup {
-            see: Arc::new(move || Report { own: Some(own.lock().unwrap().clone()), ..Report::default() }),
+            see: Arc::new(see),
+            digest: Arc::new(move || Digest::of(&digest())),
             sink: Arc::<Sink>::clone(&sink),
             news: Arc::clone(&news),
             nudge: Arc::clone(&nudge),
