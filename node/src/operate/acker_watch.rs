@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::action::Hands;
+use super::still;
 use crate::consensus::Group;
 use crate::guard::repeated;
 use crate::state::{ClusterState, Epoch, NodeName};
@@ -49,11 +49,13 @@ struct Said {
     since: Instant,
     /// When the latest question that each voter answered with yes was asked.
     yes: BTreeMap<NodeName, Instant>,
+    /// A majority said yes in the round before.
+    in_step: bool,
 }
 
 impl Said {
     fn new(epoch: Epoch, now: Instant) -> Self {
-        Self { epoch, since: now, yes: BTreeMap::new() }
+        Self { epoch, since: now, yes: BTreeMap::new(), in_step: false }
     }
 
     /// A first question that nobody has answered yet refuses nothing: only `ttl` without a majority does.
@@ -107,7 +109,8 @@ impl AckerWatch {
         }
     }
 
-    /// One question to every voter; an answer counts from before it was asked, and as soon as it is there.
+    /// One question to every voter, or to a majority of them while that is enough ([`still`]); an answer counts from before
+    /// it was asked, and as soon as it is there.
     async fn round(
         &self,
         said: &mut Said,
@@ -115,32 +118,25 @@ impl AckerWatch {
         bound: Duration,
         granting: &watch::Sender<Granting>,
     ) {
-        let asked = Instant::now();
+        let (began, epoch) = (Instant::now(), said.epoch);
+        let membership = self.group.membership();
         let judged =
             |said: &Said| said.judge(ttl, Instant::now(), |nodes| self.group.membership().is_majority(nodes));
-        let epoch = said.epoch;
-        let mut asking: FuturesUnordered<_> = self
-            .group
-            .membership()
-            .voter_names()
-            .into_iter()
-            .map(|voter| {
-                let hands = &*self.hands;
-                async move {
-                    let still = still_grants(hands, &voter, epoch).await;
-                    (voter, still)
-                }
-            })
-            .collect();
-        let all = async {
-            while let Some((voter, still)) = asking.next().await {
-                if still == Some(true) {
-                    said.yes.insert(voter, asked);
-                    tell(granting, judged(said));
-                }
-            }
+        let voters = membership.voter_names();
+        let (first, rest) = if said.in_step {
+            still::in_turns(voters, &self.me, &said.yes, |nodes| membership.is_majority(nodes))
+        } else {
+            (voters.into_iter().collect(), Vec::new())
         };
+        let question = |voter: NodeName| async move { still_grants(&*self.hands, &voter, epoch).await };
+        // Half of the round is left to the others.
+        let all = still::ask(first, rest, bound / 2, question, |voter, asked| {
+            said.yes.insert(voter, asked);
+            tell(granting, judged(said));
+        });
         let _late_ones_are_asked_again = tokio::time::timeout(bound, all).await;
+        let mut in_step = said.yes.iter().filter(|(_, asked)| **asked >= began).map(|(voter, _)| voter);
+        said.in_step = membership.is_majority(&mut in_step);
         tell(granting, judged(said));
     }
 }

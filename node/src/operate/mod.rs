@@ -30,6 +30,7 @@ mod rebuilding;
 mod rehearsal;
 mod restart;
 mod scheduling;
+mod still;
 mod switchover;
 mod upkeep;
 mod wary;
