@@ -169,6 +169,8 @@ struct Beside {
     stop: Arc<ReceiverStop>,
     /// Told why the server does not follow the writer.
     follows: watch::Sender<Following>,
+    /// Has the server looked at, and what is seen told to the leader, at once.
+    nudge: Arc<Notify>,
     /// How far a rebuild of it is.
     copying: watch::Receiver<Option<Copying>>,
     /// What copies it.
@@ -331,15 +333,15 @@ impl Assembly {
         let (follows, following) = watch::channel(Following::default());
         let guard_seen = move || {
             let view = seen.seen();
-            let Following { trouble, lacks } = following.borrow().clone();
-            GuardSeen { trouble: view.trouble.clone().or(trouble), lacks, ..view }
+            let Following { trouble, lacks, left } = following.borrow().clone();
+            GuardSeen { trouble: view.trouble.clone().or(trouble), lacks, left, ..view }
         };
         let (watch, own) = OwnWatch::new(OwnSetup {
             server: Arc::clone(&server),
             process: handle.process(),
             guard: Arc::new(guard_seen),
             accepts,
-            nudge,
+            nudge: Arc::clone(&nudge),
             news: Arc::clone(&self.news),
         });
         spawn_in(&mut self.tasks, watch.run());
@@ -421,6 +423,7 @@ impl Assembly {
             trial,
             stop,
             follows,
+            nudge,
             copying,
             tools,
             backing,
@@ -560,7 +563,7 @@ impl Assembly {
             answers: Arc::new(self.control_service()),
         };
         spawn_in(&mut self.tasks, alerting.run());
-        let Some(Beside { server, source_at, stop, follows, .. }) = beside else { return };
+        let Some(Beside { server, source_at, stop, follows, nudge, .. }) = beside else { return };
         let (granted, still) = watch::channel(Granting::Unknown);
         let watching =
             AckerWatch { me: self.me.clone(), group: self.group.clone(), hands, states: self.states.clone() };
@@ -576,6 +579,7 @@ impl Assembly {
             tuned: None,
             catching_up: CatchingUp::default(),
             shown: follows,
+            nudge,
         };
         spawn_in(&mut self.tasks, attend.run());
         self.keep_extra();

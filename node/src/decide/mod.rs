@@ -2,7 +2,7 @@
 //! randomness. [`diagnose`] names what is wrong, [`choose`] who becomes the writer, [`upkeep`] what a healthy cluster
 //! still needs, [`adoption`] whether an existing cluster can be taken into care, [`rebuild`] from which server another
 //! gets its data, [`switchover`] whether a healthy writer can be moved, [`hooks`] which of the operator's programs are run
-//! for that, [`maintenance`] who rests, [`events`] who runs the servers' events, [`readers`] and [`mod@primary`] to which
+//! for that, [`maintenance`] who rests, [`leaving`] who is no acker any more, [`events`] who runs the servers' events, [`readers`] and [`mod@primary`] to which
 //! servers clients may be sent, [`mod@archive`] whose binlog is archived, [`followers`] what becomes of servers without a node.
 
 pub mod adoption;
@@ -19,6 +19,7 @@ pub mod followers;
 pub mod giving;
 pub mod holding;
 pub mod hooks;
+pub mod leaving;
 pub mod maintenance;
 mod plan;
 pub mod primary;

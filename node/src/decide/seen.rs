@@ -14,7 +14,7 @@ use super::diagnose::FRESH;
 use super::tried::Tried;
 use super::vouched::began;
 use crate::gtid::{Dialect, GtidSet};
-use crate::state::{Epoch, NodeName, UnixMillis};
+use crate::state::{Epoch, LeavesFor, NodeName, UnixMillis};
 
 /// The latest report of every node.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +26,9 @@ pub struct Observations {
     /// whose host was cut off as connected until TCP gives up, minutes later: whoever fills this in also counts from when
     /// commits began to wait without its set growing.
     pub acker_short_for: Option<Duration>,
+    /// For how long the process of each server that is gone has been known to be, by the reader's clock: the same process,
+    /// in every report since, none of which was long in coming. A server that ran meanwhile begins anew.
+    pub gone_for: BTreeMap<NodeName, Duration>,
     /// By how many milliseconds each sender's wall clock was ahead of the reader's when its report came in; behind is
     /// negative. The way here counts as behind.
     pub clock_ahead_ms: BTreeMap<NodeName, i64>,
@@ -213,6 +216,21 @@ pub struct GuardSeen {
     /// Transactions of the writer that its replica has not received, as the node itself compared the two a second ago or
     /// so. It does where commits do not wait for that replica; `None` elsewhere, and while that is not known.
     pub lacks: Option<u64>,
+    /// It is to leave the list of ackers, and acknowledges nothing more.
+    #[serde(default)]
+    pub left: Option<Left>,
+}
+
+/// A replica that is to leave the list of ackers acknowledges nothing more under this epoch: its node stopped the receiver,
+/// and then read that it stands still.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Left {
+    /// Under which epoch. It says nothing of another one.
+    pub epoch: Epoch,
+    /// Why it is to leave, as its node has applied it.
+    pub cause: LeavesFor,
+    /// What the server had received when that was read. Whatever it acknowledged in that run is in it.
+    pub received: GtidSet,
 }
 
 /// What seldom changes about a server.
@@ -344,8 +362,13 @@ impl Observations {
     /// What a server said of itself `age` ago or earlier: its latest word, or the one before that. Reports of two nodes may
     /// for ever come in the same order, so that the latest of the one is always younger than the latest of the other.
     pub fn pulse_by(&self, node: &NodeName, age: Duration) -> Option<(&Pulse, Duration)> {
+        self.words(node).find(|(_, since)| *since >= age)
+    }
+
+    /// What a server said of itself, and how long ago: its latest word, and the one before.
+    pub fn words(&self, node: &NodeName) -> impl Iterator<Item = (&Pulse, Duration)> {
         let before = self.before.get(node).map(|(pulse, age)| (pulse, *age));
-        self.pulse(node).into_iter().chain(before).find(|(_, since)| *since >= age)
+        self.pulse(node).into_iter().chain(before)
     }
 
     /// What a node that was heard lately tried on its own server.

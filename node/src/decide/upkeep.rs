@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::diagnose::{FRESH, RECEIVING_WITHIN};
+use super::leaving;
 use super::seen::{Channel, Observations, OwnServer, Pulse};
 use super::troubles::is_open;
 use super::vouched::{is_vouched_for, vouch};
@@ -19,10 +20,6 @@ const ACKER_BEHIND: Duration = Duration::from_secs(5);
 const ACKER_LACKS: u64 = 10_000;
 /// The same by the word of its own node, which compares the two at the same moment: commits wait while it receives those.
 const ACKER_LACKS_NOW: u64 = 2_000;
-/// An acker whose server is gone must have given no answer for so long before it may leave the list.
-const OFF_AFTER: Duration = Duration::from_secs(3);
-/// One that is cut off must have been unheard for so long, and for three leases, before it may leave the list.
-const CUT_OFF_AFTER: Duration = Duration::from_secs(10);
 
 /// One thing to do for a healthy writer.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,7 +167,7 @@ fn maintain(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<
 }
 
 fn ackers(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Upkeep> {
-    let (writer, writer_age) = seen.pulse(&grant.node).filter(|(_, age)| *age <= FRESH)?;
+    let (writer, _) = seen.pulse(&grant.node).filter(|(_, age)| *age <= FRESH)?;
     for (node, _) in state.data_nodes() {
         let apart = state.out.contains_key(node) || state.in_maintenance(node);
         if *node == grant.node || state.ackers.contains(node) || apart {
@@ -186,62 +183,8 @@ fn ackers(state: &ClusterState, grant: &Grant, seen: &Observations) -> Option<Up
             });
         }
     }
-    // Off the list only when enough other ackers have all that the lost one may have acknowledged.
-    let (gone, why) = state.ackers.iter().find_map(|a| Some((a, off(state, grant, seen, a, writer_age)?)))?;
-    let others = state.ackers.iter().filter(|a| *a != gone);
-    let covers =
-        |a: &NodeName| fresh(seen, a).is_some_and(|p| p.acks && holds(&p.received, &writer.executed));
-    if others.clone().filter(|a| covers(a)).count() < state.safety.wait_count as usize {
-        return None;
-    }
-    let ackers = others.cloned().collect();
-    Some(Upkeep::Ackers { ackers, why: format!("{gone} {why}; the others have all that it had") })
-}
-
-/// Why a listed acker acknowledges nothing more, and has acknowledged nothing that the writer's set, `writer_age` old,
-/// does not show: it must have stopped before that set was read.
-fn off(
-    state: &ClusterState,
-    grant: &Grant,
-    seen: &Observations,
-    node: &NodeName,
-    writer_age: Duration,
-) -> Option<&'static str> {
-    let Some(heard) = seen.of(node) else {
-        return cut_off(state, seen, node, Duration::MAX).then_some("is cut off");
-    };
-    let own = heard.report.own.as_ref()?;
-    let silent_for = heard.age + own.pulse_age;
-    if own.is_gone() && silent_for >= OFF_AFTER && writer_age <= heard.age {
-        return Some("has a server that is down");
-    }
-    if own.pulse.as_ref().is_some_and(|p| !p.acks && !follows(state, grant, p)) {
-        // During an operation it may just not have been repointed yet.
-        if state.operation.is_none() && silent_for <= FRESH && writer_age <= silent_for {
-            return Some("does not follow the writer");
-        }
-    }
-    // A receiver that has ended; a server may say that it does not acknowledge while it still does.
-    let receives = |p: &Pulse| p.acks || p.channel.as_ref().is_some_and(|c| c.io_running);
-    let leaves = state.leaves_ackers(node);
-    let stopped = own.pulse.as_ref().is_some_and(|p| !receives(p));
-    if leaves && stopped && silent_for <= FRESH && writer_age <= silent_for {
-        return Some("is to leave and has stopped receiving");
-    }
-    cut_off(state, seen, node, heard.age).then_some("is cut off")
-}
-
-/// Neither the node nor, from a majority of the voters, its server has been heard for so long that the node itself has
-/// stopped its receiver (it does when for `lease_ttl` no majority told it that they still grant the epoch; it may not know of a shorter one), and does not
-/// start it before it has learnt the list anew.
-fn cut_off(state: &ClusterState, seen: &Observations, node: &NodeName, unheard: Duration) -> bool {
-    let long = CUT_OFF_AFTER.max(state.longest_lease() * 3);
-    let silent = |by: &NodeName| {
-        let fresh = seen.of(by).is_some_and(|h| h.age <= FRESH);
-        fresh && seen.silence(by, node).is_some_and(|s| s >= long)
-    };
-    let voters = state.members.keys().filter(|by| *by != node && silent(by)).count();
-    unheard >= long && voters > state.members.len() / 2
+    let (ackers, why) = leaving::shorter(state, grant, seen)?;
+    Some(Upkeep::Ackers { ackers, why })
 }
 
 /// Whether a replica may be counted on: it receives from the writer, applies, and has caught up.
@@ -341,16 +284,16 @@ fn is_gone(seen: &Observations, node: &NodeName) -> bool {
 }
 
 /// What a server says about the present; nothing once it is gone, however young its last word is.
-fn fresh<'a>(seen: &'a Observations, node: &NodeName) -> Option<&'a Pulse> {
+pub(super) fn fresh<'a>(seen: &'a Observations, node: &NodeName) -> Option<&'a Pulse> {
     let pulse = seen.pulse(node).filter(|(_, age)| *age <= FRESH && !is_gone(seen, node));
     pulse.map(|(pulse, _)| pulse)
 }
 
-fn follows(state: &ClusterState, grant: &Grant, pulse: &Pulse) -> bool {
+pub(super) fn follows(state: &ClusterState, grant: &Grant, pulse: &Pulse) -> bool {
     let source = state.members.get(&grant.node).and_then(|m| m.server.as_deref());
     pulse.channel.as_ref().is_some_and(|c| Some(c.source.as_str()) == source)
 }
 
-fn holds(a: &GtidSet, b: &GtidSet) -> bool {
+pub(super) fn holds(a: &GtidSet, b: &GtidSet) -> bool {
     a.contains(b).unwrap_or(false)
 }

@@ -350,6 +350,7 @@ impl Guard {
             waits_since: record.waits_since,
             trouble: self.trouble.clone().or_else(|| self.events.trouble.clone()),
             lacks: None,
+            left: None,
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.view != view {

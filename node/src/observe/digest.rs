@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::decide::seen::{About, Channel, GuardSeen, OwnServer, Probe, ProbeError, Process, Pulse, Report};
 use crate::decide::tried::{Tried, Write};
-use crate::state::{Epoch, NodeName};
+use crate::state::{Epoch, LeavesFor, NodeName};
 
 /// A replica that has received within this long receives.
 const RECEIVING_WITHIN: Duration = Duration::from_secs(1);
@@ -62,6 +62,7 @@ struct GuardDigest {
     keeper: bool,
     restarted: bool,
     trouble: Option<String>,
+    left: Option<(Epoch, LeavesFor)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +150,7 @@ impl From<OwnParts<'_>> for OwnDigest {
                 keeper: guard.keeper,
                 restarted: guard.restarted,
                 trouble: guard.trouble.clone(),
+                left: guard.left.as_ref().map(|left| (left.epoch, left.cause)),
             },
             unsafe_settings: own.about.map(|a| a.findings.iter().any(|f| f.error)),
         }
@@ -185,7 +187,7 @@ mod tests {
     use super::super::fake;
     use super::super::pulse::{Receiving, convert};
     use super::*;
-    use crate::decide::seen::{GuardSeen, Probe};
+    use crate::decide::seen::{GuardSeen, Left, Probe};
 
     fn report() -> Report {
         let mut pulse = convert(&fake::replica_of("db1", 3306), &mut Receiving::default(), Instant::now());
@@ -204,6 +206,11 @@ mod tests {
 
     fn own(report: &mut Report) -> &mut OwnServer {
         report.own.as_mut().unwrap()
+    }
+
+    fn left() -> Left {
+        let received = crate::decide::sample::set("1-5");
+        Left { epoch: Epoch(3), cause: LeavesFor::Maintenance, received }
     }
 
     fn pulse(report: &mut Report) -> &mut Pulse {
@@ -231,6 +238,7 @@ mod tests {
             |r| own(r).guard.restarted = true,
             |r| own(r).guard.keeper = true,
             |r| own(r).guard.trouble = Some("no keeper".into()),
+            |r| own(r).guard.left = Some(left()),
             |r| pulse(r).open = true,
             |r| pulse(r).waits = true,
             |r| pulse(r).ackers = 0,

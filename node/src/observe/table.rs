@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::digest::Digest;
 use super::shortage::Shortage;
 use crate::decide::backup::schedule::due;
-use crate::decide::seen::{Observations, Pulse, Report};
+use crate::decide::seen::{Observations, Process, Pulse, Report};
 use crate::state::{ClusterState, NodeName, UnixMillis};
 
 /// A report older than this says nothing about now.
@@ -42,6 +42,8 @@ struct Entry {
     report: Report,
     /// What the sender's server said of itself in the report before this one, and when.
     before: Option<(Pulse, Instant)>,
+    /// The process of the sender's server that is gone, and since when every report has said so.
+    gone_since: Option<(i32, Instant)>,
     digest: Digest,
 }
 
@@ -50,6 +52,15 @@ impl Entry {
     fn pulse(&self) -> Option<(Pulse, Instant)> {
         let own = self.report.own.as_ref()?;
         Some((own.pulse.clone()?, self.at.checked_sub(own.pulse_age)?))
+    }
+
+    /// Of a report that came in now, right after this one: a process that has gone since is gone from now on, as is one
+    /// whose node was silent meanwhile, in which its server may have run under the same number.
+    fn gone_since(before: Option<&Self>, report: &Report, now: Instant) -> Option<(i32, Instant)> {
+        let Process::Gone { pid } = report.own.as_ref()?.process else { return None };
+        let before = before.filter(|b| now.saturating_duration_since(b.at) < FRESH);
+        let same = before.and_then(|b| b.gone_since).filter(|(before, _)| *before == pid);
+        Some(same.unwrap_or((pid, now)))
     }
 }
 
@@ -77,8 +88,9 @@ impl Table {
         }
         let matters = before.is_none_or(|b| b.digest != digest || age(b) >= FRESH);
         let ahead_ms = (report.wall_ms != 0).then(|| report.wall_ms - (self.wall_ms)());
+        let gone_since = Entry::gone_since(before, &report, now);
         let before = before.and_then(Entry::pulse);
-        held.reports.insert(from, Entry { at: now, ahead_ms, report, before, digest });
+        held.reports.insert(from, Entry { at: now, ahead_ms, report, before, gone_since, digest });
         drop(held);
         if matters {
             // All that wait, and one that is about to: it may look once too often, and misses nothing.
@@ -106,6 +118,9 @@ impl Table {
             seen.insert(node.clone(), entry.report.clone(), now.saturating_duration_since(entry.at));
             if let Some((pulse, at)) = &entry.before {
                 seen.insert_before(node.clone(), pulse.clone(), now.saturating_duration_since(*at));
+            }
+            if let Some((_, since)) = entry.gone_since {
+                seen.gone_for.insert(node.clone(), now.saturating_duration_since(since));
             }
             if let Some(ahead) = entry.ahead_ms {
                 seen.clock_ahead_ms.insert(node.clone(), ahead);

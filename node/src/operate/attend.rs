@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::acker_watch::Granting;
 use super::catching_up::{CatchingUp, Next, View, next};
+use super::left::left;
 use super::promise::ReceiverStop;
+use crate::decide::seen::Left;
 use crate::gtid::GtidSet;
 use crate::sql::{ManagedServer, Permit, Pulse, Replication, Source};
 use crate::state::{ClusterState, Epoch, Grant, NodeName, Phase};
@@ -56,15 +58,19 @@ pub struct Attend {
     pub catching_up: CatchingUp,
     /// For whoever asks.
     pub shown: watch::Sender<Following>,
+    /// Told when that has something the leader waits for.
+    pub nudge: Arc<Notify>,
 }
 
 /// How the server follows the writer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Following {
     /// Why it does not, once that has lasted.
     pub trouble: Option<String>,
     /// Transactions that it has not received, where that is looked at.
     pub lacks: Option<u64>,
+    /// It is to leave the list of ackers, and acknowledges nothing more.
+    pub left: Option<Left>,
 }
 
 impl Attend {
@@ -74,14 +80,16 @@ impl Attend {
         let mut since: Option<Instant> = None;
         loop {
             let state = self.states.borrow_and_update().clone();
-            let why = self.turn(&state).await.err();
+            let (left, why) = match self.turn(&state).await {
+                Ok(left) => (left, None),
+                Err(why) => (None, Some(why)),
+            };
             since = why.as_ref().map(|_| since.unwrap_or_else(Instant::now));
             let lasts = since.is_some_and(|since| since.elapsed() >= LASTS);
             let trouble =
                 why.as_ref().filter(|_| lasts).map(|why| format!("does not follow the writer: {why}"));
             let lacks = state.live_grant().and_then(|grant| self.catching_up.lacks(grant.epoch));
-            let following = Following { trouble, lacks };
-            self.shown.send_if_modified(|now| std::mem::replace(now, following.clone()) != following);
+            self.show(Following { trouble, lacks, left });
             if why != said {
                 if let Some(why) = &why {
                     info!(why, "does not follow the writer yet");
@@ -100,14 +108,30 @@ impl Attend {
         }
     }
 
-    async fn turn(&mut self, state: &ClusterState) -> Result<(), String> {
+    /// The leader hears at once of one that has left: nobody else may go on before.
+    fn show(&self, following: Following) {
+        let had_left = self.shown.borrow().left.is_some();
+        let news = following.left.is_some() && !had_left;
+        self.shown.send_if_modified(|now| std::mem::replace(now, following.clone()) != following);
+        if news {
+            self.nudge.notify_one();
+        }
+    }
+
+    /// It is about to receive: that it has left is not said of it any more.
+    fn has_not_left(&self) {
+        self.shown.send_if_modified(|now| now.left.take().is_some());
+    }
+
+    /// What it says if it is to leave the list of ackers, and has.
+    async fn turn(&mut self, state: &ClusterState) -> Result<Option<Left>, String> {
         if state.phase == Phase::Observing {
-            return self.give_back().await;
+            return self.give_back().await.map(|()| None);
         }
         if state.out.contains_key(&self.me) {
-            return self.acknowledge_nothing(state).await;
+            return self.acknowledge_nothing(state).await.map(|()| None);
         }
-        let Some(grant) = state.live_grant().filter(|g| g.node != self.me) else { return Ok(()) };
+        let Some(grant) = state.live_grant().filter(|g| g.node != self.me) else { return Ok(None) };
         let address = state
             .members
             .get(&grant.node)
@@ -120,7 +144,7 @@ impl Attend {
             && (semi_sync.wait_no_replica || semi_sync.timeout_ms > WAITS_NO_MORE_MS);
         if !pulse.switch.is_closed() || waits {
             // Its guard closes it first, and ends the waiting, which would hang the applier.
-            return Ok(());
+            return Ok(None);
         }
         let source = (self.source_at)(address)?;
         match pulse
@@ -129,7 +153,10 @@ impl Attend {
             .filter(|c| c.source_host == source.host && c.source_port == source.port)
         {
             Some(channel) => self.keep_following(state, (grant, address), &source, &pulse, channel).await,
-            None => self.follow(state, grant, address, &source, &pulse).await,
+            None => {
+                self.has_not_left();
+                self.follow(state, grant, address, &source, &pulse).await.map(|()| None)
+            }
         }
     }
 
@@ -141,7 +168,7 @@ impl Attend {
         source: &Source,
         pulse: &Pulse,
         channel: &Replication,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Left>, String> {
         let permit = self.permit(grant.epoch);
         let text = |e: crate::sql::SqlError| e.to_string();
         let said = *self.granted.borrow_and_update();
@@ -150,17 +177,19 @@ impl Attend {
             self.server.stop_receiver(&self.while_granted_to(grant)).await.map_err(text)?;
         }
         if said != Granting::Granted(grant.epoch) {
-            return Ok(());
+            return Ok(None);
         }
-        let listed = state.ackers.contains(&self.me);
-        if listed && state.leaves_ackers(&self.me) {
+        if let Some(cause) = state.leaves_for(&self.me).filter(|_| state.ackers.contains(&self.me)) {
             // It is to leave the list, and may do so once it certainly acknowledges nothing more.
-            if channel.io_started {
-                info!("leaves the list of ackers: the receiver stops");
-                self.server.stop_receiver(&permit).await.map_err(text)?;
+            if !channel.io_started {
+                return Ok(left(grant, cause, pulse));
             }
-            return Ok(());
+            info!("leaves the list of ackers: the receiver stops");
+            self.has_not_left();
+            self.server.stop_receiver(&permit).await.map_err(text)?;
+            return Ok(left(grant, cause, &self.server.pulse().await.map_err(text)?));
         }
+        self.has_not_left();
         if pulse.semi_sync.replica_available {
             self.acknowledge(state, grant, address, pulse).await?;
         }
@@ -172,7 +201,7 @@ impl Attend {
         } else if self.tuned != Some(grant.epoch) && channel.sql_running {
             self.tune(grant, source, pulse, &permit).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// It acknowledges if it is listed and what it acknowledges is on its disk ([`super::catching_up`]).

@@ -19,6 +19,7 @@ pub mod followers;
 pub mod hooks;
 mod journal;
 pub mod lead;
+mod left;
 pub mod net;
 mod power;
 mod program;

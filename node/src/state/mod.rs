@@ -58,7 +58,7 @@ pub use operation::{
     Begin, Ending, Finished, Forced, Loss, Operation, OperationKind, Proof, ProofKind, Recovered, Step,
 };
 pub use quarantine::{Archive, Quarantine};
-pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, Rebuild, RebuildStep};
+pub use rebuild::{ATTEMPTS_MAX, AtStep, BeginRebuild, LeavesFor, Rebuild, RebuildStep};
 pub use refusal::Refusal;
 pub use retention::{Keep, Leaving};
 pub use schedule::{BackupPlan, Schedule, Slot, SlotFailed, SlotTry, TRIES_MAX};

@@ -106,6 +106,18 @@ pub struct AtStep {
     pub detail: String,
 }
 
+/// Why a server is to leave the list of ackers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeavesFor {
+    /// It may not become the writer.
+    Excluded,
+    /// It is about to be rebuilt.
+    Rebuild,
+    /// It is in maintenance, and others are there.
+    Maintenance,
+}
+
 impl ClusterState {
     /// The rebuild of this node, while it runs.
     pub fn rebuild_of(&self, node: &NodeName) -> Option<&Rebuild> {
@@ -115,8 +127,18 @@ impl ClusterState {
     /// Whether a server is to leave the list of ackers: it may not become the writer, is about to be rebuilt, or is in
     /// maintenance and others are there.
     pub fn leaves_ackers(&self, node: &NodeName) -> bool {
-        let excluded = self.members.get(node).is_some_and(|m| m.excluded);
-        excluded || self.rebuild_of(node).is_some() || self.others_acknowledge(node)
+        self.leaves_for(node).is_some()
+    }
+
+    /// The same, and why.
+    pub fn leaves_for(&self, node: &NodeName) -> Option<LeavesFor> {
+        if self.members.get(node).is_some_and(|m| m.excluded) {
+            return Some(LeavesFor::Excluded);
+        }
+        if self.rebuild_of(node).is_some() {
+            return Some(LeavesFor::Rebuild);
+        }
+        self.others_acknowledge(node).then_some(LeavesFor::Maintenance)
     }
 }
 

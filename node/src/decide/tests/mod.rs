@@ -10,6 +10,7 @@ mod events;
 mod followers;
 mod holding;
 mod hooks;
+mod leaving;
 mod maintenance;
 mod plan;
 mod primary;
@@ -209,13 +210,19 @@ fn silent(for_ms: u64, error: ProbeError) -> Probe {
 struct Seen {
     reports: BTreeMap<NodeName, (Report, Duration)>,
     before: BTreeMap<NodeName, (Pulse, Duration)>,
+    gone_for: BTreeMap<NodeName, Duration>,
     short_for: Option<Duration>,
 }
 
 impl Seen {
     /// All is well: db1 writes, the others follow it, everybody reaches everybody.
     fn healthy(state: &ClusterState, set: &GtidSet) -> Self {
-        let mut seen = Self { reports: BTreeMap::new(), before: BTreeMap::new(), short_for: None };
+        let mut seen = Self {
+            reports: BTreeMap::new(),
+            before: BTreeMap::new(),
+            gone_for: BTreeMap::new(),
+            short_for: None,
+        };
         for (node, member) in &state.members {
             let probes = state.data_nodes().map(|(n, _)| (n.clone(), answered(*n == name("db1")))).collect();
             let pulse = if *node == name("db1") { writes(set) } else { follows("db1", set) };
@@ -261,6 +268,7 @@ impl Seen {
     fn look(&self) -> Observations {
         let mut seen = Observations::default();
         seen.acker_short_for = self.short_for;
+        seen.gone_for = self.gone_for.clone();
         for (node, (report, age)) in &self.reports {
             seen.insert(node.clone(), report.clone(), *age);
         }

@@ -93,6 +93,30 @@ async fn reports_grow_old() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_is_gone_since_its_own_process_is() {
+    let table = Table::default();
+    let mut serial = 0;
+    let mut says = |process| {
+        serial += 1;
+        table.take(db1(), Report { serial, own: own(process, 1, false), ..Report::default() });
+        table.snapshot(&managed()).gone_for.get(&db1()).copied()
+    };
+    assert_eq!(says(Process::Running { pid: 7 }), None);
+    advance(ms(200)).await;
+    assert_eq!(says(Process::Gone { pid: 7 }), Some(ms(0)));
+    advance(ms(200)).await;
+    assert_eq!(says(Process::Gone { pid: 7 }), Some(ms(200)));
+    advance(ms(200)).await;
+    assert_eq!(says(Process::Gone { pid: 8 }), Some(ms(0)), "another one ran meanwhile");
+    advance(FRESH - ms(1)).await;
+    assert_eq!(says(Process::Gone { pid: 8 }), Some(FRESH - ms(1)));
+    advance(FRESH).await;
+    assert_eq!(says(Process::Gone { pid: 8 }), Some(ms(0)), "what ran meanwhile nobody said");
+    assert_eq!(says(Process::Running { pid: 8 }), None);
+    assert_eq!(says(Process::Gone { pid: 8 }), Some(ms(0)), "it was started again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_matters_wakes() {
     let table = Table::default();
     table.take(db1(), with_ackers(1, 1, true));
