@@ -29,6 +29,32 @@ pub fn may_begin(state: &ClusterState, seen: &Observations, node: &NodeName, upt
     others.iter().filter(acks).count() >= wanted && writer.is_some_and(|w| w.ackers as usize > wanted)
 }
 
+/// Why it may not begin yet, in words that name what is waited for.
+pub fn waits_for(
+    state: &ClusterState,
+    seen: &Observations,
+    node: &NodeName,
+    upto: Option<&GtidSet>,
+) -> String {
+    let others = state.ackers.iter().filter(|a| *a != node && !state.in_maintenance(a));
+    let reasons = others.filter_map(|other| {
+        let Some((pulse, _)) = seen.pulse(other).filter(|(_, age)| *age <= FRESH) else {
+            return Some(format!("{other} is not heard"));
+        };
+        if !pulse.acks || !pulse.channel.as_ref().is_some_and(|c| c.io_running) {
+            return Some(format!("{other} does not acknowledge"));
+        }
+        let missing = upto?.subtract(&pulse.received).ok().filter(|missing| !missing.is_empty())?;
+        Some(format!("{other} has yet to receive {}", missing.amount()))
+    });
+    let reasons: Vec<String> = reasons.collect();
+    match (reasons.as_slice(), writer(state, seen)) {
+        ([], Some(writer)) => format!("the writer counts only {} that acknowledge", writer.ackers),
+        ([], None) => "the writer is not heard".to_owned(),
+        _ => reasons.join(", "),
+    }
+}
+
 /// What the writer has committed, if it was heard lately.
 pub fn written(state: &ClusterState, seen: &Observations) -> Option<GtidSet> {
     writer(state, seen).map(|pulse| pulse.executed.clone())

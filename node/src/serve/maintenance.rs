@@ -9,7 +9,8 @@ use tonic::Status;
 use super::Control;
 use super::orders::{done, instant, word};
 use super::refusal::{by_state, refused};
-use crate::decide::maintenance::{may_begin, written};
+use crate::decide::leaving::waits_until;
+use crate::decide::maintenance::{may_begin, waits_for, written};
 use crate::operate::{Acted, Action, Order};
 use crate::state::{Change, ClusterState, NodeName, Phase, Refusal};
 
@@ -46,16 +47,23 @@ impl Control {
         let until_ms = self.now_ms().saturating_add_unsigned(request.for_ms);
         let begin = Change::Maintain { node: node.clone(), until_ms, word: word(request.by, request.reason) };
         self.commit(begin).await?;
-        let aside = self.stands_aside(&node).await;
-        let told = match aside {
-            true => "it is out: nobody reads from it, and no commit waits for it",
-            false => "it is still an acker: stop it only once batonctl status shows it out",
+        let told = match self.stands_aside(&node).await {
+            true => "it is out: nobody reads from it, and no commit waits for it".to_owned(),
+            false => self.still_counted_on(&node).await,
         };
         let ends = format!("batonctl maintenance {node} --end ends it before");
         Ok(Done {
             message: format!("{node} is in maintenance until {}", instant(until_ms)),
-            details: vec![told.to_owned(), ends],
+            details: vec![told, ends],
         })
+    }
+
+    /// What a server in maintenance waits for that is not out yet.
+    async fn still_counted_on(&self, node: &NodeName) -> String {
+        let (state, seen) = self.gathered().await;
+        let until = waits_until(&state, &seen, node).map(|until| format!(" until {until}"));
+        let until = until.unwrap_or_default();
+        format!("it is still an acker{until}: stop it only once batonctl status shows it out")
     }
 
     fn not_the_writer(&self, node: &NodeName) -> Result<(), Status> {
@@ -78,8 +86,9 @@ impl Control {
                 return Ok(());
             }
             if Instant::now() >= deadline {
+                let why = waits_for(&state, &seen, node, upto.as_ref());
                 return Err(refused(format!(
-                    "no other acker acknowledges yet, and commits would wait for {node}: see batonctl status"
+                    "no other acker acknowledges yet, and commits would wait for {node}: {why}; see batonctl status"
                 )));
             }
             tokio::time::sleep(LOOK_AGAIN).await;
