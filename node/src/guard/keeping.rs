@@ -72,9 +72,12 @@ impl Guard {
             return;
         }
         let Some(pulse) = self.pulse_unless_fenced().await else { return self.look_now() };
-        match pulse.map(|p| !p.switch.is_closed()) {
-            Ok(false) => self.settle_closed().await,
-            Ok(true) => self.close_on_sight().await,
+        match pulse {
+            Ok(pulse) if pulse.switch.is_closed() => {
+                self.let_live().await;
+                self.end_waiting(pulse.semi_sync.source_enabled).await;
+            }
+            Ok(_) => self.close_on_sight().await,
             Err(error) => self.trouble = Some(format!("its server does not answer: {error}")),
         }
     }
@@ -102,11 +105,19 @@ impl Guard {
 
     /// A closed server: the keeper lets it live, and the source side of semi-sync, which would hang its applier, goes off.
     pub(super) async fn settle_closed(&mut self) {
+        self.let_live().await;
+        let waits = self.ports.server.pulse().await.is_ok_and(|p| p.semi_sync.source_enabled);
+        self.end_waiting(waits).await;
+    }
+
+    async fn let_live(&mut self) {
         self.trouble = None;
         self.open_since = None;
         self.events_off();
         self.release_keeper().await;
-        let waits = self.ports.server.pulse().await.is_ok_and(|p| p.semi_sync.source_enabled);
+    }
+
+    async fn end_waiting(&mut self, waits: bool) {
         if waits && let Err(error) = self.ports.server.stop_waiting(&Permit::unconditional()).await {
             self.trouble = Some(format!("semi-sync's source side could not be switched off: {error}"));
         }

@@ -252,3 +252,18 @@ async fn a_keeper_that_holds_nothing_is_asked_once_a_second_and_what_it_holds_al
     world.until("released", |f| f.held.is_none()).await;
     assert!(crate::guard::clock::Clock::now(&world) < deadline);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_server_is_asked_once_a_look_and_waits_no_more_by_what_it_says_then() {
+    let mut state = granted(1);
+    state.grant.as_mut().unwrap().node = NodeName::from("b");
+    let world = World::of(state, ALL);
+    let (_handle, _guard) = world.guard().await;
+    sleep(LONG).await;
+    let pulses = world.facts().pulses;
+    assert!((40..=51).contains(&pulses), "{pulses} in 10 s, at five looks a second");
+    world.facts().waits = true;
+    world.until("waits no more", |f| !f.waits).await;
+    world.facts().open = true;
+    world.until("closed", |f| !f.open).await;
+}

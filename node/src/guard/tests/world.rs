@@ -33,6 +33,8 @@ pub(super) struct Facts {
     pub(super) closed_at: Option<Boottime>,
     pub(super) close_hangs: bool,
     pub(super) pulse_hangs: bool,
+    /// How often the server was asked for its pulse.
+    pub(super) pulses: u32,
     pub(super) waits: bool,
     pub(super) let_go: u32,
     pub(super) let_go_takes: Duration,
@@ -392,6 +394,7 @@ fn never<'a, T: Send + 'a>() -> SqlFuture<'a, T> {
 impl ManagedServer for Ports {
     fn pulse(&self) -> SqlFuture<'_, Pulse> {
         Box::pin(async move {
+            self.facts().pulses += 1;
             if self.facts().pulse_hangs {
                 let after = Duration::from_secs(1);
                 sleep(after).await;
