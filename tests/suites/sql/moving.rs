@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use baton_node::sql::{CloseOptions, ManagedServer, Permit, SqlError};
+use baton_node::sql::{CloseOptions, Glance, ManagedServer, Permit, SqlError};
 use baton_tests::sandbox::{Dialect, Hosts, Sandbox, SandboxOptions, Server, StallMeter, until};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -48,6 +48,7 @@ pub(crate) async fn moves_the_writer(dialect: Dialect) -> Result<()> {
         ensure!(channel.source_id == Some(1) && channel.events_marker > 0, "{channel:?}");
         heartbeats_rise(replica).await?;
     }
+    glances_show_what_pulses_do(a, b).await.context("glances")?;
     let refused = a.sql.follow(&b.as_source(), &permit).await;
     ensure!(matches!(refused, Err(SqlError::Unsafe(_))), "an open server follows: {refused:?}");
     receivers_starve_and_feed(a, [b, c], &mut client).await.context("starve")?;
@@ -98,6 +99,28 @@ async fn lets_go_of_a_dead_acker(writer: &Managed<'_>, acker: &Server) -> Result
         // And it can be made to wait again.
         let mut pin = writer.pin().await?;
         pin.make_source_wait(1, &permit, BOUND).await?;
+    }
+    Ok(())
+}
+
+/// A glance tells a channel that runs from one that does not, as the pulse does, and shows the same set and switch.
+async fn glances_show_what_pulses_do(writer: &Managed<'_>, replica: &Managed<'_>) -> Result<()> {
+    let permit = Permit::unconditional();
+    let of_writer = writer.sql.glance(false).await?;
+    ensure!(of_writer == Glance::of(&writer.sql.pulse().await?), "{of_writer:?}");
+    ensure!(!of_writer.switch.is_closed() && !of_writer.replicates, "{of_writer:?}");
+    for runs in [true, false, true] {
+        if runs {
+            replica.sql.start_receiver(&permit).await?;
+        } else {
+            replica.sql.stop_receiver(&permit).await?;
+        }
+        until("the channel to run or not", SOON, async || {
+            let (pulse, glance) = (replica.sql.pulse().await?, replica.sql.glance(true).await?);
+            Ok((Glance::of(&pulse) == glance && glance.replicates == runs).then_some(()))
+        })
+        .await?;
+        ensure!(!replica.sql.glance(false).await?.replicates, "not asked for");
     }
     Ok(())
 }
