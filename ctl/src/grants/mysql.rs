@@ -12,11 +12,6 @@ pub(super) const RIGHTS: &[Right] = &[
         on: "*.*",
     },
     Right {
-        why: "write the boot defaults (SET PERSIST_ONLY), so that a server comes up closed",
-        privileges: "PERSIST_RO_VARIABLES_ADMIN",
-        on: "*.*",
-    },
-    Right {
         why: "end every session of a server that closes, administrators' too",
         privileges: "SYSTEM_USER",
         on: "*.*",
