@@ -26,7 +26,7 @@ impl Facts {
     /// With the lint's findings; `accepts` names accounts that the policy allows to write while the server is closed.
     pub(super) fn about(&self, pulse: &sql::Pulse, accepts: &dyn Fn(&Account) -> bool) -> About {
         let accounts = self.accounts.iter().flatten().filter(|a| !accepts(a)).cloned().collect::<Vec<_>>();
-        let unread = Privileges { account: String::new(), held: Vec::new(), missing: Vec::new() };
+        let unread = Privileges { account: String::new(), missing: Vec::new() };
         let privileges = self.privileges.as_ref().unwrap_or(&unread);
         let mut findings = lint(&self.inventory, &accounts, privileges, pulse);
         let errors = [self.accounts.as_ref().err(), self.privileges.as_ref().err()];
@@ -62,7 +62,7 @@ mod tests {
         Facts {
             inventory: fake::inventory(Dialect::Mysql, "9.7.4"),
             accounts: Ok(Vec::new()),
-            privileges: Ok(Privileges { account: "baton@%".into(), held: Vec::new(), missing: Vec::new() }),
+            privileges: Ok(Privileges { account: "baton@%".into(), missing: Vec::new() }),
         }
     }
 

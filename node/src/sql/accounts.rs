@@ -2,68 +2,24 @@
 
 use super::error::SqlError;
 use super::fields::text_at;
+use super::grants::Grants;
 use super::managed::{Account, Privileges};
+use super::privileges;
 use super::wire::Wire;
 use crate::gtid::Dialect;
 
-/// What Baton's account needs globally: what `batonctl grants` gives, and no more.
-pub(super) fn needed(dialect: Dialect) -> &'static [&'static str] {
-    match dialect {
-        Dialect::Mysql => &[
-            // STOP, START and forget replication.
-            "REPLICATION_SLAVE_ADMIN",
-            // See replication, process list, everything of the server's state.
-            "REPLICATION CLIENT",
-            "PROCESS",
-            // RESET REPLICA, FLUSH.
-            "RELOAD",
-            // super_read_only, semi-sync, offline_mode.
-            "SYSTEM_VARIABLES_ADMIN",
-            // KILL, and a connection under offline_mode and max_connections.
-            "CONNECTION_ADMIN",
-            // KILL a session of an account that has it too, such as root.
-            "SYSTEM_USER",
-            // See prepared XA transactions.
-            "XA_RECOVER_ADMIN",
-        ],
-        Dialect::Mariadb => &[
-            "REPLICATION SLAVE ADMIN",
-            "REPLICATION MASTER ADMIN",
-            "REPLICA MONITOR",
-            "BINLOG MONITOR",
-            "PROCESS",
-            "RELOAD",
-            "READ_ONLY ADMIN",
-            "CONNECTION ADMIN",
-            // The event scheduler is switched by SUPER alone.
-            "SUPER",
-        ],
-    }
+/// What the account that asks holds, by itself and by its active roles.
+pub(super) async fn grants(wire: &mut Wire) -> Result<Grants, SqlError> {
+    Ok(Grants::parse(wire.rows("SHOW GRANTS").await?.iter().filter_map(|row| text_at(row, 0))))
 }
 
-/// Names that the server shows for a privilege that has two.
-fn same(held: &str, needed: &str) -> bool {
-    let canonical = |name: &str| match name {
-        "SLAVE MONITOR" => "REPLICA MONITOR".to_owned(),
-        "READ ONLY ADMIN" => "READ_ONLY ADMIN".to_owned(),
-        "REPLICA ADMIN" | "REPLICATION REPLICA ADMIN" => "REPLICATION SLAVE ADMIN".to_owned(),
-        "REPLICATION CLIENT" => "BINLOG MONITOR".to_owned(),
-        other => other.to_owned(),
-    };
-    canonical(held) == canonical(needed)
-}
-
-/// What Baton's own account holds and lacks.
+/// What Baton's own account lacks.
 pub(super) async fn privileges(wire: &mut Wire) -> Result<Privileges, SqlError> {
-    let dialect = wire.caps().dialect;
+    let caps = wire.caps();
     let account =
         wire.row("SELECT CURRENT_USER()").await?.and_then(|row| text_at(&row, 0)).unwrap_or_default();
-    let sql = "SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES \
-               WHERE GRANTEE = CONCAT('\\'', REPLACE(CURRENT_USER(), '@', '\\'@\\''), '\\'')";
-    let held: Vec<String> = wire.rows(sql).await?.iter().filter_map(|row| text_at(row, 0)).collect();
-    let lacks = |p: &&&str| !held.iter().any(|h| same(h, p));
-    let missing = needed(dialect).iter().filter(lacks).map(|p| (*p).to_owned()).collect();
-    Ok(Privileges { account, held, missing })
+    let missing = privileges::missing(&grants(wire).await?, caps.dialect, caps.version.number);
+    Ok(Privileges { account, missing })
 }
 
 /// Accounts that write while the server is closed, or take their writes out of the binlog, Baton's own left out.
@@ -125,12 +81,5 @@ mod tests {
         assert_eq!(split("'root'@'localhost'"), ("root".into(), "localhost".into()));
         assert_eq!(split("'a@b'@'%'"), ("a@b".into(), "%".into()));
         assert_eq!(split("'role'@''"), ("role".into(), String::new()));
-    }
-
-    #[test]
-    fn old_and_new_names_are_one_privilege() {
-        assert!(same("SLAVE MONITOR", "REPLICA MONITOR"));
-        assert!(same("READ ONLY ADMIN", "READ_ONLY ADMIN"));
-        assert!(!same("PROCESS", "RELOAD"));
     }
 }

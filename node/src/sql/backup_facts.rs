@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::accounts;
 use super::connector::Connector;
 use super::error::SqlError;
-use super::fields::{Fields, text_at};
+use super::fields::Fields;
+use super::grants::Place;
 use super::wire::Wire;
 use crate::gtid::Dialect;
 
@@ -31,10 +33,6 @@ pub struct BackupFacts {
 
 const FOR_DUMP: [&str; 4] = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT"];
 
-/// Of the account that asks: privileges on everything.
-const RIGHTS: &str = "SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES \
-    WHERE REPLACE(GRANTEE, '''', '') = CURRENT_USER()";
-
 const MYSQL: &str = "SELECT @@version AS version, @@datadir AS data, @@server_uuid AS uuid, \
     (SELECT CAST(COALESCE(SUM(FILE_SIZE), 0) AS UNSIGNED) FROM information_schema.INNODB_TABLESPACES \
      WHERE NAME <> 'innodb_temporary') AS bytes";
@@ -57,9 +55,9 @@ pub async fn backup_facts(connector: &Connector, bound: Duration) -> Result<Back
     };
     let row = wire.row(question).await?;
     let fields = row.as_ref().map(Fields::of_row).unwrap_or_default();
-    let rights: Vec<String> = wire.rows(RIGHTS).await?.iter().filter_map(|row| text_at(row, 0)).collect();
+    let grants = accounts::grants(&mut wire).await?;
     let lacks_for_dump =
-        FOR_DUMP.into_iter().filter(|right| !rights.iter().any(|has| has == right)).collect();
+        FOR_DUMP.into_iter().filter(|right| !grants.holds(right, Place::Everywhere)).collect();
     Ok(BackupFacts {
         dialect,
         version: fields.must("version")?.to_owned(),
@@ -69,4 +67,22 @@ pub async fn backup_facts(connector: &Connector, bound: Duration) -> Result<Back
         lsn: fields.number(&["lsn"]).unwrap_or_default(),
         lacks_for_dump,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::grants::Grants;
+    use super::*;
+
+    #[test]
+    fn the_document_grants_what_a_dump_needs() {
+        let document = include_str!("../../../docs/backup.md");
+        let (_, rest) = document.split_once("for Baton's account `").unwrap();
+        let (statement, _) = rest.split_once('`').unwrap();
+        let granted = Grants::parse([format!("{statement} TO x")]);
+        let lacks: Vec<_> =
+            FOR_DUMP.iter().filter(|right| !granted.holds(right, Place::Everywhere)).collect();
+        assert!(lacks.is_empty(), "{statement} lacks {lacks:?}");
+    }
 }

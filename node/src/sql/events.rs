@@ -4,20 +4,20 @@
 use super::accounts;
 use super::error::SqlError;
 use super::fields::{Fields, quote, text_at};
+use super::grants::Place;
 use super::managed::{EventSeen, EventsSeen, Permit};
 use super::wire::Wire;
 
 /// The scheduler, and the events that run where it is on.
 pub(super) async fn seen(wire: &mut Wire) -> Result<EventsSeen, SqlError> {
-    let held = accounts::privileges(wire).await?.held;
-    let holds = |names: &[&str]| held.iter().any(|h| names.contains(&h.as_str()));
+    let visible = accounts::grants(wire).await?.holds("EVENT", Place::Everywhere);
     let sql = "SELECT @@global.event_scheduler AS scheduler, COUNT(e.EVENT_NAME) AS enabled \
                FROM (SELECT 1) AS one LEFT JOIN information_schema.EVENTS e ON e.STATUS = 'ENABLED'";
     let row = wire.row(sql).await?.map(|row| Fields::of_row(&row)).unwrap_or_default();
     Ok(EventsSeen {
         scheduler: row.is_on(&["scheduler"]),
         enabled: row.number(&["enabled"]).unwrap_or(0),
-        visible: holds(&["EVENT"]),
+        visible,
     })
 }
 

@@ -12,6 +12,7 @@ use super::backup::{CopyPosition, DataPlaces};
 use super::clone::CloneSeen;
 use super::error::SqlError;
 use super::foretell::Call;
+use super::privileges::Needed;
 use super::rehearsal::RehearsalSeen;
 use super::status::{Glance, Inventory, Pulse, ServerStatus};
 use crate::gtid::GtidSet;
@@ -214,15 +215,13 @@ pub struct Account {
     pub privileges: Vec<String>,
 }
 
-/// What Baton's own account holds.
+/// What Baton's own account lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Privileges {
     /// `CURRENT_USER()`.
     pub account: String,
-    /// Global privileges held.
-    pub held: Vec<String>,
-    /// Needed and not held.
-    pub missing: Vec<String>,
+    /// Needed and not held, neither by itself nor by an active role.
+    pub missing: Vec<&'static Needed>,
 }
 
 /// Where a replica takes its data from.
@@ -517,6 +516,6 @@ pub trait ManagedServer: Send + Sync {
     /// Accounts besides Baton's that write while the server is closed, or may take their writes out of the binlog.
     fn accounts_that_write_while_closed(&self) -> SqlFuture<'_, Vec<Account>>;
 
-    /// What Baton's own account may do and lacks.
+    /// What Baton's own account lacks.
     fn privileges(&self) -> SqlFuture<'_, Privileges>;
 }

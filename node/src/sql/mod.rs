@@ -24,6 +24,7 @@ pub mod error;
 mod events;
 mod fields;
 pub mod foretell;
+mod grants;
 mod inspect;
 mod inventory;
 mod line;
@@ -31,6 +32,7 @@ pub mod loading;
 mod locks;
 pub mod managed;
 pub mod pinned;
+pub mod privileges;
 mod pulse;
 pub mod rehearsal;
 mod release;
@@ -51,11 +53,13 @@ pub use binlog_follow::{BinlogStart, BinlogTail, OwnId};
 pub use connector::{Address, Connector, Limits};
 pub use error::SqlError;
 pub use foretell::Call;
+pub use grants::Place;
 pub use managed::{
     Account, CloseOptions, ClosedProof, EventSeen, EventsSeen, HeldLock, Inspection, Killed, LongTransaction,
     ManagedServer, Permit, Privileges, Source, SourceTls, SqlFuture,
 };
 pub use pinned::Pinned;
+pub use privileges::Needed;
 pub use rehearsal::RehearsalSeen;
 pub use server::SqlServer;
 pub use status::{

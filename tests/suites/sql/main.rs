@@ -7,6 +7,7 @@ mod full;
 mod held_up;
 mod managed;
 mod moving;
+mod privileges;
 mod restarting;
 
 use baton_tests::on_both;
@@ -16,6 +17,7 @@ use cut::{receiver_stops_in_mid_login, receiver_stops_without_its_source};
 use full::full_server_is_reached;
 use held_up::applier_is_freed;
 use moving::moves_the_writer;
+use privileges::lacking_privileges_are_named;
 use restarting::{ends_with_a_waiting_commit, restarts_with_a_relay_log};
 
 on_both!(closes_and_opens, mysql_closes_and_opens, mariadb_closes_and_opens);
@@ -37,3 +39,9 @@ on_both!(receiver_stops_in_mid_login, mysql_receiver_stops_in_mid_login, mariadb
 on_both!(full_server_is_reached, mysql_full_server_is_reached, mariadb_full_server_is_reached);
 
 on_both!(applier_is_freed, mysql_applier_is_freed, mariadb_applier_is_freed);
+
+on_both!(
+    lacking_privileges_are_named,
+    mysql_lacking_privileges_are_named,
+    mariadb_lacking_privileges_are_named
+);

@@ -2,20 +2,44 @@
 
 use super::Findings;
 use crate::gtid::Dialect;
-use crate::sql::{Account, Privileges};
+use crate::sql::{Account, Needed, Place, Privileges};
 
-/// Baton's own account.
-pub(super) fn own(dialect: Dialect, privileges: &Privileges, found: &mut Findings) {
-    if privileges.missing.is_empty() {
-        return;
+/// Baton's own account. What keeps Baton from its main job is one error, and each part that is not done without others a
+/// warning.
+pub(super) fn own(privileges: &Privileges, found: &mut Findings) {
+    let mut parts: Vec<(Option<&str>, Vec<&Needed>)> = Vec::new();
+    for &needed in &privileges.missing {
+        match parts.iter_mut().find(|(part, _)| *part == needed.part) {
+            Some((_, missing)) => missing.push(needed),
+            None => parts.push((needed.part, vec![needed])),
+        }
     }
-    let missing = privileges.missing.iter().map(|p| grantable(dialect, p)).collect::<Vec<_>>().join(", ");
-    let (user, host) = privileges.account.rsplit_once('@').unwrap_or((&privileges.account, "%"));
-    found.error(
-        format!("Baton's account {} lacks {missing}", privileges.account),
-        // On a replica the statement would make a transaction of its own that the writer lacks.
-        format!("on the writer: GRANT {missing} ON *.* TO {}", quoted(user, host)),
-    );
+    for (part, missing) in parts {
+        let names = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let what = format!("Baton's account {} lacks {names}", privileges.account);
+        let mend = granting(&privileges.account, &missing);
+        match part {
+            None => found.error(what, mend),
+            Some(part) => found.warning(format!("{what}: {part}"), mend),
+        }
+    }
+}
+
+/// What gives the account all of these, a statement for each place.
+fn granting(account: &str, missing: &[&Needed]) -> String {
+    let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
+    let mut places: Vec<(Place, Vec<&str>)> = Vec::new();
+    for &needed in missing {
+        match places.iter_mut().find(|(on, _)| *on == needed.on) {
+            Some((_, names)) => names.push(needed.name),
+            None => places.push((needed.on, vec![needed.name])),
+        }
+    }
+    let grant = |(on, names): &(Place, Vec<&str>)| {
+        format!("GRANT {} ON {on} TO {}", names.join(", "), quoted(user, host))
+    };
+    // On a replica the statement would make a transaction of its own that the writer lacks.
+    format!("on the writer: {}", places.iter().map(grant).collect::<Vec<_>>().join("; "))
 }
 
 /// Accounts that write while the server is closed, or may take their writes out of the binlog. Who is on the host anyway
@@ -23,7 +47,7 @@ pub(super) fn own(dialect: Dialect, privileges: &Privileges, found: &mut Finding
 pub(super) fn others(dialect: Dialect, accounts: &[Account], found: &mut Findings) {
     for account in accounts {
         let name = quoted(&account.user, &account.host);
-        let held = account.privileges.join(", ");
+        let held = account.privileges.iter().map(|p| grantable(dialect, p)).collect::<Vec<_>>().join(", ");
         let what = format!("{name} can write while the server is closed or past the binlog: it holds {held}");
         let revoke = format!("REVOKE {held} ON *.* FROM {name}");
         let local = is_local(&account.host);
@@ -49,7 +73,7 @@ fn is_local(host: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "::1")
 }
 
-/// MariaDB lists one privilege under a name that GRANT does not take.
+/// MariaDB lists one privilege under a name that GRANT and REVOKE do not take.
 fn grantable(dialect: Dialect, privilege: &str) -> &str {
     match (dialect, privilege) {
         (Dialect::Mariadb, "READ_ONLY ADMIN") => "READ ONLY ADMIN",

@@ -27,7 +27,7 @@ pub fn lint(
     let mut found = Findings::default();
     settings::check(inventory, pulse, &mut found);
     semi_sync::check(inventory, pulse, &mut found);
-    accounts::own(inventory.dialect, privileges, &mut found);
+    accounts::own(privileges, &mut found);
     accounts::others(inventory.dialect, accounts, &mut found);
     found.0.sort_by_key(|finding| !finding.error);
     found.0

@@ -6,6 +6,7 @@ use super::*;
 use crate::decide::seen::About;
 use crate::observe::fake;
 use crate::sql::Switch;
+use crate::sql::privileges::needed;
 use crate::state::NodeName;
 
 /// A server without a finding, to be spoiled by a case.
@@ -20,7 +21,7 @@ fn subject(dialect: Dialect, version: &str) -> Subject {
     Subject {
         inventory: fake::inventory(dialect, version),
         accounts: Vec::new(),
-        privileges: Privileges { account: "baton@%".into(), held: Vec::new(), missing: Vec::new() },
+        privileges: Privileges { account: "baton@%".into(), missing: Vec::new() },
         pulse: fake::replica_of("db1", 3306),
     }
 }
@@ -269,6 +270,13 @@ fn a_server_that_waits_must_wait_as_it_should() {
     assert_eq!(found, Vec::new());
 }
 
+/// Takes privileges away that Baton's account needs, by their names.
+fn lacks(subject: &mut Subject, names: &[&str]) {
+    let all = needed(subject.inventory.dialect, subject.inventory.version.number);
+    subject.privileges.missing = all.filter(|needed| names.contains(&needed.name)).collect();
+    assert!(subject.privileges.missing.len() >= names.len(), "{names:?}");
+}
+
 #[test]
 fn missing_privileges_are_named_with_the_statement() {
     check(
@@ -276,7 +284,7 @@ fn missing_privileges_are_named_with_the_statement() {
         "9.7.4",
         &[(
             true,
-            |s| s.privileges.missing = vec!["PROCESS".into(), "RELOAD".into()],
+            |s| lacks(s, &["PROCESS", "RELOAD"]),
             "baton@% lacks PROCESS, RELOAD",
             "on the writer: GRANT PROCESS, RELOAD ON *.* TO 'baton'@'%'",
         )],
@@ -286,11 +294,89 @@ fn missing_privileges_are_named_with_the_statement() {
         "10.11.19-MariaDB",
         &[(
             true,
-            |s| s.privileges.missing = vec!["READ_ONLY ADMIN".into()],
+            |s| lacks(s, &["READ ONLY ADMIN"]),
             "lacks READ ONLY ADMIN",
             "GRANT READ ONLY ADMIN ON *.*",
         )],
     );
+}
+
+#[test]
+fn a_part_that_lacks_a_privilege_is_a_warning_with_what_follows() {
+    check(
+        Dialect::Mysql,
+        "9.7.4",
+        &[
+            (
+                false,
+                |s| lacks(s, &["BACKUP_ADMIN"]),
+                "lacks BACKUP_ADMIN: backups by clone are not made",
+                "on the writer: GRANT BACKUP_ADMIN ON *.* TO 'baton'@'%'",
+            ),
+            (
+                false,
+                |s| lacks(s, &["SYSTEM_USER"]),
+                "lacks SYSTEM_USER: sessions of administrators",
+                "GRANT SYSTEM_USER",
+            ),
+            (
+                false,
+                |s| lacks(s, &["EVENT", "SET_ANY_DEFINER"]),
+                "lacks EVENT, SET_ANY_DEFINER: events",
+                "GRANT EVENT, SET_ANY_DEFINER ON *.*",
+            ),
+        ],
+    );
+    check(
+        Dialect::Mariadb,
+        "10.11.19-MariaDB",
+        &[
+            (
+                false,
+                |s| lacks(s, &["LOCK TABLES"]),
+                "lacks LOCK TABLES: backups by mariadb-backup are not made",
+                "GRANT LOCK TABLES ON *.*",
+            ),
+            (
+                false,
+                |s| lacks(s, &["CREATE", "INSERT"]),
+                "lacks CREATE ON baton.*, INSERT ON baton.*: nothing is rehearsed",
+                "on the writer: GRANT CREATE, INSERT ON baton.* TO 'baton'@'%'",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn an_account_without_anything_has_one_error_and_a_statement_for_each_place() {
+    let found = Subject::spoiled(Dialect::Mysql, "9.7.4", |s| {
+        s.privileges.account = "o'neil@10.0.0.%".into();
+        s.privileges.missing = needed(Dialect::Mysql, (9, 7, 4)).collect();
+    });
+    let (errors, warnings): (Vec<_>, Vec<_>) = found.iter().partition(|finding| finding.error);
+    let [error] = errors.as_slice() else { panic!("{found:#?}") };
+    for part in [
+        "on the writer: GRANT REPLICATION_SLAVE_ADMIN, ",
+        " ON *.* TO 'o''neil'@'10.0.0.%'; GRANT SELECT ON performance_schema.* TO ",
+        "; GRANT SELECT ON mysql.* TO ",
+        "; GRANT DROP ON baton.* TO 'o''neil'@'10.0.0.%'",
+    ] {
+        assert!(error.mend.contains(part), "`{}` does not say `{part}`", error.mend);
+    }
+    let mut said: Vec<_> =
+        warnings.iter().filter_map(|w| w.what.split_once(": ")).map(|(_, it)| it).collect();
+    assert_eq!(said.len(), warnings.len(), "each says what follows: {warnings:#?}");
+    said.dedup();
+    assert_eq!(said.len(), warnings.len(), "each once: {warnings:#?}");
+}
+
+#[test]
+fn a_privilege_is_taken_from_others_by_the_name_that_the_server_takes() {
+    let found = Subject::spoiled(Dialect::Mariadb, "10.11.19-MariaDB", |s| {
+        let (user, host) = ("app".into(), "%".into());
+        s.accounts = vec![Account { user, host, privileges: vec!["READ_ONLY ADMIN".into()] }];
+    });
+    assert_eq!(found[0].mend, "on the writer: REVOKE READ ONLY ADMIN ON *.* FROM 'app'@'%'");
 }
 
 #[test]
@@ -336,7 +422,7 @@ fn errors_come_first() {
     let found = Subject::spoiled(Dialect::Mysql, "9.7.4", |s| {
         s.inventory.settings.skip_replica_start = false.into();
         s.inventory.settings.binlog_format = "MIXED".into();
-        s.privileges.missing = vec!["PROCESS".into()];
+        lacks(s, &["PROCESS"]);
     });
     assert_eq!(found.iter().map(|f| f.error).collect::<Vec<_>>(), [true, false, false]);
 }

@@ -231,7 +231,7 @@ impl ManagedServer for Remote {
     fn privileges(&self) -> SqlFuture<'_, Privileges> {
         Box::pin(async move {
             self.command("privileges").await?.ask(|_, _, _| ()).await?;
-            Ok(Privileges { account: "baton@%".into(), held: Vec::new(), missing: Vec::new() })
+            Ok(Privileges { account: "baton@%".into(), missing: Vec::new() })
         })
     }
 }
