@@ -26,7 +26,8 @@ pub enum SqlError {
     /// Error 1040 or 1203: the server has no connection left for this account.
     #[error("too many connections")]
     TooManyConnections,
-    /// Error 1045, 1044, 1698 or 1130: the account, its password or its host is not accepted.
+    /// Error 1045, 1044, 1698 or 1130: the account, its password or its host is not accepted. Error 1820 or 1862: the
+    /// password has expired. Error 3118, on MariaDB 4151: the account is locked.
     #[error("access denied: {message}")]
     AccessDenied {
         /// The server's own words.
@@ -124,7 +125,7 @@ impl SqlError {
     fn from_server(errno: u16, message: String) -> Self {
         match errno {
             1040 | 1203 => Self::TooManyConnections,
-            1044 | 1045 | 1130 | 1698 => Self::AccessDenied { message },
+            1044 | 1045 | 1130 | 1698 | 1820 | 1862 | 3118 | 4151 => Self::AccessDenied { message },
             1053 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 3168 | 4031 => Self::Gone { message },
             1205 => Self::LockWaitTimeout,
             1290 | 1836 => Self::ReadOnly { message },
@@ -183,7 +184,10 @@ mod tests {
     fn server_errors_are_told_apart_by_number() {
         let message = || "m".to_string();
         assert_eq!(kind(1040), SqlError::TooManyConnections);
-        assert_eq!(kind(1045), SqlError::AccessDenied { message: message() });
+        // Denied, expired, and locked on MySQL and on MariaDB.
+        for code in [1044, 1045, 1130, 1698, 1820, 1862, 3118, 4151] {
+            assert_eq!(kind(code), SqlError::AccessDenied { message: message() }, "{code}");
+        }
         assert_eq!(kind(1205), SqlError::LockWaitTimeout);
         assert_eq!(kind(1290), SqlError::ReadOnly { message: message() });
         assert_eq!(kind(1227), SqlError::MissingPrivilege { message: message() });
