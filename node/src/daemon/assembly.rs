@@ -23,8 +23,8 @@ use crate::decide::seen::{GuardSeen, Report};
 use crate::guard::clock::Clock;
 use crate::guard::{Applied, Attach, Guard, GuardHandle, GuardPorts, KeeperPort, Voter};
 use crate::observe::{
-    Digest, OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Reporter, ReporterSetup, Table, TrialHandle,
-    TrialSetup, digest, see,
+    Digest, OwnHandle, OwnSetup, OwnTrial, OwnWatch, Prober, Refused, Reporter, ReporterSetup, SourceLogin,
+    SourceTrial, Table, TrialHandle, TrialSetup, digest, see,
 };
 use crate::operate::actor::Wall;
 use crate::operate::attend::{Remote, SourceAt};
@@ -99,6 +99,8 @@ pub struct BesideParts {
     pub keeper: Arc<dyn KeeperPort>,
     /// The source at an address, with the replication account.
     pub source_at: SourceAt,
+    /// That account, to be tried now and then; `None` where it is not.
+    pub source_login: Option<SourceLogin>,
     /// Accounts that may write while the server is closed.
     pub accepts: Arc<dyn Fn(&Account) -> bool + Send + Sync>,
     /// Whether the writer's event scheduler is to be on.
@@ -181,6 +183,8 @@ struct Beside {
     backup: Option<BackupParts>,
     /// How its binlog is archived.
     archiving: watch::Receiver<Option<Archiving>>,
+    /// Where the replication account is refused.
+    refused: watch::Receiver<Refused>,
 }
 
 impl Assembly {
@@ -297,6 +301,7 @@ impl Assembly {
             attach,
             keeper,
             source_at,
+            source_login,
             accepts,
             events,
             rebuild,
@@ -357,6 +362,7 @@ impl Assembly {
             }),
         });
         spawn_in(&mut self.tasks, trying.run());
+        let refused = self.try_sources(source_login);
         if events {
             let (me, server) = (self.me.clone(), Arc::clone(&server));
             let follow = FollowEvents::new(me, server, self.states.clone(), self.proposer.clone());
@@ -429,7 +435,18 @@ impl Assembly {
             backing,
             backup,
             archiving,
+            refused,
         })
+    }
+
+    /// Tries the replication account where the server beside this node may have to follow.
+    fn try_sources(&mut self, login: Option<SourceLogin>) -> watch::Receiver<Refused> {
+        let (shown, refused) = watch::channel(Refused::default());
+        if let Some(login) = login {
+            let (me, states) = (self.me.clone(), self.states.clone());
+            spawn_in(&mut self.tasks, SourceTrial { me, states, login, shown }.run());
+        }
+        refused
     }
 
     fn view(
@@ -445,6 +462,7 @@ impl Assembly {
         let backing = beside.map(|b| b.backing.clone());
         let backup = beside.and_then(|b| b.backup.clone());
         let archiving = beside.map(|b| b.archiving.clone());
+        let refused = beside.map(|b| b.refused.clone());
         let (prober, states, routing) =
             (Arc::clone(&self.prober), self.states.clone(), Arc::clone(&self.routing));
         let (watched, probed, tried) = (own.clone(), Arc::clone(&prober), trial.clone());
@@ -461,6 +479,7 @@ impl Assembly {
             report.certificate_left = certificate_left();
             report.routing = routing.seen();
             report.archiving = archiving.as_ref().and_then(|a| a.borrow().clone());
+            report.sources_refused = refused.as_ref().map(|r| r.borrow().clone()).unwrap_or_default();
             report.backing = backing.as_ref().and_then(|b| b.borrow().clone());
             let dialect = report.own.as_ref().and_then(|own| own.about.as_ref()).map(|about| about.dialect);
             report.lacks_for_backup = backup.as_ref().zip(dialect).and_then(|(b, dialect)| b.lacks(dialect));

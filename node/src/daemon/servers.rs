@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use secrecy::SecretString;
 
 use crate::backup::account::LocalAccount;
 use crate::config::{Config, HostPort, read_password, read_replication_password};
+use crate::observe::SourceLogin;
 use crate::operate::ByRouter;
 use crate::operate::attend::{Remote, SourceAt};
 use crate::sql::rehearsal::answers_there;
-use crate::sql::{Account, Address, Connector, Limits, ManagedServer, Source, SqlServer};
+use crate::sql::{
+    Account, Address, Connector, Limits, ManagedServer, Source, SqlError, SqlServer, may_replicate,
+};
 
 /// Accounts and addresses of the cluster's servers.
 pub(super) struct Servers {
@@ -89,6 +93,16 @@ impl Servers {
                 tls: None,
             })
         })
+    }
+
+    /// The replication account, to be tried where a server may have to follow.
+    pub(super) fn source_login(self: &Arc<Self>) -> SourceLogin {
+        let source_at = self.source_at();
+        let try_at = move |address: &str, bound: Duration| {
+            let source = source_at(address);
+            async move { may_replicate(&source.map_err(SqlError::Unexpected)?, bound).await }.boxed()
+        };
+        SourceLogin { account: self.replication_user.clone(), try_at: Arc::new(try_at) }
     }
 
     /// A server to copy from, with Baton's own account.

@@ -373,6 +373,7 @@ fn beside_of(
         }),
         keeper: Arc::new(Keeper(keeper)),
         source_at: servers.source_at(),
+        source_login: Some(servers.source_login()),
         accepts: servers.accepts(),
         events: config.server.events,
         backup: Some(BackupParts {

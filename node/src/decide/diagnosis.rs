@@ -115,8 +115,8 @@ pub enum Trouble {
     ReplicaLagging(NodeName, Duration),
     /// A replica replicates from another server than the writer.
     ReplicaOfWrongSource(NodeName, String),
-    /// The source rejects the replication account.
-    ReplicationUserRejected(NodeName),
+    /// A source rejects the replication account: a replica's own word, or what its node tried.
+    ReplicationUserRejected(NodeName, String),
     /// A replica has transactions that the writer lacks.
     ErrantTransactions(NodeName, String),
     /// A server is out: quarantine or maintenance.
@@ -171,7 +171,7 @@ impl Trouble {
             | Self::ReplicaStopped(n, _)
             | Self::ReplicaLagging(n, _)
             | Self::ReplicaOfWrongSource(n, _)
-            | Self::ReplicationUserRejected(n)
+            | Self::ReplicationUserRejected(n, _)
             | Self::ErrantTransactions(n, _)
             | Self::ServerOut(n, _)
             | Self::GuardTrouble(n, _)
@@ -258,9 +258,7 @@ impl fmt::Display for Trouble {
             Self::ReplicaOfWrongSource(node, source) => {
                 write!(f, "{node} replicates from {source}, not the writer")
             }
-            Self::ReplicationUserRejected(node) => {
-                write!(f, "{node}: the writer rejects the replication account; check its password and host")
-            }
+            Self::ReplicationUserRejected(node, why) => write!(f, "{node}: {why}"),
             Self::ErrantTransactions(node, set) => {
                 write!(f, "{node} has transactions the writer lacks: {set}")
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::diagnose::{FRESH, fresh_pulse, unusable};
 use super::seen::{About, Heard, LintFinding, Observations, OwnServer, ProxySeen};
-use super::troubles::rejected;
+use super::troubles::refusals;
 use crate::state::{ClusterState, NodeName};
 
 /// A node that has not reported for so long does not answer.
@@ -146,8 +146,8 @@ fn of_server(node: &NodeName, heard: &Heard, own: &OwnServer, writes: bool, foun
         found.push(Finding::of(Level::Error, node, what, mend));
     }
     let channel = own.pulse.as_ref().filter(|_| !silent).and_then(|pulse| pulse.channel.as_ref());
-    if let Some((channel, why)) = channel.and_then(|c| Some((c, rejected(c)?))) {
-        let what = format!("ReplicationUserRejected: {} does not let it replicate: {why}", channel.source);
+    for why in refusals(heard, channel) {
+        let what = format!("ReplicationUserRejected: {why}");
         let mend = "run what `batonctl grants` prints on the writer, with the password of \
                     server.replication_password_file";
         found.push(Finding::of(Level::Error, node, what, mend));

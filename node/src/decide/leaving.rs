@@ -135,7 +135,8 @@ fn off(
     let strays = |p: &Pulse| !p.acks && !follows(state, grant, p);
     if own.pulse.as_ref().is_some_and(strays) {
         // During an operation it may just not have been repointed yet.
-        let strayed = seen.pulse_by(node, writer_age).is_some_and(|(before, _)| strays(before));
+        let before = seen.pulse_by(node, writer_age).filter(|(_, age)| *age <= FRESH);
+        let strayed = before.is_some_and(|(before, _)| strays(before));
         if state.operation.is_none() && silent_for <= FRESH && strayed {
             return Some("does not follow the writer");
         }

@@ -81,6 +81,9 @@ pub struct Report {
     /// What it lacks to make a backup, in words that follow its name.
     #[serde(default)]
     pub lacks_for_backup: Option<String>,
+    /// The servers where the replication account may not replicate, as the sender tried it, and why; none of a witness.
+    #[serde(default)]
+    pub sources_refused: BTreeMap<NodeName, String>,
     /// The sender's wall clock, milliseconds since 1970; 0 where it does not say.
     #[serde(default)]
     pub wall_ms: UnixMillis,

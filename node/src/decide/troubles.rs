@@ -23,7 +23,7 @@ const REJECTED: [u32; 10] = [1044, 1045, 1130, 1227, 1698, 1820, 1862, 3118, 415
 const COMMAND_FAILED: [u32; 2] = [13120, 1597];
 
 /// Why the source rejects the replication account, where it does.
-pub(super) fn rejected(channel: &Channel) -> Option<&str> {
+fn rejected(channel: &Channel) -> Option<&str> {
     let (errno, text) = channel.io_error.as_ref()?;
     // "… failed: Access denied for user … (Errno: 1045)"
     let inner = text
@@ -31,6 +31,14 @@ pub(super) fn rejected(channel: &Channel) -> Option<&str> {
         .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok());
     let inner = inner.filter(|_| COMMAND_FAILED.contains(errno));
     (REJECTED.contains(errno) || inner.is_some_and(|n| REJECTED.contains(&n))).then_some(text)
+}
+
+/// Why servers do not let the one beside this node replicate, in words: its own channel says it best.
+pub(super) fn refusals(heard: &Heard, channel: Option<&Channel>) -> Vec<String> {
+    match channel.and_then(|channel| Some((channel, rejected(channel)?))) {
+        Some((channel, why)) => vec![format!("{} does not let it replicate: {why}", channel.source)],
+        None => heard.report.sources_refused.values().cloned().collect(),
+    }
 }
 
 pub(super) fn collect(state: &ClusterState, seen: &Observations, writer: &Writer, into: &mut Vec<Trouble>) {
@@ -132,6 +140,11 @@ fn of_node(state: &ClusterState, seen: &Observations, node: &NodeName, into: &mu
     of_trial(state, seen, node, into);
     let Some(own) = &heard.report.own else { return };
     of_server(state, node, heard, own, into);
+    let known = |t: &Trouble| matches!(t, Trouble::ReplicationUserRejected(of, _) if of == node);
+    if let Some(why) = refusals(heard, None).into_iter().next().filter(|_| !into.iter().any(known)) {
+        let why = format!("{why}; make the account what `batonctl grants` prints");
+        into.push(Trouble::ReplicationUserRejected(node.clone(), why));
+    }
     errant(state, seen, node, into);
 }
 
@@ -197,7 +210,9 @@ fn of_replica(state: &ClusterState, node: &NodeName, pulse: &Pulse, into: &mut V
 fn of_channel(node: &NodeName, channel: &Channel, into: &mut Vec<Trouble>) {
     let error = channel.sql_error.as_ref().or(channel.io_error.as_ref());
     if rejected(channel).is_some() {
-        into.push(Trouble::ReplicationUserRejected(node.clone()));
+        // Without the server's own words, which count its tries.
+        let why = "the writer rejects the replication account; check its password and host";
+        into.push(Trouble::ReplicationUserRejected(node.clone(), why.into()));
         if channel.sql_running {
             return;
         }

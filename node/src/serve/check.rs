@@ -147,9 +147,6 @@ fn of_trouble(trouble: &Trouble) -> Option<(Level, &'static str)> {
             (Level::Warning, "its node mends it; if it stays, look at the node's log")
         }
         Trouble::ReplicaLagging(..) => (Level::Warning, "wait until it has caught up"),
-        Trouble::ReplicationUserRejected(_) => {
-            (Level::Error, "make the replication account what `batonctl grants` prints")
-        }
         Trouble::ServerOut(..) => {
             (Level::Warning, "where it is quarantined, `batonctl quarantine list` says what to do")
         }
@@ -161,6 +158,7 @@ fn of_trouble(trouble: &Trouble) -> Option<(Level, &'static str)> {
         | Trouble::ReplicaDown(_)
         | Trouble::ServerUnusable(..)
         | Trouble::GuardTrouble(..)
+        | Trouble::ReplicationUserRejected(..)
         | Trouble::ConfigDiverged(..)
         | Trouble::UnsafeSettings(..) => return None,
     })

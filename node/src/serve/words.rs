@@ -28,7 +28,7 @@ pub(super) fn badness(trouble: &Trouble) -> u8 {
         Trouble::NodeDownServerUp(_) | Trouble::GuardTrouble(..) | Trouble::RoutingDiverged(..) => 6,
         Trouble::ReplicaStopped(..)
         | Trouble::ReplicaOfWrongSource(..)
-        | Trouble::ReplicationUserRejected(_)
+        | Trouble::ReplicationUserRejected(..)
         | Trouble::ArchiveStalled(_)
         | Trouble::ArchiveHole(_)
         | Trouble::BackupFailed(..)

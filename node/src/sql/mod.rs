@@ -43,6 +43,7 @@ mod replication_words;
 mod semi_sync;
 pub mod server;
 mod sessions;
+mod source_login;
 pub mod status;
 pub mod trial;
 mod unplug;
@@ -62,6 +63,7 @@ pub use pinned::Pinned;
 pub use privileges::Needed;
 pub use rehearsal::RehearsalSeen;
 pub use server::SqlServer;
+pub use source_login::may_replicate;
 pub use status::{
     Glance, Identity, Inventory, Pulse, Replication, SemiSync, ServerStatus, Settings, Switch, ThreadError,
     Version,

@@ -17,7 +17,7 @@ use cut::{receiver_stops_in_mid_login, receiver_stops_without_its_source};
 use full::full_server_is_reached;
 use held_up::applier_is_freed;
 use moving::moves_the_writer;
-use privileges::lacking_privileges_are_named;
+use privileges::{lacking_privileges_are_named, replication_account_is_tried};
 use restarting::{ends_with_a_waiting_commit, restarts_with_a_relay_log};
 
 on_both!(closes_and_opens, mysql_closes_and_opens, mariadb_closes_and_opens);
@@ -44,4 +44,10 @@ on_both!(
     lacking_privileges_are_named,
     mysql_lacking_privileges_are_named,
     mariadb_lacking_privileges_are_named
+);
+
+on_both!(
+    replication_account_is_tried,
+    mysql_replication_account_is_tried,
+    mariadb_replication_account_is_tried
 );

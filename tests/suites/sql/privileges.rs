@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use baton_node::decide::seen::LintFinding;
 use baton_node::observe::lint;
-use baton_node::sql::{Address, Connector, ManagedServer, SqlServer};
+use baton_node::sql::{Address, Connector, ManagedServer, Source, SqlError, SqlServer, may_replicate};
 use baton_tests::sandbox::{Account, Dialect, Hosts, Sandbox, SandboxOptions, Server};
 
-use super::managed::Managed;
+use super::managed::{BOUND, Managed};
 
 /// Whether it is an error, the privilege, where it is held, and a word of what follows.
 type Case = (bool, &'static str, &'static str, &'static str);
@@ -99,6 +99,35 @@ async fn findings(sql: &SqlServer) -> Result<Vec<LintFinding>> {
     let (status, privileges) = (sql.status().await?, sql.privileges().await?);
     let found = lint(&status.inventory, &[], &privileges, &status.pulse);
     Ok(found.into_iter().filter(|finding| finding.what.starts_with("Baton's account")).collect())
+}
+
+/// A source's word about the replication account: it may, or why it may not.
+pub(crate) async fn replication_account_is_tried(dialect: Dialect) -> Result<()> {
+    let options =
+        SandboxOptions { hosts: 1, servers: 1, kind: Some(Hosts::Loopback), ..SandboxOptions::new(dialect) };
+    let sandbox = Sandbox::new(options).await?;
+    let server = &sandbox.servers().await?[0];
+    let source = Managed::new(server).await?.as_source();
+    let account = format!("'{}'@'%'", source.user);
+    let wrong = Source { password: "another-one".to_owned().into(), ..source.clone() };
+    may_replicate(&source, BOUND).await?;
+    let answer = may_replicate(&wrong, BOUND).await;
+    ensure!(matches!(answer, Err(SqlError::AccessDenied { .. })), "{answer:?}");
+    quietly(server, &[&format!("REVOKE REPLICATION SLAVE ON *.* FROM {account}")]).await?;
+    let answer = may_replicate(&source, BOUND).await;
+    ensure!(matches!(answer, Err(SqlError::MissingPrivilege { .. })), "{answer:?}");
+    quietly(server, &[&format!("GRANT REPLICATION SLAVE ON *.* TO {account}")]).await?;
+    may_replicate(&source, BOUND).await?;
+    for fault in ["ACCOUNT LOCK", "ACCOUNT UNLOCK", "PASSWORD EXPIRE"] {
+        quietly(server, &[&format!("ALTER USER {account} {fault}")]).await?;
+        let answer = may_replicate(&source, BOUND).await;
+        let as_it_should = match fault {
+            "ACCOUNT UNLOCK" => answer.is_ok(),
+            _ => matches!(answer, Err(SqlError::AccessDenied { .. })),
+        };
+        ensure!(as_it_should, "{fault}: {answer:?}");
+    }
+    Ok(())
 }
 
 /// As the account with all privileges.

@@ -85,6 +85,10 @@ fn what_stands_in_the_way() {
                 mend_here: None,
             }];
         }),
+        ("db2: ReplicationUserRejected: 10.0.0.1:3306 does not let repl replicate", |_, seen| {
+            let why = "10.0.0.1:3306 does not let repl replicate: access denied";
+            seen.report("db2").sources_refused.insert(name("db1"), why.into());
+        }),
         ("db2: its settings have not been read yet", |_, seen| seen.own("db2").about = None),
         ("under Baton's care already", |state, _| state.phase = Phase::Managed),
     ];

@@ -14,6 +14,14 @@ fn after(change: impl FnOnce(&mut ClusterState, &mut Seen)) -> Vec<Trouble> {
     diagnose(&state, &seen.look(), Lasting::default()).troubles
 }
 
+const REFUSED: &str = "db3:3306 does not let repl replicate: access denied: no";
+
+/// The node was refused when it tried the replication account.
+fn refused(seen: &mut Seen, node: &str) {
+    let report = &mut seen.reports.get_mut(&name(node)).unwrap().0;
+    report.sources_refused.insert(name("db3"), REFUSED.into());
+}
+
 #[test]
 fn each_change_has_its_name() {
     let db2 = || name("db2");
@@ -43,11 +51,22 @@ fn each_change_has_its_name() {
     let wrong = after(|_, seen| seen.channel("db2").source = "db3:3306".into());
     assert_eq!(wrong, [Trouble::ReplicaOfWrongSource(db2(), "db3:3306".into())]);
     let rejected = after(|_, seen| seen.channel("db2").io_error = Some((1045, "denied".into())));
-    assert_eq!(rejected, [Trouble::ReplicationUserRejected(db2())]);
+    let by_itself = "the writer rejects the replication account; check its password and host";
+    let says = |node: &str, why: &str| [Trouble::ReplicationUserRejected(name(node), why.into())];
+    assert_eq!(rejected, says("db2", by_itself));
+    let as_tried = format!("{REFUSED}; make the account what `batonctl grants` prints");
+    for node in ["db1", "db2"] {
+        assert_eq!(after(|_, seen| refused(seen, node)), says(node, &as_tried));
+    }
+    let both = after(|_, seen| {
+        refused(seen, "db2");
+        seen.channel("db2").io_error = Some((1045, "denied".into()));
+    });
+    assert_eq!(both, says("db2", by_itself), "said once");
     let failed = |inner: u32| format!("Source command COM_REGISTER_REPLICA failed: no (Errno: {inner})");
     for errno in [13120, 1597] {
         let rejected = after(|_, seen| seen.channel("db2").io_error = Some((errno, failed(1045))));
-        assert_eq!(rejected, [Trouble::ReplicationUserRejected(db2())], "{errno}");
+        assert_eq!(rejected, says("db2", by_itself), "{errno}");
         let broken = after(|_, seen| {
             (seen.channel("db2").io_error, seen.channel("db2").io_running) =
                 (Some((errno, failed(2013))), false);

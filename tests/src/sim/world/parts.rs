@@ -65,6 +65,7 @@ impl Node {
             attach: Arc::new(Plug::new(&fleet, &host)),
             keeper: self.attach_to_keeper(),
             source_at: source_at(),
+            source_login: None,
             accepts: Arc::new(|_| true),
             events: false,
             rebuild: None,
