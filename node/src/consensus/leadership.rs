@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::metrics::RaftServerMetrics;
 use openraft::{ChangeMembers, Instant as _, RaftMetrics, ReadPolicy, ServerState};
 
 use super::group::Group;
-use super::types::{Raft, TypeConfig};
+use super::options::Pace;
+use super::types::{Raft, StoredMembership, TypeConfig};
 use crate::state::NodeName;
 
 /// Bound on finishing a membership change that was left half done; it is tried again.
@@ -138,26 +140,37 @@ impl Group {
 
     /// Follows openraft until it stops: tells who leads, keeps connections to members only, finishes a
     /// membership change that a leader left half done, and withdraws the state when openraft has stopped.
+    ///
+    /// openraft publishes all it knows after every message, many times a second also at rest, and apart from that what
+    /// changes with a leader, a vote or a membership. All is waited for only while this node leads and cannot show it:
+    /// the next answer of another may be what was missing.
     pub(super) async fn follow(self, raft: Raft) {
-        let mut changes = raft.metrics();
+        let (mut all, mut rarely) = (raft.metrics(), raft.server_metrics());
         loop {
-            let metrics = changes.borrow_and_update().clone();
+            let metrics = all.borrow_and_update().clone();
+            let whole = is_whole(&metrics, &rarely.borrow_and_update());
             if let Err(fatal) = &metrics.running_state {
                 self.stop_because(fatal.to_string());
                 return;
             }
-            self.tell_leadership(self.leadership_in(&metrics));
+            let leadership = self.leadership_in(&metrics);
+            let doubtful = metrics.state == ServerState::Leader && !leadership.mine;
+            self.tell_leadership(leadership);
             self.keep_links(&metrics);
             if half_done(&metrics) {
                 self.finish_change(&raft);
             }
+            let changed =
+                async { if whole && !doubtful { rarely.changed().await } else { all.changed().await } };
+            let look_again = look_again(&metrics, doubtful, self.options().pace);
             let stopping = self.stopping();
             tokio::select! {
                 () = stopping.cancelled() => return,
-                // A leader that hears nothing any more gets no news of that either: looks by itself, too.
-                changed = tokio::time::timeout(self.options().pace.heartbeat, changes.changed()) => {
+                changed = tokio::time::timeout(look_again, changed) => {
                     if let Ok(Err(_)) = changed {
-                        self.stop_because("the consensus task ended".into());
+                        // What it says last, it says to those who wait for all.
+                        let why = all.borrow_watched().running_state.clone();
+                        self.stop_because(why.err().map_or("the consensus task ended".into(), |e| e.to_string()));
                         return;
                     }
                 }
@@ -172,7 +185,7 @@ impl Group {
         crate::task::spawn(async move {
             let _changing = changing;
             let nothing_more = ChangeMembers::AddVoterIds(BTreeSet::new());
-            // Failure means that leadership is gone or the quorum is: tried again at the next change of metrics.
+            // Failure means that leadership is gone or the quorum is: tried again at the next look.
             let _ = tokio::time::timeout(FINISH, raft.change_membership(nothing_more, false)).await;
         });
     }
@@ -183,15 +196,105 @@ fn quorum_seen(metrics: &RaftMetrics<TypeConfig>) -> Option<Duration> {
         return None;
     }
     // openraft takes the time of the others' answers. The only voter gets none and is a majority at all times.
-    let alone = BTreeSet::from([metrics.id]);
-    if metrics.membership_config.get_joint_config().iter().all(|voters| *voters == alone) {
+    if is_alone(metrics.id, &metrics.membership_config) {
         return Some(Duration::ZERO);
     }
     Some(metrics.last_quorum_acked.as_ref()?.elapsed())
+}
+
+/// Whether the node of that id is the only voter.
+pub(super) fn is_alone(raft_id: u64, membership: &StoredMembership) -> bool {
+    let alone = BTreeSet::from([raft_id]);
+    let sets = membership.get_joint_config();
+    !sets.is_empty() && sets.iter().all(|voters| *voters == alone)
+}
+
+/// Whether `all` has what `rarely` has: openraft publishes `all` last.
+fn is_whole(all: &RaftMetrics<TypeConfig>, rarely: &RaftServerMetrics<TypeConfig>) -> bool {
+    all.vote == rarely.vote
+        && all.state == rarely.state
+        && all.current_leader == rarely.current_leader
+        && all.membership_config == rarely.membership_config
+        && all.committed_membership_config == rarely.committed_membership_config
+}
+
+/// When to look again if nothing is told: a leader that hears nothing any more gets no news of that either.
+fn look_again(metrics: &RaftMetrics<TypeConfig>, doubtful: bool, pace: Pace) -> Duration {
+    if doubtful || half_done(metrics) {
+        return pace.heartbeat;
+    }
+    // At the end of a leader's time; later answers, of which nobody was told, will have moved it on.
+    let since = quorum_seen(metrics).unwrap_or_default();
+    pace.election_max.saturating_sub(since) + Duration::from_millis(1)
 }
 
 fn half_done(metrics: &RaftMetrics<TypeConfig>) -> bool {
     metrics.state == ServerState::Leader
         && metrics.membership_config.get_joint_config().len() > 1
         && metrics.membership_config.log_id() == metrics.committed_membership_config.log_id()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use openraft::Membership;
+    use openraft::alias::InstantOf;
+    use openraft::metrics::SerdeInstant;
+
+    use super::*;
+    use crate::consensus::types::{Member, Vote};
+
+    fn leading(voters: &[&[u64]], acked: Option<Duration>) -> RaftMetrics<TypeConfig> {
+        let voters: Vec<BTreeSet<u64>> = voters.iter().map(|set| set.iter().copied().collect()).collect();
+        let membership: Membership<u64, Member> = Membership::new_with_defaults(voters, []);
+        let now = <InstantOf<TypeConfig> as openraft::Instant>::now();
+        RaftMetrics {
+            state: ServerState::Leader,
+            current_leader: Some(1),
+            membership_config: Arc::new(StoredMembership::new(None, membership)),
+            last_quorum_acked: acked.map(|ago| SerdeInstant::new(now - ago)),
+            ..RaftMetrics::new_initial(1)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_looks_again_when_its_time_ends() {
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let (pace, ms) = (Pace::default(), Duration::from_millis);
+        let look = |metrics: &RaftMetrics<TypeConfig>, doubtful| look_again(metrics, doubtful, pace);
+        let three: &[&[u64]] = &[&[1, 2, 3]];
+        let whole = pace.election_max + ms(1);
+        assert_eq!(look(&leading(three, Some(ms(100))), false), whole - ms(100));
+        assert_eq!(look(&leading(three, Some(ms(5000))), true), pace.heartbeat);
+        assert_eq!(look(&leading(&[&[1]], None), false), whole, "the only voter's time does not end");
+        assert_eq!(look(&leading(&[&[1, 2], &[1, 2, 3]], Some(ms(100))), false), pace.heartbeat, "half done");
+        let follows = RaftMetrics { state: ServerState::Follower, ..leading(three, None) };
+        assert_eq!(look(&follows, false), whole);
+    }
+
+    #[test]
+    fn what_openraft_publishes_last_is_waited_for() {
+        let all = leading(&[&[1, 2, 3]], None);
+        let rarely = RaftServerMetrics {
+            id: 1,
+            vote: all.vote,
+            state: all.state,
+            current_leader: all.current_leader,
+            membership_config: all.membership_config.clone(),
+            committed_membership_config: all.committed_membership_config.clone(),
+        };
+        assert!(is_whole(&all, &rarely));
+        let other = leading(&[&[1, 2]], None).membership_config;
+        let newer = [
+            RaftServerMetrics { vote: Vote::new(2, 2), ..rarely.clone() },
+            RaftServerMetrics { state: ServerState::Follower, ..rarely.clone() },
+            RaftServerMetrics { current_leader: None, ..rarely.clone() },
+            RaftServerMetrics { membership_config: other.clone(), ..rarely.clone() },
+            RaftServerMetrics { committed_membership_config: other, ..rarely },
+        ];
+        for newer in newer {
+            assert!(!is_whole(&all, &newer), "{newer}");
+        }
+    }
 }
