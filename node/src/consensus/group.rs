@@ -1,12 +1,11 @@
 //! The handle on the group: opened once per daemon, cloned into every room that needs it.
 
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_proto::peer::Sender;
 use openraft::RaftMetrics;
 use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::formation::FormationStatus;
@@ -15,6 +14,7 @@ use super::left_behind::LeftBehind;
 use super::network::Network;
 use super::options::GroupOptions;
 use super::store::{Applied, Binding, Medium, MembershipView, Notes, Shared, Store, StoreError};
+use super::ticking::Ticking;
 use super::types::{Raft, TypeConfig};
 use super::wire;
 use crate::peers::Peers;
@@ -65,8 +65,7 @@ pub(super) struct Inner {
     starting: Mutex<()>,
     changing: Arc<Mutex<()>>,
     leadership: watch::Sender<Leadership>,
-    /// When a leader was last heard and followed.
-    heard: std::sync::Mutex<Option<Instant>>,
+    pub(super) ticking: Ticking,
     formation: watch::Sender<FormationStatus>,
     stopped: watch::Sender<Option<String>>,
     stopping: CancellationToken,
@@ -105,7 +104,7 @@ impl Group {
             starting: Mutex::default(),
             changing: Arc::default(),
             leadership: watch::Sender::new(Leadership::default()),
-            heard: std::sync::Mutex::default(),
+            ticking: Ticking::default(),
             formation: watch::Sender::new(FormationStatus::Starting),
             stopped: watch::Sender::new(None),
             stopping: CancellationToken::new(),
@@ -223,6 +222,7 @@ impl Group {
             path: self.0.store.path().display().to_string(),
             detail: e.to_string(),
         })?;
+        crate::task::spawn(self.clone().keep_time(raft.clone()));
         crate::task::spawn(self.clone().follow(raft.clone()));
         self.0.raft.get_or_init(|| raft);
         Ok(())
@@ -271,17 +271,6 @@ impl Group {
             *current = leadership;
             changed
         });
-    }
-
-    /// A leader's message came, and this node follows that leader.
-    pub(super) fn hears_leader(&self) {
-        *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// Whether such a message came within the last `span`.
-    pub(super) fn heard_within(&self, span: Duration) -> bool {
-        let heard = *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.is_some_and(|at| at.elapsed() <= span)
     }
 
     pub(super) fn stop_because(&self, reason: String) {

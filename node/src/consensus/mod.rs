@@ -1,7 +1,7 @@
 //! The group: everything that names openraft.
 //!
-//! [`Group`] is the one handle. Behind it: the [`store`], messages over the peer service, who leads, how a command
-//! gets into the log, how the group comes into being, and how nodes come and go.
+//! [`Group`] is the one handle. Behind it: the [`store`], messages over the peer service, who leads, when openraft's
+//! clock ticks, how a command gets into the log, how the group comes into being, and how nodes come and go.
 
 mod formation;
 mod group;
@@ -17,6 +17,7 @@ mod runtime;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod ticking;
 mod types;
 mod wire;
 

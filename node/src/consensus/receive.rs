@@ -9,6 +9,7 @@ use openraft::errors::Fatal;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::group::Group;
 use super::left_behind::of_newer_generation;
@@ -125,6 +126,8 @@ impl Group {
     /// # Errors
     /// [`Refused`] for strangers, for messages to another id, and when consensus has stopped.
     pub async fn serve_raft(&self, request: RaftRequest) -> Result<RaftReply, Refused> {
+        // An answer may wait for this node's disk; its leader was heard before that.
+        let came = Instant::now();
         self.check_sender(request.sender.as_ref())?;
         let raft = self.raft().ok_or(Refused::Blank)?;
         let stopped = |e: Fatal<TypeConfig>| Refused::Stopped(e.to_string());
@@ -134,7 +137,7 @@ impl Group {
                 let rpc: AppendEntriesRequest<TypeConfig> = self.open_letter(&json)?;
                 let answer = raft.append_entries(rpc).await.map_err(|e| Refused::Stopped(e.to_string()))?;
                 if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
-                    self.hears_leader();
+                    self.hears_leader(came);
                 }
                 reply(&answer)
             }
@@ -149,7 +152,12 @@ impl Group {
             Kind::FullSnapshot => {
                 let SnapshotLetter { vote, meta, state } = self.open_letter(&json)?;
                 let snapshot = Snapshot { meta, snapshot: Arc::new(state) };
-                reply(&raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?)
+                let answer = raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+                // A leader of an older term is answered with the vote that stands against it.
+                if answer.vote == vote {
+                    self.hears_leader(came);
+                }
+                reply(&answer)
             }
             Kind::TransferLeader => {
                 let rpc: TransferLeaderRequest<TypeConfig> = self.open_letter(&json)?;

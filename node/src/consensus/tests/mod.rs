@@ -5,6 +5,7 @@ mod formation;
 mod group;
 mod recovery;
 pub(crate) mod sample;
+mod ticking;
 
 use std::path::PathBuf;
 use std::time::Duration;
