@@ -10,7 +10,7 @@ use baton_node::config::{Config, ConfigErrors, Loaded, environment, render_check
 use baton_node::daemon::{Daemon, Recovery, recover, stop, stop_server};
 use baton_node::guard::{boot, keeper};
 use baton_node::quarantine::render_folder;
-use baton_node::restore::{BackupsArgs, RestoreArgs, backups, restore};
+use baton_node::restore::{BackupsArgs, FindArgs, RestoreArgs, Search, backups, find, restore};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -87,6 +87,8 @@ enum Command {
     Restore(Box<RestoreArgs>),
     /// List what a store holds, by its manifests alone
     Backups(BackupsArgs),
+    /// Find the transactions in the archive of the binlog that dropped, emptied or changed a table
+    Find(Box<FindArgs>),
     /// Writes the SQL of an archive; the daemon starts it
     #[command(hide = true)]
     RenderArchive { folder: PathBuf },
@@ -152,6 +154,7 @@ fn main() -> ExitCode {
         }
         Command::Restore(args) => report(restored(|| restore(&args))),
         Command::Backups(args) => report(restored(|| backups(&args))),
+        Command::Find(args) => searched(restored(|| find(&args))),
         Command::CheckConfig(file) => {
             let loaded = file.load();
             println!("{}", render_check(&loaded));
@@ -205,6 +208,19 @@ fn report(result: Result<(), String>) -> ExitCode {
     }
 }
 
+/// As grep has it: 1 is nothing, and 2 that nobody can tell.
+fn searched(result: Result<Search, String>) -> ExitCode {
+    match result {
+        Ok(Search::Found) => ExitCode::SUCCESS,
+        Ok(Search::Nothing) => ExitCode::from(1),
+        Ok(Search::Incomplete) => ExitCode::from(2),
+        Err(why) => {
+            eprintln!("baton-node: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 /// Openraft warns of each heartbeat to a node that is away, several times a second.
 const LOGGED: &str = "info,openraft=warn,openraft::core::heartbeat=error,openraft::replication=error,\
                       mysql_async=warn,h2=warn,hyper=warn,tower=warn";
@@ -220,7 +236,7 @@ fn start_log(json: bool) {
 }
 
 /// Buckets are reached over TLS. What is tried again is for a log, which an operator has to ask for.
-fn restored(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+fn restored<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
     work()

@@ -10,11 +10,8 @@ use crate::sql::binlog_event::{gtid_of, kind, mariadb_gtid_of};
 /// Of MariaDB's GTID event: the transaction is one statement and has no event that ends it.
 const STANDALONE: u8 = 1;
 /// Precede a statement that needs them, and end nothing.
-const INTVAR: u8 = 5;
-const RAND: u8 = 13;
-const USER_VAR: u8 = 14;
-const APPEND_BLOCK: u8 = 9;
-const BEGIN_LOAD: u8 = 17;
+const BEFORE: [u8; 6] =
+    [kind::INTVAR, kind::RAND, kind::USER_VAR, kind::APPEND_BLOCK, kind::BEGIN_LOAD, kind::ANNOTATE];
 /// In the body of a query: bytes before the status variables, where their length stands, and the schema's.
 const QUERY_HEAD: usize = 13;
 const SCHEMA_LENGTH_AT: usize = 8;
@@ -101,9 +98,7 @@ impl Cutter {
                 *left == 0
             }
             Some(End::Commit) => commits(kind, event.data()),
-            Some(End::Statement) => {
-                ![INTVAR, RAND, USER_VAR, APPEND_BLOCK, BEGIN_LOAD, kind::ANNOTATE].contains(&kind)
-            }
+            Some(End::Statement) => !BEFORE.contains(&kind),
         };
         if is_over {
             self.end = None;

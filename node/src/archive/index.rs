@@ -100,6 +100,15 @@ impl Index {
         Ok(names)
     }
 
+    /// The shelves on which there may be anything that was committed from `first_ms` to `last_ms`, by their names.
+    #[must_use]
+    pub fn shelves_within(&self, first_ms: u64, last_ms: u64) -> Vec<String> {
+        let is_within = |piece: &Piece| piece.span.first_ms <= last_ms && piece.span.last_ms >= first_ms;
+        let rolled = self.rolled.values().flatten().filter(|rollup| rollup.pieces.iter().any(is_within));
+        let open = self.open.keys().map(ToString::to_string);
+        open.chain(rolled.flat_map(|rollup| rollup.shelves.iter().cloned())).collect()
+    }
+
     /// How many entries cannot be read.
     #[must_use]
     pub fn unreadable(&self) -> usize {
@@ -115,10 +124,25 @@ pub type Entries = (BTreeMap<String, Entry>, BTreeMap<String, String>);
 /// # Errors
 /// The store's last word.
 pub async fn entries(store: &Store, cluster: &str) -> Result<Entries, StoreError> {
+    let names: Vec<_> = shelves(store, cluster).await?.into_keys().collect();
+    entries_that(store, cluster, &names, |_| true).await
+}
+
+/// Reads the entries of these shelves, and keeps those of which `is_wanted` holds.
+///
+/// # Errors
+/// The store's last word.
+pub async fn entries_that(
+    store: &Store,
+    cluster: &str,
+    shelves: &[String],
+    is_wanted: impl Fn(&Entry) -> bool,
+) -> Result<Entries, StoreError> {
     let mut found = Entries::default();
-    for name in shelves(store, cluster).await?.into_keys() {
-        each_entry(store, cluster, &name, |key, read| match read {
-            Ok(entry) => drop(found.0.insert(key, entry)),
+    for name in shelves {
+        each_entry(store, cluster, name, |key, read| match read {
+            Ok(entry) if is_wanted(&entry) => drop(found.0.insert(key, entry)),
+            Ok(_) => {}
             Err(why) => drop(found.1.insert(key, why)),
         })
         .await?;

@@ -12,7 +12,10 @@
 
 pub mod coverage;
 mod cut;
+pub(crate) mod deeds;
 pub mod entry;
+pub(crate) mod event;
+mod fields;
 mod frame;
 pub mod index;
 pub mod open;
@@ -21,6 +24,7 @@ pub mod plan;
 pub mod process;
 pub mod rollup;
 mod room;
+pub(crate) mod rows;
 pub mod run;
 mod segment;
 mod send;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 
+use super::find::Kind;
 use super::judge::Wish;
 use super::place::StoreArgs;
 use super::plan::Target;
@@ -82,6 +83,34 @@ pub struct RestoreArgs {
 pub struct BackupsArgs {
     #[command(flatten)]
     pub(super) store: StoreArgs,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `baton-node find`.
+#[derive(Args, Debug, Clone)]
+pub struct FindArgs {
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// A file with the private key, as age-keygen writes it
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// What was done; several with commas between them [default: anything]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
+    pub(super) kind: Vec<Kind>,
+    /// To which table, as shop.orders or orders; a * is any part of a name
+    #[arg(long, value_name = "TABLE")]
+    pub(super) table: Option<String>,
+    /// What was committed from then on, such as 2026-01-02T15:04:05Z
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) from: Option<Timestamp>,
+    /// What was committed by then
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) to: Option<Timestamp>,
+    /// So many transactions at most, the first ones
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) limit: u32,
     /// One JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,

@@ -8,6 +8,7 @@
 mod act;
 mod args;
 mod chain;
+mod find;
 mod flow;
 mod judge;
 mod look;
@@ -32,7 +33,8 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-pub use args::{BackupsArgs, RestoreArgs};
+pub use args::{BackupsArgs, FindArgs, RestoreArgs};
+pub use find::Search;
 pub use place::StoreArgs;
 
 use crate::backup::account::LocalAccount;
@@ -70,7 +72,15 @@ pub fn backups(args: &BackupsArgs) -> Result<(), String> {
     on_runtime(unless_ended(list(args)))
 }
 
-fn on_runtime(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+/// `baton-node find`: which transactions of the archive did something.
+///
+/// # Errors
+/// In words: nothing was looked through.
+pub fn find(args: &FindArgs) -> Result<Search, String> {
+    on_runtime(unless_ended(find::run(args)))
+}
+
+fn on_runtime<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -83,7 +93,7 @@ fn on_runtime(work: impl Future<Output = Result<(), String>>) -> Result<(), Stri
 }
 
 /// Ends in good order when somebody wants that: what was begun is removed.
-async fn unless_ended(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+async fn unless_ended<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let on = |kind| signal(kind).map_err(|e| format!("signals cannot be received: {e}"));
     let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hangup = on(SignalKind::hangup())?;

@@ -1,6 +1,7 @@
 //! Which store is meant: a folder, a bucket, or one that a configuration names. A node's own configuration does, and so does a
 //! file with nothing else in it: on an empty machine there is no more.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -88,6 +89,23 @@ impl StoreArgs {
             }
             name => self.configured(name, read),
         }
+    }
+
+    /// The same as words of a command line.
+    pub(super) fn words(&self) -> Vec<OsString> {
+        let text = |text: &Option<String>| text.as_ref().map(OsString::from);
+        let path = |path: &Option<PathBuf>| path.as_ref().map(OsString::from);
+        let options = [
+            ("--store", text(&self.store)),
+            ("--config", path(&self.config)),
+            ("--node", text(&self.node)),
+            ("--endpoint", text(&self.endpoint)),
+            ("--region", text(&self.region)),
+            ("--credentials", path(&self.credentials)),
+            ("--ca", path(&self.ca)),
+            ("--cluster", text(&self.cluster)),
+        ];
+        options.into_iter().filter_map(|(name, value)| Some([name.into(), value?])).flatten().collect()
     }
 
     fn bucket(&self, url: &str) -> Result<StoreSpec, String> {
@@ -195,6 +213,9 @@ mod tests {
         bucket.endpoint = Some("https://s3.example.org".into());
         assert!(bucket.place(nothing).unwrap_err().contains("needs --credentials"));
         bucket.credentials = Some("/c".into());
+        let words =
+            ["--store", "s3://shop/a/b/", "--endpoint", "https://s3.example.org", "--credentials", "/c"];
+        assert_eq!(bucket.words(), words);
         let StorePlace::S3 { bucket, prefix, region, .. } = bucket.place(nothing).unwrap().place else {
             panic!("no bucket")
         };

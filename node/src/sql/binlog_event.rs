@@ -11,13 +11,31 @@ pub(crate) mod kind {
     pub(crate) const QUERY: u8 = 2;
     pub(crate) const STOP: u8 = 3;
     pub(crate) const ROTATE: u8 = 4;
+    pub(crate) const INTVAR: u8 = 5;
+    pub(crate) const APPEND_BLOCK: u8 = 9;
+    pub(crate) const RAND: u8 = 13;
+    pub(crate) const USER_VAR: u8 = 14;
     pub(crate) const FORMAT: u8 = 15;
     pub(crate) const XID: u8 = 16;
+    pub(crate) const BEGIN_LOAD: u8 = 17;
+    pub(crate) const EXECUTE_LOAD: u8 = 18;
+    pub(crate) const TABLE_MAP: u8 = 19;
+    pub(crate) const WRITE_ROWS_1: u8 = 23;
+    pub(crate) const UPDATE_ROWS_1: u8 = 24;
+    pub(crate) const DELETE_ROWS_1: u8 = 25;
     pub(crate) const HEARTBEAT: u8 = 27;
+    const IGNORABLE: u8 = 28;
+    const ROWS_QUERY: u8 = 29;
+    pub(crate) const WRITE_ROWS: u8 = 30;
+    pub(crate) const UPDATE_ROWS: u8 = 31;
+    pub(crate) const DELETE_ROWS: u8 = 32;
     pub(crate) const GTID: u8 = 33;
     pub(crate) const ANONYMOUS_GTID: u8 = 34;
     pub(crate) const PREVIOUS_GTIDS: u8 = 35;
+    const TRANSACTION_CONTEXT: u8 = 36;
+    const VIEW_CHANGE: u8 = 37;
     pub(crate) const XA_PREPARE: u8 = 38;
+    pub(crate) const PARTIAL_UPDATE_ROWS: u8 = 39;
     pub(crate) const PAYLOAD: u8 = 40;
     pub(crate) const HEARTBEAT_2: u8 = 41;
     pub(crate) const TAGGED_GTID: u8 = 42;
@@ -26,12 +44,29 @@ pub(crate) mod kind {
     pub(crate) const MARIADB_GTID: u8 = 162;
     pub(crate) const MARIADB_GTID_LIST: u8 = 163;
     const MARIADB_ENCRYPTION: u8 = 164;
+    pub(crate) const QUERY_COMPRESSED: u8 = 165;
+    pub(crate) const WRITE_ROWS_COMPRESSED_1: u8 = 166;
+    pub(crate) const UPDATE_ROWS_COMPRESSED_1: u8 = 167;
+    pub(crate) const DELETE_ROWS_COMPRESSED_1: u8 = 168;
+    pub(crate) const WRITE_ROWS_COMPRESSED: u8 = 169;
+    pub(crate) const UPDATE_ROWS_COMPRESSED: u8 = 170;
+    pub(crate) const DELETE_ROWS_COMPRESSED: u8 = 171;
 
     /// Belongs to the file and to no transaction.
     pub(crate) fn is_of_the_file(kind: u8) -> bool {
         let of_mysql = [STOP, ROTATE, FORMAT, HEARTBEAT, PREVIOUS_GTIDS, HEARTBEAT_2];
         let of_mariadb = [CHECKPOINT, MARIADB_GTID_LIST, MARIADB_ENCRYPTION];
         of_mysql.contains(&kind) || of_mariadb.contains(&kind)
+    }
+
+    /// Changes nothing itself: it belongs to the file, ends a transaction, or says more about what does.
+    pub(crate) fn does_nothing(kind: u8) -> bool {
+        let variables = [INTVAR, RAND, USER_VAR, APPEND_BLOCK, BEGIN_LOAD];
+        let remarks = [IGNORABLE, ROWS_QUERY, TRANSACTION_CONTEXT, VIEW_CHANGE, ANNOTATE];
+        is_of_the_file(kind)
+            || [XID, XA_PREPARE].contains(&kind)
+            || variables.contains(&kind)
+            || remarks.contains(&kind)
     }
 
     pub(crate) fn is_anonymous(kind: u8) -> bool {

@@ -19,6 +19,6 @@ mod until;
 pub(super) use apply::{Applying, RELAY, STAGED_BYTES_MAX, is_at};
 pub(super) use gather::{Ready, gather, more};
 pub(super) use preview::render as render_preview;
-pub(super) use show::Replay;
+pub(super) use show::{Moment, Replay};
 pub(super) use text::Sending;
 pub(super) use until::{Fit, Wanted};

@@ -5,15 +5,15 @@ use serde::Serialize;
 use super::course::Course;
 use super::show::Moment;
 use super::stop::{Read, Stop, taken};
+use crate::archive::deeds::shown;
 use crate::archive::part::Seen;
-use crate::archive::tell::{Rows, Told};
+use crate::archive::tell::{Rows, Statement, Told};
 use crate::gtid::{DialectMismatch, GtidSet};
 use crate::paper::wrapped;
+use crate::restore::find::said;
 
 /// On each side of the moment.
 const NEAR: usize = 10;
-/// What stands out.
-const HARM: [&str; 4] = ["DROP ", "TRUNCATE ", "RENAME ", "ALTER "];
 /// Of the tables and the statements of a transaction so many are named.
 const NAMED_MAX: usize = 4;
 
@@ -79,13 +79,13 @@ pub(super) fn wanted(near: &[(usize, Seen, bool)], piece: usize) -> Result<Optio
 
 impl Near {
     pub(super) fn of(told: Told, is_replayed: bool) -> Self {
-        let stands_out = told.statements.iter().any(|statement| is_harm(statement));
+        let stands_out = told.statements.iter().any(is_harm);
         let tables = told.rows.iter().map(|(table, rows)| format!("{table}: {}", words(*rows)));
         Self {
             moment: Moment::of(&told.seen),
             is_replayed,
             tables: tables.collect(),
-            statements: told.statements,
+            statements: told.statements.iter().map(text).collect(),
             stands_out,
         }
     }
@@ -123,20 +123,21 @@ pub(in crate::restore) fn render(near: &[Near]) -> String {
     page
 }
 
-/// A statement stands behind its schema.
-fn is_harm(statement: &str) -> bool {
-    let whole = statement.to_ascii_uppercase();
-    let mut text = whole.split_once(": ").map_or(whole.as_str(), |(_, text)| text);
-    while let Some((_, rest)) = text.strip_prefix("/*").and_then(|comment| comment.split_once("*/")) {
-        text = rest.trim_start();
-    }
-    HARM.iter().any(|word| text.starts_with(word))
+fn is_harm(statement: &Statement) -> bool {
+    said(&statement.schema, &statement.text).is_some_and(|said| said.is_harm())
+}
+
+/// Behind its schema.
+fn text(Statement { schema, text }: &Statement) -> String {
+    if schema.is_empty() { shown(text) } else { format!("{schema}: {}", shown(text)) }
 }
 
 fn words(rows: Rows) -> String {
     let counts = [(rows.inserted, "inserted"), (rows.updated, "updated"), (rows.deleted, "deleted")];
     let said = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    said.collect::<Vec<_>>().join(", ")
+    let said = said.collect::<Vec<_>>().join(", ");
+    // They cannot be counted.
+    if said.is_empty() { "rows".to_owned() } else { said }
 }
 
 #[cfg(test)]
@@ -145,8 +146,9 @@ mod tests {
 
     fn near(us: u64, is_replayed: bool, statement: Option<&str>) -> Near {
         let moment = Moment { gtid: format!("0-1-{us}"), committed_us: us };
-        let statements: Vec<String> = statement.map(ToOwned::to_owned).into_iter().collect();
-        let stands_out = statements.iter().any(|statement| is_harm(statement));
+        let statement = statement.map(|text| Statement { schema: "shop".into(), text: text.into() });
+        let stands_out = statement.as_ref().is_some_and(is_harm);
+        let statements: Vec<String> = statement.iter().map(text).collect();
         let rows = Rows { inserted: 3, updated: 0, deleted: 1 };
         let tables = if stands_out { Vec::new() } else { vec![format!("app.t: {}", words(rows))] };
         Near { moment, is_replayed, statements, tables, stands_out }
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_did_the_harm_stands_out() {
-        let page = render(&[near(1, true, None), near(2, false, Some("shop: /* nightly */ drop table t"))]);
+        let page = render(&[near(1, true, None), near(2, false, Some("/* nightly */\ndrop table t"))]);
         assert_eq!(
             page,
             "transactions around the moment\n\n  1970-01-01 00:00:00.000001 UTC, 0-1-1\n      app.t: 3 inserted, 1 deleted\n\

@@ -23,13 +23,13 @@ impl Moment {
     }
 
     /// Microseconds since 1970 as a date and a time.
-    pub(super) fn time(us: u64) -> String {
+    pub(in crate::restore) fn time(us: u64) -> String {
         let at =
             i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
         at.strftime("%Y-%m-%d %H:%M:%S%.6f UTC").to_string().replace(".000000", "")
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(in crate::restore) fn text(&self) -> String {
         format!("{}, {}", Self::time(self.committed_us), self.gtid)
     }
 }
