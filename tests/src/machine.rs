@@ -153,6 +153,16 @@ impl Machine {
         within("baton-node restore", WITHIN, self.restoring(words)?.output()).await
     }
 
+    /// `baton-node find --key … WORDS` to its end.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn find(&self, words: &[&str]) -> Result<Output> {
+        let mut command = self.command(&["find"])?;
+        command.arg("--key").arg(&self.key).args(words);
+        within("baton-node find", WITHIN, command.output()).await
+    }
+
     /// It went well.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use baton_tests::machine::{Machine, Replay};
 use baton_tests::on_both;
 use baton_tests::sandbox::{Dialect, Ledger, LedgerOptions, Server, replication, until};
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::archive::{archiving, shelf, spec};
 use super::shelf::level;
@@ -143,6 +144,7 @@ async fn a_dropped_table(dialect: Dialect) -> Result<()> {
     }
 
     shows_the_harm(&machine, &dropped).await?;
+    finds_the_harm(&machine, &dropped, &lost).await?;
     by_time(&machine, dialect, replay).await?;
     to_the_end(&bench, &machine, &options).await?;
     machine.refuses(&["--into", &into_another(&bench), "--to-gtid", &lost], "lies beside the line").await?;
@@ -166,6 +168,72 @@ async fn shows_the_harm(machine: &Machine, dropped: &str) -> Result<()> {
     ensure!(output.status.success() && first, "{said}");
     ensure!(lines.next().is_some_and(|line| line.to_ascii_lowercase().contains("drop table")), "{said}");
     ensure!(before.contains("app.writes: 1 inserted") && after.contains("app.noise: 1 inserted"), "{said}");
+    Ok(())
+}
+
+/// What `baton-node find` printed as JSON, as far as it is looked at.
+#[derive(Debug, Deserialize)]
+struct Searched {
+    transactions: Vec<Hit>,
+    lacks: Vec<String>,
+    back: Option<Back>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hit {
+    gtid: String,
+    fate: String,
+    deeds: Vec<Deed>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Deed {
+    kind: String,
+    tables: Vec<String>,
+    rows: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Back {
+    before: String,
+    command: Option<String>,
+}
+
+/// The dropped table is found in the whole archive, with the command that leads to right before it; so is what a lost writer
+/// alone had, as such.
+async fn finds_the_harm(machine: &Machine, dropped: &str, lost: &str) -> Result<()> {
+    let searched = async |words: &[&str]| {
+        let words: Vec<_> = words.iter().copied().chain(["--json"]).collect();
+        let output = machine.find(&words).await?;
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{said}");
+        serde_json::from_slice::<Searched>(&output.stdout).with_context(|| said.into_owned())
+    };
+    let drops = ["--kind", "drop,truncate", "--table", "app.writes"];
+    let found = searched(&drops).await?;
+    let last = found.transactions.last().context("nothing was found")?;
+    let is_it = |deed: &Deed| deed.kind == "drop" && deed.tables == ["app.writes"];
+    ensure!(last.gtid == dropped && last.fate == "kept" && last.deeds.iter().all(is_it), "{found:?}");
+    let back = found.back.as_ref().context("no way back")?;
+    let before = format!(" --before-gtid {dropped} --into DIR");
+    ensure!(
+        back.before == dropped && back.command.as_ref().is_some_and(|c| c.ends_with(&before)),
+        "{found:?}"
+    );
+    ensure!(found.lacks.is_empty(), "{found:?}");
+
+    let output = machine.find(&drops).await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let is_there = said.lines().any(|line| line.starts_with("! ") && line.ends_with(dropped));
+    ensure!(is_there && said.contains("      DROP      app.writes\n"), "{said}");
+
+    let inserts = searched(&["--kind", "insert", "--table", "app.noise", "--limit", "10000"]).await?;
+    let of = |gtid: &str| inserts.transactions.iter().find(|hit| hit.gtid == gtid);
+    let alone = of(lost).context("what was lost is not found")?;
+    ensure!(alone.fate == "lost" && alone.deeds.iter().all(|deed| deed.rows == Some(1)), "{alone:?}");
+    ensure!(inserts.transactions.iter().filter(|hit| hit.fate == "lost").count() == 1, "{inserts:?}");
+    let nothing = machine.find(&["--kind", "truncate", "--table", "nowhere.*"]).await?;
+    ensure!(nothing.status.code() == Some(1), "{nothing:?}");
     Ok(())
 }
 
@@ -213,6 +281,10 @@ async fn a_hole(bench: &Bench, machine: &Machine) -> Result<()> {
     let why = format!("the archive lacks {}, and nothing can be restored across that", entry.span.added);
     machine.refuses(&["--into", &into_another(bench), "--latest"], &why).await?;
     ensure!(!bench.sandbox.root().join("another").exists(), "something was begun");
+    // Whoever looks for something is told that not everything was looked through.
+    let output = machine.find(&["--kind", "drop"]).await?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.code() == Some(2) && said.contains("! the archive lacks "), "{said}");
     Ok(())
 }
 
