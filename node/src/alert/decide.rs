@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::event::{Condition, story};
+use super::event::Condition;
+use super::story::story;
 use crate::state::{
     AlertChange, Alerts, ClusterState, Finished, LINES_MAX, Line, Notice, Operation, OperationId, Severity,
     Subject, UnixMillis,

@@ -1,8 +1,8 @@
 //! Tells people what happens: by Telegram, webhook or command; and tells a dead man's switch that all is well.
 //!
-//! `event` turns what was agreed and what is seen into things worth saying, `decide` folds them into notices, which are
-//! replicated, and `due` says which sink is to be told what. All three are pure. `leader` carries it out on the leader,
-//! beside everything else: no decision waits for it. Each sink has a file of its own.
+//! `event` turns what is seen into troubles worth telling, and `story` what was agreed into operations as they stand. `decide`
+//! folds both into notices, which are replicated, and `due` says which sink is to be told what. All four are pure. `leader`
+//! carries it out on the leader, beside everything else: no decision waits for it. Each sink has a file of its own.
 
 mod command;
 pub mod decide;
@@ -13,6 +13,7 @@ mod http;
 mod leader;
 mod retry;
 mod sink;
+pub mod story;
 pub mod telegram;
 mod test;
 mod webhook;

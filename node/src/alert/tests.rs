@@ -7,6 +7,7 @@ mod deciding;
 mod due;
 mod leaders;
 mod sinks;
+mod story;
 mod words;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What a phone shows: the point in the first line, then the facts. Telegram's HTML, escaped. Pure.
 
 use super::due::Due;
-use super::event::clock;
+use super::story::clock;
 use crate::state::{Line, Notice, Severity, Story, Subject, Tone};
 
 /// Telegram takes no more characters, counted after its HTML is read; with the marks and tags there is room left.

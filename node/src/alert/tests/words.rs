@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::alert::due::Due;
-use crate::alert::event::story;
+use crate::alert::story::story;
 use crate::alert::words::{escape, html};
 use crate::state::{Line, Notice, Severity, Subject};
 
@@ -54,6 +54,7 @@ fn a_failover_is_told_once_it_has_an_outcome_and_again_when_it_is_lossless() {
     db1: the server's process exited and its port refuses.
     Proof that db1 can write no more: gone (process 1000 exited, port 3306 refuses).
     Now NOT LOSSLESS: new epoch, waiting for an acker.
+    Next: the cluster is NOT LOSSLESS until a replica has caught up; when db1 comes back, it starts closed and follows db2 by itself, unless it has transactions that db2 lacks.
     ");
     lossless_again(&mut state);
     insta::assert_snapshot!(of_failover(&state, NOW_MS + 2_500).unwrap(), @r"

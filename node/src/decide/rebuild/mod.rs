@@ -197,18 +197,21 @@ fn by_policy(state: &ClusterState, seen: &Observations) -> Option<RebuildNext> {
         return None;
     }
     let may = |node: &&NodeName| {
-        let Some(out) = state.out.get(*node).filter(|_| state.quarantine(node).is_some()) else {
-            return false;
-        };
-        let tried = state.history.iter().any(|f| {
-            f.operation.kind == OperationKind::Rebuild
-                && f.operation.wanted.as_ref() == Some(*node)
-                && f.ended_ms >= out.since_ms
-        });
-        !tried && plan(state, seen, node, None).refusals.is_empty()
+        let quarantined = state.quarantine(node).is_some();
+        quarantined && !was_tried(state, node) && plan(state, seen, node, None).refusals.is_empty()
     };
     let node = state.data_nodes().map(|(n, _)| n).find(may)?;
     Some(RebuildNext::Begin { node: node.clone(), by: "[rebuild] policy is automatic".to_owned() })
+}
+
+/// Whether a rebuild of a server has ended since it is out: the policy begins no other one.
+pub fn was_tried(state: &ClusterState, node: &NodeName) -> bool {
+    let Some(out) = state.out.get(node) else { return false };
+    state.history.iter().any(|f| {
+        f.operation.kind == OperationKind::Rebuild
+            && f.operation.wanted.as_ref() == Some(node)
+            && f.ended_ms >= out.since_ms
+    })
 }
 
 fn at_work(
