@@ -59,6 +59,8 @@ pub struct Due {
     pub edit: Option<i64>,
     /// It may have been told before.
     pub repeat: bool,
+    /// So many messages to this sink were dropped before this one.
+    pub dropped: u64,
     /// Without a sound.
     pub silent: bool,
     /// Below it, where the sink can show any.
@@ -70,28 +72,29 @@ pub fn due(alerts: &Alerts, wants: &Wants, now_ms: UnixMillis) -> Option<Due> {
     if alerts.is_muted(now_ms) {
         return None;
     }
-    alerts.notices.iter().find_map(|notice| one(notice, wants, now_ms))
-}
-
-fn one(notice: &Notice, wants: &Wants, now_ms: UnixMillis) -> Option<Due> {
-    let untold = Told::default();
-    let told = notice.told.get(&wants.sink).unwrap_or(&untold);
-    let heard = told.revision > 0;
-    let wanted = notice.severity >= wants.severity;
-    let old = now_ms - notice.changed_ms > TOO_OLD_MS;
-    let passed = !heard && notice.muted && notice.is_over();
-    if told.revision >= notice.revision || told.refused || !wanted || old || passed {
-        return None;
-    }
+    let notice = alerts.notices.iter().find(|notice| is_untold(notice, wants, now_ms))?;
+    let told = notice.told.get(&wants.sink).cloned().unwrap_or_default();
     let edit = told.message.filter(|_| wants.edits);
     let loud = notice.severity == Severity::Critical && !notice.is_over();
     Some(Due {
         notice: notice.clone(),
         edit,
         repeat: edit.is_none() && told.sending.is_some(),
+        dropped: if edit.is_some() { told.dropped } else { alerts.unsaid(&wants.sink) },
         buttons: Vec::new(),
         silent: !loud && wants.quiet.as_ref().is_some_and(|q| q.is_now(now_ms)),
     })
+}
+
+/// Whether a sink is still to be told something of a notice, once nothing mutes it.
+pub(super) fn is_untold(notice: &Notice, wants: &Wants, now_ms: UnixMillis) -> bool {
+    let untold = Told::default();
+    let told = notice.told.get(&wants.sink).unwrap_or(&untold);
+    let heard = told.revision > 0;
+    let wanted = notice.severity >= wants.severity;
+    let old = now_ms - notice.changed_ms > TOO_OLD_MS;
+    let passed = !heard && notice.muted && notice.is_over();
+    told.revision < notice.revision && !told.refused && wanted && !old && !passed
 }
 
 /// How many troubles of a notice last on; 1 for an operation that is not over.

@@ -17,6 +17,7 @@ use super::due::{Due, due};
 use super::event::{Condition, conditions, of_followers};
 use super::heartbeat::{Heart, is_healthy};
 use super::retry::Pace;
+use super::room::{Audience, with_room};
 use super::sink::{Outcome, Sink, Sinks};
 use super::telegram::buttons::buttons;
 use super::telegram::{Answers, Desk};
@@ -24,7 +25,7 @@ use crate::consensus::Group;
 use crate::decide::diagnose::{Lasting, diagnose};
 use crate::observe::Table;
 use crate::operate::{Followers, Proposer};
-use crate::state::{AlertChange, Alerts, Change, ClusterState, UnixMillis};
+use crate::state::{AlertChange, Alerts, Change, ClusterState, Notice, UnixMillis};
 
 /// Without news, the leader looks again this often; more often while an operation runs.
 const TICK: Duration = Duration::from_millis(250);
@@ -98,6 +99,8 @@ struct Term<'a> {
     paces: BTreeMap<String, Pace>,
     /// What was tried in this term and has not arrived for certain: notice and sink.
     not_arrived: BTreeSet<(String, String)>,
+    /// What is being told at this moment: notice and sink.
+    under_way: BTreeSet<(String, String)>,
     /// What became of attempts and is not agreed on yet.
     records: Vec<AlertChange>,
     attempts: JoinSet<Attempt>,
@@ -177,6 +180,7 @@ impl<'a> Term<'a> {
             memory: Memory::default(),
             paces: BTreeMap::new(),
             not_arrived: BTreeSet::new(),
+            under_way: BTreeSet::new(),
             records: Vec::new(),
             attempts: JoinSet::new(),
             beats: JoinSet::new(),
@@ -252,12 +256,13 @@ impl<'a> Term<'a> {
         let moment = Moment { leading: self.began.elapsed(), at_ms: now_ms };
         let mut entry = self.records.clone();
         entry.extend(changes(&mut self.memory, state, conditions, moment));
+        entry = self.with_room(state, entry, to, now_ms);
         for change in &mut entry {
             if let AlertChange::Put { nonce, .. } = change {
                 *nonce = (self.alerting.draw)();
             }
         }
-        let after = if entry.is_empty() { state.alerts.clone() } else { state.alerts_after(now_ms, &entry) };
+        let after = if entry.is_empty() { state.alerts.clone() } else { state.alerts.after(now_ms, &entry) };
         let next = self.next(state, &after, to, now_ms);
         entry.extend(next.iter().filter(|(_, due)| due.edit.is_none()).map(|(sink, due)| sending(sink, due)));
         if !entry.is_empty()
@@ -278,6 +283,23 @@ impl<'a> Term<'a> {
             self.begin(sink, due);
         }
         Ok(())
+    }
+
+    /// With notices named that make room, so that those who were still to be told of them hear how many they were.
+    fn with_room(
+        &self,
+        state: &ClusterState,
+        entry: Vec<AlertChange>,
+        to: &Listeners,
+        now_ms: UnixMillis,
+    ) -> Vec<AlertChange> {
+        let on_its_way = |notice: &Notice, sink: &str| {
+            let key = (notice.id.clone(), sink.to_owned());
+            let begun = notice.told.get(sink).is_some_and(|told| told.sending.is_some());
+            self.under_way.contains(&key) || (begun && !self.not_arrived.contains(&key))
+        };
+        let wants = to.sinks.all.iter().map(|sink| &sink.wants).collect();
+        with_room(&state.alerts, entry, &Audience { wants, on_its_way: &on_its_way }, now_ms)
     }
 
     /// For each sink that may be spoken to, the first thing it has not been told.
@@ -311,6 +333,7 @@ impl<'a> Term<'a> {
         if let Some(pace) = self.paces.get_mut(&sink.wants.sink) {
             pace.began(Instant::now());
         }
+        self.under_way.insert((due.notice.id.clone(), sink.wants.sink.clone()));
         let cluster = self.alerting.cluster.clone();
         self.attempts.spawn(async move {
             let outcome = sink.tell(&cluster, &due).await;
@@ -324,6 +347,7 @@ impl<'a> Term<'a> {
         let Attempt { sink, id, revision, repeat, outcome } = attempt;
         let key = (id.clone(), sink.clone());
         self.not_arrived.remove(&key);
+        self.under_way.remove(&key);
         let record = match outcome {
             Outcome::Told(message) => AlertChange::Sent { id, sink, revision, message, refused: false },
             Outcome::Gone => AlertChange::Sent { id, sink, revision: 0, message: None, refused: false },

@@ -1,8 +1,9 @@
 //! Tells people what happens: by Telegram, webhook or command; and tells a dead man's switch that all is well.
 //!
 //! `event` turns what is seen into troubles worth telling, and `story` what was agreed into operations as they stand. `decide`
-//! folds both into notices, which are replicated, and `due` says which sink is to be told what. All four are pure. `leader`
-//! carries it out on the leader, beside everything else: no decision waits for it. Each sink has a file of its own.
+//! folds both into notices, which are replicated, `room` says which of them make room for new ones, and `due` which sink is to
+//! be told what. All of these are pure. `leader` carries it out on the leader, beside everything else: no decision waits for
+//! it. Each sink has a file of its own.
 
 mod command;
 pub mod decide;
@@ -12,6 +13,7 @@ mod heartbeat;
 mod http;
 mod leader;
 mod retry;
+pub mod room;
 mod sink;
 pub mod story;
 pub mod telegram;

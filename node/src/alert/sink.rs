@@ -112,6 +112,11 @@ impl Sinks {
         Ok(Self { all, ears })
     }
 
+    /// What everybody is called in the group.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|sink| sink.wants.sink.as_str())
+    }
+
     /// Whether nobody is told.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()

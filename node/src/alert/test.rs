@@ -37,7 +37,7 @@ pub async fn try_all(cluster: &str, sinks: &Sinks, by: &str, now_ms: UnixMillis)
         nonce: String::new(),
         told: Default::default(),
     };
-    let due = &Due { notice, edit: None, repeat: false, silent: false, buttons: Vec::new() };
+    let due = &Due { notice, edit: None, repeat: false, dropped: 0, silent: false, buttons: Vec::new() };
     let told = sinks.all.iter().map(|sink| async move {
         let failed = match sink.tell(cluster, due).await {
             Outcome::Told(_) => None,

@@ -6,6 +6,7 @@ mod conditions;
 mod deciding;
 mod due;
 mod leaders;
+mod room;
 mod sinks;
 mod story;
 mod words;

@@ -69,5 +69,6 @@ pub(super) fn payload(cluster: &str, due: &Due) -> Value {
         "since_ms": due.notice.since_ms,
         "changed_ms": due.notice.changed_ms,
         "repeat": due.repeat,
+        "dropped": due.dropped,
     })
 }

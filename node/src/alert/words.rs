@@ -35,6 +35,9 @@ pub fn html(cluster: &str, due: &Due) -> String {
     if due.repeat {
         text.push_str("\n<i>Repeat: this may have been sent before.</i>");
     }
+    if let Some(said) = dropped(due.dropped) {
+        text.push_str(&format!("\n<i>{said}</i>"));
+    }
     for fact in facts {
         let fact = escape(&fact);
         if text.chars().count() + fact.chars().count() >= TEXT_MAX {
@@ -45,6 +48,15 @@ pub fn html(cluster: &str, due: &Due) -> String {
         text.push_str(&fact);
     }
     text
+}
+
+/// What never came before a message, so that nobody takes the chat for the whole story.
+fn dropped(count: u64) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some("1 message was dropped before this one.".to_owned()),
+        many => Some(format!("{many} messages were dropped before this one.")),
+    }
 }
 
 /// What stands in the way of Telegram's HTML. Control characters of a server's own words have no place in a message.

@@ -93,6 +93,7 @@ impl Serving<'_> {
         let (states, formation) = (group.states(), group.formation());
         let followers = node.followers.subscribe();
         let (table, lasting) = (Arc::clone(&node.table), node.lasting.subscribe());
+        let listeners = node.listeners.clone();
         let read = Arc::new(move || {
             let router = counters.as_ref().map(Counters::stats);
             let leadership = group.leadership_heard_of();
@@ -100,6 +101,7 @@ impl Serving<'_> {
             let (own, followers) = (own(), followers.borrow());
             let sample =
                 Sample::of(&me, &applied, &leadership, &formation.borrow(), &own, router, &followers);
+            let sample = sample.with_dropped(&applied.state.alerts, listeners.borrow().sinks.names());
             if !leadership.mine {
                 return sample;
             }

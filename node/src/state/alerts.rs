@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterState, Forced, OperationId, OperationKind, Refusal, UnixMillis, trim};
+use super::{ClusterState, Forced, OperationId, OperationKind, Refusal, UnixMillis, Untold, trim};
 
-/// How many notices are kept; the oldest that is over goes first.
+/// How many notices are kept; the oldest that is over goes first, where the leader has named none.
 pub const NOTICES_MAX: usize = 32;
 /// Lines, and facts, of one notice.
 pub const LINES_MAX: usize = 12;
 /// Sinks that one notice is told to.
-const SINKS_MAX: usize = 16;
+pub(super) const SINKS_MAX: usize = 16;
 /// Bytes of one piece of text.
 const TEXT_MAX: usize = 400;
 /// Operations that are known to be told of, or old; more than a history holds.
@@ -34,6 +34,8 @@ pub struct Alerts {
     pub noted: VecDeque<OperationId>,
     /// How many notices had to make room before they were over.
     pub dropped: u64,
+    /// What that cost, by the sink's name.
+    pub untold: BTreeMap<String, Untold>,
 }
 
 /// A time in which nothing is said.
@@ -179,6 +181,9 @@ pub struct Told {
     pub sending: Option<u32>,
     /// The sink would not take it.
     pub refused: bool,
+    /// Of how many messages the last new one says that they were dropped before it.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 /// A change of the alerts.
@@ -197,6 +202,13 @@ pub enum AlertChange {
         /// Of a new notice: what its buttons hold.
         #[serde(default)]
         nonce: String,
+    },
+    /// A notice has to go so that a new one finds room.
+    MakeRoom {
+        /// Which.
+        id: String,
+        /// The sinks that were still to be told something of it.
+        untold: Vec<String>,
     },
     /// A sink is about to be told this much.
     Sending {
@@ -252,6 +264,13 @@ impl Alerts {
         self.mute.as_ref().is_some_and(|m| now_ms < m.until_ms)
     }
 
+    /// The alerts as these changes would leave them.
+    pub fn after(self: &Arc<Self>, at_ms: UnixMillis, changes: &[AlertChange]) -> Arc<Self> {
+        let mut after = ClusterState { alerts: Arc::clone(self), ..ClusterState::default() };
+        changes.iter().for_each(|change| drop(one(&mut after, at_ms, change)));
+        after.alerts
+    }
+
     /// The notice of that id.
     pub fn notice(&self, id: &str) -> Option<&Notice> {
         self.notices.iter().find(|n| n.id == id)
@@ -291,8 +310,7 @@ impl Alerts {
         });
         while self.notices.len() > NOTICES_MAX {
             let oldest = self.notices.iter().position(Notice::is_over);
-            self.dropped += u64::from(oldest.is_none());
-            self.notices.remove(oldest.unwrap_or(0));
+            self.remove(oldest.unwrap_or(0));
         }
     }
 
@@ -302,15 +320,6 @@ impl Alerts {
             return Err(Refusal::NoSuchNotice(id.to_owned()));
         }
         Ok(notice.told.entry(sink.to_owned()).or_default())
-    }
-}
-
-impl ClusterState {
-    /// The alerts as these changes would leave them.
-    pub fn alerts_after(&self, at_ms: UnixMillis, changes: &[AlertChange]) -> Arc<Alerts> {
-        let mut after = Self { alerts: Arc::clone(&self.alerts), ..Self::default() };
-        changes.iter().for_each(|change| drop(one(&mut after, at_ms, change)));
-        after.alerts
     }
 }
 
@@ -336,7 +345,9 @@ fn one(state: &mut ClusterState, at: UnixMillis, change: &AlertChange) -> Result
     match change {
         AlertChange::Listen(begun) if *begun == state.alerts.begun => {}
         AlertChange::Listen(begun) => {
-            let mut alerts = Alerts { begun: *begun, mute: state.alerts.mute.clone(), ..Alerts::default() };
+            // Counts do not begin again because one file names nobody.
+            let (mute, untold) = (state.alerts.mute.clone(), state.alerts.untold.clone());
+            let mut alerts = Alerts { begun: *begun, mute, untold, ..Alerts::default() };
             if *begun {
                 alerts.noted = state.history.iter().map(|f| f.operation.id.clone()).collect();
             }
@@ -345,15 +356,24 @@ fn one(state: &mut ClusterState, at: UnixMillis, change: &AlertChange) -> Result
         AlertChange::Put { id, severity, subject, nonce } => {
             Arc::make_mut(&mut state.alerts).put(at, id, (*severity, nonce), subject.clone());
         }
+        AlertChange::MakeRoom { id, untold } => {
+            Arc::make_mut(&mut state.alerts).make_room(id, untold)?;
+        }
         AlertChange::Sending { id, sink, revision } => {
-            Arc::make_mut(&mut state.alerts).told(id, sink)?.sending = Some(*revision);
+            let alerts = Arc::make_mut(&mut state.alerts);
+            let dropped = alerts.unsaid(sink);
+            let told = alerts.told(id, sink)?;
+            (told.sending, told.dropped) = (Some(*revision), dropped);
         }
         AlertChange::Sent { id, sink, revision, message, refused } => {
-            let told = Arc::make_mut(&mut state.alerts).told(id, sink)?;
+            let alerts = Arc::make_mut(&mut state.alerts);
+            let told = alerts.told(id, sink)?;
+            // A change of a message says what that said before, and the same record may come twice.
+            let said = if told.sending.take().is_some() && !refused { told.dropped } else { 0 };
             told.revision = told.revision.max(*revision);
             told.message = *message;
-            told.sending = None;
             told.refused = *refused;
+            alerts.said(sink, said);
         }
         AlertChange::Acknowledge { id, by } => {
             let notice = Arc::make_mut(&mut state.alerts).notice_mut(id)?;

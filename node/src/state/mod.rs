@@ -30,6 +30,7 @@ mod steps;
 mod switchover;
 #[cfg(test)]
 mod tests;
+mod untold;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -64,6 +65,7 @@ pub use retention::{Keep, Leaving};
 pub use schedule::{BackupPlan, Schedule, Slot, SlotFailed, SlotTry, TRIES_MAX};
 pub use steps::StepName;
 pub use switchover::{Appointment, Plan, Planned};
+pub use untold::Untold;
 
 /// How many finished operations, and how many recorded decisions, are kept.
 const KEPT: usize = 100;

@@ -62,7 +62,14 @@ fn something(edit: Option<i64>) -> Due {
         NOW_MS,
         vec![AlertChange::Put { id: "n".into(), severity: Severity::Warning, subject, nonce: String::new() }],
     );
-    Due { notice: state.alerts.notices[0].clone(), edit, repeat: false, silent: true, buttons: Vec::new() }
+    Due {
+        notice: state.alerts.notices[0].clone(),
+        edit,
+        repeat: false,
+        dropped: 2,
+        silent: true,
+        buttons: Vec::new(),
+    }
 }
 
 async fn told(status: &str, body: &str, edit: Option<i64>) -> (Outcome, String, Value) {
@@ -135,7 +142,10 @@ async fn a_webhook_is_signed_and_an_answer_that_never_came_leaves_it_open() {
     assert!(ring::hmac::verify(&key, &body, &tag).is_ok(), "{head}");
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((body["state"].as_str(), body["severity"].as_str()), (Some("firing"), Some("warning")));
-    assert_eq!(body["title"], "shop: db2: its server is down");
+    assert_eq!(
+        (body["title"].as_str(), &body["dropped"]),
+        (Some("shop: db2: its server is down"), &Value::from(2))
+    );
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -22,7 +22,7 @@ fn notice(severity: Severity, subject: Subject) -> Notice {
 }
 
 fn shown(notice: Notice, repeat: bool) -> String {
-    html("shop", &Due { notice, edit: None, repeat, silent: false, buttons: Vec::new() })
+    html("shop", &Due { notice, edit: None, repeat, dropped: 0, silent: false, buttons: Vec::new() })
 }
 
 fn of_failover(state: &ClusterState, now_ms: i64) -> Option<String> {

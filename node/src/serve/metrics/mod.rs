@@ -91,6 +91,7 @@ impl Collector for Reader {
         }
         out.probes(&sample.probes)?;
         out.troubles(&sample.troubles)?;
+        out.dropped(&sample.dropped)?;
         out.followers(&sample.followers)?;
         out.proxies(&sample.proxies)?;
         sample.router.map_or(Ok(()), |stats| out.router(&stats))
@@ -241,6 +242,21 @@ impl Out<'_> {
         for (trouble, server) in troubles {
             let labels = [("trouble", trouble.as_str()), ("server", server.as_str())];
             family.encode_family(&labels)?.encode_gauge(&1_i64)?;
+        }
+        Ok(())
+    }
+
+    /// As the group counts: every node says the same, and a new leader begins no new count.
+    fn dropped(&mut self, dropped: &[(String, u64)]) -> fmt::Result {
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let help = "Messages that were never sent, because too many others waited for the same sink";
+        let mut family = self.0.encode_descriptor("notices_dropped", help, None, kind)?;
+        for (sink, total) in dropped {
+            let labels = [("sink", sink.as_str())];
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(total, None)?;
         }
         Ok(())
     }

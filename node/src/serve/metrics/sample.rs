@@ -1,5 +1,6 @@
 //! The values of one moment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::consensus::{Applied, FormationStatus, Leadership};
@@ -10,7 +11,7 @@ use crate::decide::seen::{OwnServer, ProxySeen, Report};
 use crate::decide::tried::Disk;
 use crate::operate::Followers;
 use crate::route::Stats;
-use crate::state::{Backup, ClusterState, Durability, NodeName, Phase};
+use crate::state::{Alerts, Backup, ClusterState, Durability, NodeName, Phase};
 
 /// The values of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,6 +64,8 @@ pub struct Sample {
     pub troubles: Vec<(String, String)>,
     /// Notices that are not over.
     pub notices: u64,
+    /// Messages to each sink that were dropped because their notices had to make room.
+    pub dropped: Vec<(String, u64)>,
     /// The newest good backup; `None` where there is none.
     pub newest_backup: Option<Made>,
     /// When a good backup was last read again, milliseconds since 1970.
@@ -159,6 +162,7 @@ impl Sample {
             probes: probes(own),
             troubles: Vec::new(),
             notices: state.alerts.notices.iter().filter(|n| !n.is_over()).count() as u64,
+            dropped: Vec::new(),
             newest_backup: state.backups.newest().map(Made::of),
             read_again_ms: state.backups.read_again_ms(),
             window_ms: None,
@@ -173,6 +177,15 @@ impl Sample {
                 .collect(),
             proxies: own.routing.clone(),
         }
+    }
+
+    /// With what was dropped. `sinks` are those that this node's file names: one of which nothing was dropped counts from 0.
+    #[must_use]
+    pub fn with_dropped<'a>(mut self, alerts: &'a Alerts, sinks: impl Iterator<Item = &'a str>) -> Self {
+        let mut dropped: BTreeMap<&str, u64> = sinks.map(|sink| (sink, 0)).collect();
+        dropped.extend(alerts.untold.iter().map(|(sink, untold)| (sink.as_str(), untold.total)));
+        self.dropped = dropped.into_iter().map(|(sink, total)| (sink.to_owned(), total)).collect();
+        self
     }
 
     /// With what can be restored, as the leader knows it.

@@ -14,7 +14,9 @@ use crate::serve::http::{Asked, Pages, serve};
 use crate::serve::metrics::{Made, Metrics, Probed, Sample};
 use crate::serve::page::{Picture, Viewing};
 use crate::serve::roles::Role;
-use crate::state::{ClusterState, Ending, Epoch, Finished, Operation, OperationKind, Step, StepName};
+use crate::state::{
+    Alerts, ClusterState, Ending, Epoch, Finished, Operation, OperationKind, Step, StepName, Untold,
+};
 
 fn sample() -> Sample {
     Sample {
@@ -39,6 +41,7 @@ fn sample() -> Sample {
         }],
         troubles: vec![("ReplicaDown".into(), "db3".into())],
         notices: 1,
+        dropped: vec![("webhook ops".into(), 0)],
         server_answers: Some(true),
         lease_left: Some(Duration::from_millis(840)),
         behind: Some(Duration::from_secs(2)),
@@ -51,6 +54,14 @@ fn sample() -> Sample {
 fn metrics_by_the_conventions() {
     let metrics = Metrics::new("shop", "db1", Arc::new(sample));
     insta::assert_snapshot!(metrics.encode().unwrap());
+}
+
+#[test]
+fn whoever_is_told_anything_has_a_count_of_what_was_dropped() {
+    let mut alerts = Alerts::default();
+    alerts.untold.insert("webhook ops".into(), Untold { total: 3, said: 3 });
+    let counted = Sample::default().with_dropped(&alerts, ["command pager", "webhook ops"].into_iter());
+    assert_eq!(counted.dropped, [("command pager".to_owned(), 0), ("webhook ops".to_owned(), 3)]);
 }
 
 /// What an alert rule or the dashboard asks for is there, once a failover has been counted.
