@@ -8,7 +8,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch;
 
-use crate::state::{ClusterState, Finished, OperationId, OperationKind, StepName};
+use crate::state::{ClusterState, Ending, Finished, OperationId, OperationKind, StepName};
 
 /// Seconds: a failover's steps take milliseconds, the wait for a lease a second or two, that for an operator longer.
 const BUCKETS: [f64; 9] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -22,6 +22,18 @@ const STEPS: [StepName; 7] = [
     StepName::Route,
     StepName::Follow,
 ];
+
+/// Every kind of operation, and every way in which one may end.
+const KINDS: [OperationKind; 5] = [
+    OperationKind::Failover,
+    OperationKind::Switchover,
+    OperationKind::Adopt,
+    OperationKind::Release,
+    OperationKind::Rebuild,
+];
+const ENDINGS: [Ending; 4] = [Ending::Done, Ending::Superseded, Ending::Failed, Ending::Cancelled];
+/// Those that move the writer.
+const MOVING: [OperationKind; 2] = [OperationKind::Failover, OperationKind::Switchover];
 
 type Labels = [(&'static str, String); 1];
 type Kinds = [(&'static str, String); 2];
@@ -48,13 +60,29 @@ impl Operations {
         registry.register_with_unit("write_outage", help, Unit::Seconds, operations.outage.clone());
         let help = "Operations that have ended since this node started";
         registry.register("operations", help, operations.ended.clone());
+        operations.begin_at_zero();
         operations
+    }
+
+    /// Prometheus's `increase` sees no first one where the series begins with it.
+    fn begin_at_zero(&self) {
+        for kind in KINDS {
+            for ending in ENDINGS {
+                drop(self.ended.get_or_create(&kinds(kind, ending)));
+            }
+        }
+        for kind in MOVING {
+            drop(self.outage.get_or_create(&[("kind", kind.to_string())]));
+        }
+        for step in STEPS {
+            drop(self.steps.get_or_create(&[("step", step.as_str().to_owned())]));
+        }
     }
 
     fn note(&self, finished: &Finished) {
         let operation = &finished.operation;
         let kind = operation.kind.to_string();
-        self.ended.get_or_create(&[("kind", kind.clone()), ("outcome", finished.ending.to_string())]).inc();
+        self.ended.get_or_create(&kinds(operation.kind, finished.ending)).inc();
         if operation.opened_ms.is_some() {
             let outage = operation.outage_ms(finished.ended_ms);
             self.outage.get_or_create(&[("kind", kind)]).observe(outage as f64 / 1000.0);
@@ -72,6 +100,10 @@ impl Operations {
             }
         }
     }
+}
+
+fn kinds(kind: OperationKind, ending: Ending) -> Kinds {
+    [("kind", kind.to_string()), ("outcome", ending.to_string())]
 }
 
 /// Counts every operation that ends from now on.

@@ -53,7 +53,54 @@ fn sample() -> Sample {
 #[test]
 fn metrics_by_the_conventions() {
     let metrics = Metrics::new("shop", "db1", Arc::new(sample));
-    insta::assert_snapshot!(metrics.encode().unwrap());
+    let text = metrics.encode().unwrap();
+    // What was counted comes first, its series in any order.
+    let (_counted, read) = text.split_at(text.find("# HELP baton_build_info").unwrap());
+    insta::assert_snapshot!(read);
+}
+
+/// Where a series begins with its first count, `increase` does not see that.
+#[tokio::test]
+async fn what_is_counted_begins_at_zero_and_goes_on_to_one() {
+    let metrics = Metrics::new("shop", "db1", Arc::new(sample));
+    let value = |text: &str, name: &str, labels: &str| -> Option<String> {
+        let line = format!("\nbaton_{name}{{cluster=\"shop\",node=\"db1\",{labels}}} ");
+        Some(text.split_once(&line)?.1.lines().next()?.to_owned())
+    };
+    let text = metrics.encode().unwrap();
+    for kind in ["failover", "switchover", "adopt", "release", "rebuild"] {
+        for outcome in ["done", "superseded", "failed", "cancelled"] {
+            let labels = format!("kind=\"{kind}\",outcome=\"{outcome}\"");
+            assert_eq!(value(&text, "operations_total", &labels).as_deref(), Some("0"), "{labels}: {text}");
+        }
+    }
+    for kind in ["failover", "switchover"] {
+        let labels = format!("kind=\"{kind}\"");
+        assert_eq!(value(&text, "write_outage_seconds_count", &labels).as_deref(), Some("0"), "{text}");
+    }
+    for step in ["proof", "received", "applied", "grant", "open", "route", "follow"] {
+        let labels = format!("step=\"{step}\"");
+        assert_eq!(
+            value(&text, "failover_step_seconds_count", &labels).as_deref(),
+            Some("0"),
+            "{labels}: {text}"
+        );
+    }
+
+    let states = watch::Sender::new(Arc::new(ClusterState::default()));
+    let mut counting = Box::pin(metrics.count(states.subscribe()));
+    assert!((&mut counting).now_or_never().is_none());
+    let mut state = ClusterState::default();
+    let operation = Operation::of(OperationKind::Switchover, Epoch(1), "db1".into());
+    state.history.push_back(Arc::new(Finished { operation, ended_ms: 400, ending: Ending::Failed }));
+    states.send_replace(Arc::new(state));
+    drop(states);
+    counting.await;
+    let text = metrics.encode().unwrap();
+    let of = |outcome: &str| {
+        value(&text, "operations_total", &format!("kind=\"switchover\",outcome=\"{outcome}\""))
+    };
+    assert_eq!((of("failed").as_deref(), of("done").as_deref()), (Some("1"), Some("0")), "{text}");
 }
 
 #[test]
