@@ -260,3 +260,64 @@ fn unwanted(state: &ClusterState, me: &NodeName, task: &BackupTask) -> Option<St
     let at_replica = matches!(task.work, BackupWork::Make { at_writer: false, .. });
     (writes && at_replica).then(|| format!("{me} has become the writer"))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::state::{BackupKind, Epoch, Grant, OperationId};
+
+    fn task(work: BackupWork) -> BackupTask {
+        BackupTask {
+            id: OperationId("1".into()),
+            node: "db2".into(),
+            work,
+            by: "test".into(),
+            started_ms: 0,
+            begun: true,
+            slot: None,
+        }
+    }
+
+    fn makes(at_writer: bool) -> BackupWork {
+        BackupWork::Make { backup: "b1".into(), kind: BackupKind::Full, at_writer, full_speed: false }
+    }
+
+    #[test]
+    fn why_a_task_does_not_go_on() {
+        let verifies = || BackupWork::Verify { backup: "b1".into() };
+        let lost = |o: &mut Option<Operation>| {
+            *o = Some(Operation::of(OperationKind::Failover, Epoch(1), "db1".into()));
+        };
+        let why = |work: BackupWork, writer: &str, change: &dyn Fn(&mut ClusterState)| {
+            let mut state = ClusterState::default();
+            let (epoch, node) = (Epoch(1), writer.into());
+            let grant = Grant { epoch, node, since_ms: 0, unleased: false, opened_ms: None, paused_at: None };
+            state.grant = Some(grant);
+            let task = task(work);
+            state.backups.task = Some(task.clone());
+            change(&mut state);
+            unwanted(&state, &"db2".into(), &task).unwrap_or_default()
+        };
+        let nothing = |_: &mut ClusterState| ();
+        assert_eq!(why(makes(false), "db1", &nothing), "");
+        assert_eq!(why(makes(false), "db1", &|s| s.backups.task = None), "it is not wanted any more");
+        assert_eq!(why(makes(false), "db2", &nothing), "db2 has become the writer");
+        assert_eq!(why(makes(true), "db2", &nothing), "", "it may be made of the writer");
+        assert_eq!(why(verifies(), "db2", &nothing), "", "only the stores are read");
+
+        let failover = |s: &mut ClusterState| lost(&mut s.operation);
+        assert!(why(makes(false), "db1", &failover).contains("the writer was lost"));
+        assert!(why(makes(true), "db1", &failover).contains("the writer was lost"));
+        assert_eq!(why(verifies(), "db1", &failover), "");
+        let granted = |s: &mut ClusterState| {
+            lost(&mut s.operation);
+            s.operation.as_mut().unwrap().to = Some((Epoch(2), "db3".into()));
+        };
+        assert_eq!(why(makes(false), "db1", &granted), "", "what was received is applied");
+        let switchover = |s: &mut ClusterState| {
+            s.operation = Some(Operation::of(OperationKind::Switchover, Epoch(1), "db1".into()));
+        };
+        assert_eq!(why(makes(false), "db1", &switchover), "", "a healthy writer may still stay");
+    }
+}
