@@ -213,19 +213,35 @@ async fn orderly_stop_of_a_server_whose_commits_wait(dialect: Dialect) -> Result
     Ok(())
 }
 
-/// With two of three voters gone nothing is promoted, the writer closes when its lease ends, and who asks is told.
+/// The leader is lost, and a client of the writer notices nothing. With two of three voters gone nothing is promoted, the
+/// writer closes when its lease ends, and who asks is told.
 async fn quorum_lost(dialect: Dialect) -> Result<()> {
     let mut cluster = Cluster::managed(ClusterOptions::new(dialect)).await?;
     let before = cluster.pre_flight().await?;
     let writer = before.writer.clone();
+    let apart = |status: &StatusReply| !status.leader.is_empty() && status.leader != writer;
+    let leader = cluster.reaches("the leader to leave the writer's host", SOON, apart).await?.leader;
     let watch = OpenWatch::start(&cluster);
     let mut ledger = cluster.ledger(&[], LedgerOptions::default());
-    let others: Vec<&str> = cluster.nodes().iter().map(|node| node.name()).filter(|n| *n != writer).collect();
+    let mut others: Vec<&str> =
+        cluster.nodes().iter().map(|node| node.name()).filter(|n| *n != writer).collect();
+    others.sort_by_key(|name| *name != leader);
+    // Not by way of the routers that are lost.
+    let mut beside = cluster.ledger(&others, LedgerOptions::default());
     writes_go_on(&cluster, &ledger).await?;
+    writes_go_on(&cluster, &beside).await?;
+    let killed = Instant::now();
     cluster.node_mut(others[0])?.kill().await?;
     sleep(LONGER_THAN_A_LEASE).await;
     ensure!(is_open(cluster.server(&writer)?).await?, "a majority still grants");
     writes_go_on(&cluster, &ledger).await?;
+    beside.stop().await;
+    every_write_was_acknowledged(&beside)?;
+    let gap = beside.gap_after(killed);
+    ensure!(gap < GAP + cluster.stood_still(killed), "without the leader writes paused for {gap:?}");
+    let next = |status: &StatusReply| !status.leader.is_empty() && status.leader != leader;
+    let next = cluster.reaches("another leader", SOON, next).await?;
+    ensure!(next.epoch == before.epoch && next.term > before.term, "{next:#?} after {before:#?}");
 
     cluster.node_mut(others[1])?.kill().await?;
     let server = cluster.server(&writer)?;
@@ -278,8 +294,7 @@ async fn has_an_ordinary_lease(cluster: &Cluster, node: &str) -> Result<()> {
 }
 
 fn every_write_was_acknowledged(ledger: &Ledger) -> Result<()> {
-    let sessions = LedgerOptions::default().sessions;
-    ensure!(ledger.connections() == sessions, "{} connections of {sessions} sessions", ledger.connections());
+    ledger.no_session_was_cut()?;
     let faults: Vec<_> =
         ledger.writes().into_iter().filter(|write| write.outcome != Outcome::Acknowledged).collect();
     ensure!(faults.is_empty(), "not acknowledged: {faults:?}");

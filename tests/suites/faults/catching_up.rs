@@ -1,4 +1,5 @@
-//! The only replica was away while the writer was busy: it catches up before it acknowledges, and then acknowledges.
+//! The only replica is away: the writer goes on alone, and after its own death as well; back from a busy time, the replica
+//! catches up before it acknowledges, and then acknowledges.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +8,15 @@ use baton_tests::cluster::{Cluster, ClusterOptions, Layout};
 use baton_tests::sandbox::{Dialect, LedgerOptions, Server, until};
 use rustix::process::Signal;
 
-use super::{SOON, fault};
+use super::{GAP, SOON, fault};
 
 /// More than a replica may lack without catching up first.
 const MISSED: usize = 3_000;
 /// For so many writes, and for a replica to receive and apply them.
 const CAUGHT_UP: Duration = Duration::from_secs(90);
+/// From the first connection that a writer accepts after its death until it is open; how long it should be stands in
+/// docs/benchmarks.md.
+const REOPENED: Duration = Duration::from_secs(2);
 
 fault!(replica_was_away: both mysql_replica_catches_up_first, mariadb_replica_catches_up_first);
 
@@ -47,6 +51,41 @@ async fn replica_was_away(name: &'static str, dialect: Dialect) -> Result<()> {
     );
     ledger.stop().await;
     cluster.post_check(&ledger, &[]).await?;
+    writer_goes_on_alone(&mut cluster, before.epoch).await
+}
+
+/// The only replica's server dies: no session is cut. Then the writer's own dies, with nobody to take over: the same server
+/// is opened again, under the next epoch, once it accepts connections.
+async fn writer_goes_on_alone(cluster: &mut Cluster, epoch: u64) -> Result<()> {
+    let mut ledger = cluster.ledger(&["app1"], LedgerOptions::default());
+    cluster.writes_go_on(&ledger, SOON).await?;
+    let killed = Instant::now();
+    cluster.server("db2")?.kill(Signal::KILL)?;
+    cluster.server_mut("db2")?.wait_exit(SOON).await?;
+    cluster.reaches("the writer to go on alone", SOON, |s| s.durability == "degraded").await?;
+    cluster.writes_go_on(&ledger, SOON).await?;
+    let gap = ledger.gap_after(killed);
+    ensure!(
+        gap < GAP + cluster.stood_still(killed),
+        cluster.explained(anyhow::anyhow!("without its replica writes paused for {gap:?}"))
+    );
+    ledger.no_session_was_cut()?;
+
+    cluster.server("db1")?.kill(Signal::KILL)?;
+    cluster.server_mut("db1")?.wait_exit(SOON).await?;
+    cluster.server_mut("db1")?.start().await?;
+    let accepts = Instant::now();
+    let again =
+        cluster.reaches("the same server to be open", SOON, |s| s.writer_open && s.epoch > epoch).await?;
+    let after = accepts.elapsed();
+    ensure!(after < REOPENED + cluster.stood_still(accepts), "it was open again after {after:?}");
+    ensure!(again.writer == "db1" && again.epoch == epoch + 1, "{again:#?}");
+    cluster.writes_go_on(&ledger, SOON).await?;
+    ledger.stop().await;
+    let operation = cluster.operation_from(epoch).await?;
+    ensure!(operation.kind == "reopen" && operation.loss.starts_with("nothing lost"), "{operation:#?}");
+    let found = ledger.found(cluster.server("db1")?).await?;
+    ensure!(found.lost.is_empty() && found.doubled == 0, "{found:?}");
     Ok(())
 }
 

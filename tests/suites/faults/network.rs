@@ -53,6 +53,7 @@ async fn data_hosts_apart(name: &'static str, dialect: Dialect) -> Result<()> {
     let (writer, replica) = (scenario.cluster.host("db1")?.clone(), scenario.cluster.host("db2")?.clone());
     writer.cut_from(&replica).await?;
     scenario.stays(NOTHING, DEGRADES).await?;
+    scenario.ledger.no_session_was_cut()?;
     writer.heal().await?;
     scenario.ends(None).await
 }
@@ -67,6 +68,7 @@ async fn witness_apart(name: &'static str, dialect: Dialect) -> Result<()> {
     scenario.fault();
     scenario.cluster.host("app1")?.cut().await?;
     scenario.stays(NOTHING, GAP).await?;
+    scenario.ledger.no_session_was_cut()?;
     scenario.cluster.host("app1")?.heal().await?;
     scenario.ends(None).await
 }

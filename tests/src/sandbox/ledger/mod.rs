@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mysql_async::prelude::Queryable;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -75,6 +75,7 @@ pub struct Ledger {
     book: Arc<Book>,
     stop: watch::Sender<bool>,
     sessions: JoinSet<()>,
+    began_with: usize,
     started: Instant,
     stopped: Option<Instant>,
 }
@@ -100,7 +101,7 @@ impl Ledger {
             };
             sessions.spawn_on(session.run(), host.runtime());
         }
-        Self { book, stop, sessions, started: Instant::now(), stopped: None }
+        Self { book, stop, sessions, began_with: options.sessions, started: Instant::now(), stopped: None }
     }
 
     /// Lets each session finish the write it is at, then ends it. Bounded by the options' two timeouts.
@@ -124,6 +125,16 @@ impl Ledger {
     /// How many times a session connected so far: as often as there are sessions, when none was ever cut.
     pub fn connections(&self) -> usize {
         self.book.connects().len()
+    }
+
+    /// Whether every session is still on its first connection.
+    ///
+    /// # Errors
+    /// When one had to connect again, or has not connected at all.
+    pub fn no_session_was_cut(&self) -> Result<()> {
+        let connections = self.connections();
+        ensure!(connections == self.began_with, "{connections} connections of {} sessions", self.began_with);
+        Ok(())
     }
 
     /// The longest time without an acknowledged write, of all sessions together. The time before the first one and
