@@ -3,18 +3,22 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use baton_node::backup::pipeline::Identity;
 use baton_proto::control::{Backup, BackupBegun, BackupListReply, BackupTask};
 use baton_tests::cluster::{Cluster, ClusterOptions};
-use baton_tests::sandbox::{Dialect, LedgerOptions, server_program, until, within};
+use baton_tests::sandbox::{Dialect, Host, LedgerOptions, server_program, until, within};
+use jiff::Timestamp;
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 /// Longer than one takes of these small servers on a busy machine.
 const BACKUP: Duration = Duration::from_secs(120);
 const SOON: Duration = Duration::from_secs(45);
+/// From a failover's intent to the end of a backup.
+const GIVES_WAY: Duration = Duration::from_secs(1);
 const REFUSED: i32 = 5;
 
 /// Exit status and answer of a command.
@@ -140,7 +144,8 @@ async fn mysql_backup_now_list_and_verify() -> Result<()> {
     is_made_listed_and_verified(Dialect::MySql, "clone").await
 }
 
-/// A backup that is under way ends when its node becomes the writer, and does not count; so does one whose node restarts.
+/// A backup that is under way ends when its node becomes the writer, and does not count; so does one whose node restarts, and
+/// any when the writer is lost.
 #[tokio::test]
 async fn mariadb_backup_gives_way() -> Result<()> {
     let escrow = Identity::generate()?;
@@ -162,9 +167,53 @@ async fn mariadb_backup_gives_way() -> Result<()> {
     reads(&cluster).await?;
     cluster.node_mut("db3")?.restart().await?;
     ends(&cluster, &begun, "db3 was restarted meanwhile").await?;
+    ends_with_the_writer(&mut cluster).await?;
     let list: BackupListReply = asked(&cluster, &["backup", "list"]).await?;
     ensure!(list.backups.is_empty(), "{list:?}");
     Ok(())
+}
+
+/// The writer db2 dies while db1 is backed up: a second after the failover's intent nothing of that is left, whoever is
+/// chosen.
+async fn ends_with_the_writer(cluster: &mut Cluster) -> Result<()> {
+    cluster.server("db1")?.hold_copy(true)?;
+    let before = cluster.settled().await?;
+    ensure!(before.writer == "db2", "{before:#?}");
+    let begun: BackupBegun = asked(cluster, &["backup", "now", "db1"]).await?;
+    ensure!(begun.node == "db1", "{begun:?}");
+    reads(cluster).await?;
+    let host = cluster.host("db1")?.clone();
+    let reading = copying(&host);
+    ensure!(reading.len() >= 2, "a backup's process and the program that it started: {reading:?}");
+
+    let killed = Instant::now();
+    cluster.server("db2")?.kill(Signal::KILL)?;
+    let gone = async || {
+        let left = copying(&host);
+        ensure!(left.is_empty(), "still running: {left:?}");
+        Ok(Some(Timestamp::now().as_millisecond()))
+    };
+    let gone_ms =
+        until("the backup to be gone", SOON, gone).await.map_err(|error| cluster.explained(error))?;
+    let stood_still = cluster.stood_still(killed);
+    cluster.moved_from("db2").await?;
+    let operation = cluster.operation_from(before.epoch).await?;
+    let intent = operation.steps.iter().find(|step| step.name == "intent").context("no intent")?;
+    let took = Duration::from_millis(u64::try_from(gone_ms - intent.at_ms).unwrap_or_default());
+    println!("the backup was gone {} ms after the intent", took.as_millis());
+    ensure!(took < GIVES_WAY + stood_still, "gone after {took:?}: {operation:#?}");
+    ends(cluster, &begun, "the writer was lost").await
+}
+
+/// The processes of a host that are at a backup: Baton's own, and the program that reads the server.
+fn copying(host: &Host) -> Vec<String> {
+    let command_of = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let commands = host.processes().into_iter().map(command_of);
+    let is_at_one = |command: &Vec<u8>| {
+        let mut words = command.split(|byte| *byte == 0);
+        words.any(|word| word == b"backup" || word.ends_with(b"/mariadb-backup"))
+    };
+    commands.filter(is_at_one).map(|command| String::from_utf8_lossy(&command).replace('\0', " ")).collect()
 }
 
 /// Waits until bytes have come.
