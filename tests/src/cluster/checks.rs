@@ -1,5 +1,6 @@
 //! What has to be true before a scenario and after it, asked of Baton and of the servers themselves.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +17,17 @@ const CAUGHT_UP: Duration = Duration::from_secs(60);
 const JUDGED: Duration = Duration::from_secs(45);
 /// How long a writer may take to commit what its ackers have applied already.
 const COMMITTED: Duration = Duration::from_secs(5);
+
+/// Variables that count transactions, and change by themselves.
+const COUNTERS: [&str; 7] = [
+    "gtid_executed",
+    "gtid_owned",
+    "gtid_purged",
+    "gtid_binlog_pos",
+    "gtid_binlog_state",
+    "gtid_current_pos",
+    "gtid_slave_pos",
+];
 
 /// Of a server that must not be a replica.
 pub(super) const ADMITTED: &str = "was admitted with transactions of its own";
@@ -87,6 +99,20 @@ impl Cluster {
         };
         checks.await.map_err(|error: anyhow::Error| self.explained(error.context("after the fault")))?;
         Ok(status)
+    }
+
+    /// The global variables of every server that runs, by its host and their names, without those that only count.
+    ///
+    /// # Errors
+    /// When one cannot be asked.
+    pub async fn settings(&self) -> Result<BTreeMap<(String, String), String>> {
+        let mut all = BTreeMap::new();
+        for server in self.servers().iter().filter(|server| server.pid().is_some()) {
+            let variables: Vec<(String, String)> = server.query("SHOW GLOBAL VARIABLES").await?;
+            let set = variables.into_iter().filter(|(name, _)| !COUNTERS.contains(&name.as_str()));
+            all.extend(set.map(|(name, value)| ((server.host().name().to_owned(), name), value)));
+        }
+        Ok(all)
     }
 
     /// The rows that were acknowledged are the rows that this node's server has.

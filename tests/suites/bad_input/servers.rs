@@ -106,7 +106,7 @@ async fn nothing_is_wrong(cluster: &Cluster) -> Result<()> {
 /// `batonctl check` has one error with all of `words`, `batonctl status` one line about it, and adoption is refused for
 /// it. Meanwhile nothing changes on any server.
 async fn is_told(cluster: &Cluster, words: &[&str]) -> Result<()> {
-    let before = settings(cluster).await?;
+    let before = cluster.settings().await?;
     let look = async || {
         let check = cluster.ctl().check().await?;
         let errors = errors(&check.findings);
@@ -127,7 +127,7 @@ async fn is_told(cluster: &Cluster, words: &[&str]) -> Result<()> {
     has(&format!("{refused:#}"), words)?;
     let status = cluster.ctl().status().await?;
     ensure!(status.phase == "observing" && status.epoch == 0, "{status:#?}");
-    ensure!(settings(cluster).await? == before, "a server was changed");
+    ensure!(cluster.settings().await? == before, "a server was changed");
     no_secret(&cluster.logs())
 }
 
@@ -136,14 +136,4 @@ fn has(text: &str, words: &[&str]) -> Result<()> {
         ensure!(text.contains(word), "{word:?} is not in: {text}");
     }
     no_secret(text)
-}
-
-/// The variables of every server that runs, except those that change by themselves.
-async fn settings(cluster: &Cluster) -> Result<Vec<(String, String)>> {
-    let mut all = Vec::new();
-    for server in cluster.servers().iter().filter(|server| server.pid().is_some()) {
-        let variables: Vec<(String, String)> = server.query("SHOW GLOBAL VARIABLES").await?;
-        all.extend(variables.into_iter().filter(|(name, _)| !name.contains("gtid")));
-    }
-    Ok(all)
 }

@@ -4,13 +4,15 @@
 //! found on every server, and never two servers open at once.
 #![allow(clippy::unwrap_used)]
 
+mod adoption;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use baton_proto::control::StatusReply;
 use baton_tests::cluster::{Cluster, ClusterOptions, Layout, OpenWatch, is_open};
 use baton_tests::on_both;
-use baton_tests::sandbox::{Account, Dialect, Hosts, Ledger, LedgerOptions, Outcome};
+use baton_tests::sandbox::{Account, Dialect, Hosts, Ledger, LedgerOptions};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
 use rustix::process::Signal;
@@ -37,11 +39,6 @@ on_both!(
 on_both!(primary_is_cut_off, mysql_primary_is_cut_off, mariadb_primary_is_cut_off);
 on_both!(fencing_closes_for_all, mysql_fencing_closes_for_all, mariadb_fencing_closes_for_all);
 on_both!(fencing_under_load, mysql_fencing_under_load, mariadb_fencing_under_load);
-on_both!(
-    adoption_and_release_refuse_no_write,
-    mysql_adoption_and_release_refuse_no_write,
-    mariadb_adoption_and_release_refuse_no_write
-);
 
 /// The primary's server is killed: a replica takes over, clients come back through the routers by themselves, and the
 /// dead server follows when it is started again, unless it has transactions of its own.
@@ -110,7 +107,7 @@ async fn replica_dies(dialect: Dialect) -> Result<()> {
         "writes paused for {:?}",
         ledger.gap_after(killed)
     );
-    no_session_was_cut(&ledger)?;
+    ledger.no_session_was_cut()?;
     let after = cluster.post_check(&ledger, &[]).await?;
     ensure!((after.epoch, &after.writer) == (before.epoch, &before.writer), "the writer moved");
     watch.never_two()
@@ -216,6 +213,10 @@ async fn primary_is_cut_off(dialect: Dialect) -> Result<()> {
         "writes were out for {:?}",
         ledger.gap_after(cut)
     );
+    let operation = cluster.operation_from(before.epoch).await?;
+    // Nobody could ask it: what its voters had granted ran out.
+    ensure!(operation.proof.starts_with("expired"), "{operation:#?}");
+    ensure!(operation.proof.contains("old writer unreachable"), "nobody is warned: {operation:#?}");
     cluster.post_check(&ledger, &out).await?;
     watch.never_two()
 }
@@ -255,6 +256,10 @@ async fn fencing_closes_for_all(dialect: Dialect) -> Result<()> {
     writes_go_on(&cluster, &ledger).await?;
     let out = cluster.out_after_return(&before.writer).await?;
     ledger.stop().await;
+    let operation = cluster.operation_from(before.epoch).await?;
+    // A word is no proof where a better one can be had.
+    ensure!(operation.proof.starts_with("closed"), "{operation:#?}");
+    ensure!(operation.reason.starts_with("fencing is tested, by "), "{operation:#?}");
     cluster.post_check(&ledger, &out).await?;
     let rows: Vec<i64> =
         cluster.server(to)?.query("SELECT COUNT(*) FROM app.writes WHERE client = -1").await?;
@@ -285,54 +290,9 @@ async fn fencing_under_load(dialect: Dialect) -> Result<()> {
     cluster.post_check(&ledger, &out).await.map(drop)
 }
 
-/// A production cluster without semi-sync is adopted and given back, while an application writes straight to its primary:
-/// no write is refused, no session cut, and the primary stays open.
-async fn adoption_and_release_refuse_no_write(dialect: Dialect) -> Result<()> {
-    let options = ClusterOptions { semi_sync: false, ..ClusterOptions::new(dialect) };
-    let cluster = Cluster::observing(options).await?;
-    let primary = cluster.server("db1")?;
-    let watch = OpenWatch::start(&cluster);
-    let mut ledger =
-        Ledger::start(cluster.sandbox().client(), &[primary.address()], LedgerOptions::default());
-    writes_go_on(&cluster, &ledger).await?;
-    let observing = cluster.ctl().status().await?;
-    ensure!(observing.phase == "observing" && observing.epoch == 0, "{observing:#?}");
-
-    let began = Instant::now();
-    cluster.ctl().adopt("db1").await.map_err(|error| cluster.explained(error))?;
-    let adopted = cluster.pre_flight().await?;
-    ensure!((adopted.epoch, adopted.writer.as_str()) == (1, "db1"), "{adopted:#?}");
-    writes_go_on(&cluster, &ledger).await?;
-    ensure!(cluster.node("db1")?.keeper().is_some(), "no keeper runs beside the writer");
-
-    cluster.ctl().release("release is tested").await.map_err(|error| cluster.explained(error))?;
-    cluster.reaches("the release", SOON, |status: &StatusReply| status.phase == "observing").await?;
-    writes_go_on(&cluster, &ledger).await?;
-    ensure!(is_open(primary).await?, "the release closed the primary");
-    ledger.stop().await;
-
-    no_session_was_cut(&ledger)?;
-    let faults: Vec<_> =
-        ledger.writes().into_iter().filter(|write| write.outcome != Outcome::Acknowledged).collect();
-    ensure!(faults.is_empty(), "not acknowledged: {faults:?}");
-    let gap = ledger.gap_after(began);
-    println!("{dialect:?}: writes paused for {} ms at the most", gap.as_millis());
-    let why = || cluster.explained(anyhow::anyhow!("writes paused for {gap:?}"));
-    ensure!(gap < GAP + cluster.stood_still(began), why());
-    let found = ledger.found(primary).await?;
-    ensure!(found.lost.is_empty() && found.doubled == 0, "{found:?}");
-    watch.never_two()
-}
-
 /// Waits for more acknowledged writes.
 async fn writes_go_on(cluster: &Cluster, ledger: &Ledger) -> Result<()> {
     cluster.writes_go_on(ledger, SOON).await
-}
-
-fn no_session_was_cut(ledger: &Ledger) -> Result<()> {
-    let sessions = LedgerOptions::default().sessions;
-    ensure!(ledger.connections() == sessions, "{} connections of {sessions} sessions", ledger.connections());
-    Ok(())
 }
 
 /// An application's session straight to the server of a node, not through a router.
