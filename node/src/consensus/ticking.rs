@@ -259,7 +259,8 @@ mod tests {
         use ServerState::{Candidate, Follower, Leader, Learner};
 
         let three: &[&[u64]] = &[&[1, 2, 3]];
-        let cases: [(&[&[u64]], ServerState, Option<u64>, Role); 12] = [
+        type Case<'a> = (&'a [&'a [u64]], ServerState, Option<u64>, Role);
+        let cases: [Case<'_>; 12] = [
             (three, Follower, None, Role::Seeks),
             (three, Follower, Some(2), Role::Follows),
             (three, Candidate, None, Role::Seeks),
