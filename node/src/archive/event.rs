@@ -134,7 +134,8 @@ pub(crate) struct Body<'e, R>(&'e mut Events<R>);
 impl<R: Read> Read for Body<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.0.left).unwrap_or(usize::MAX).min(into.len());
-        let Some(into) = into.get_mut(..most) else { return Ok(0) };
+        // Some decoders take a read of nothing for one that cannot go on.
+        let Some(into) = into.get_mut(..most).filter(|into| !into.is_empty()) else { return Ok(0) };
         let read = self.0.input.read(into)?;
         self.0.left = self.0.left.saturating_sub(read as u64);
         Ok(read)

@@ -97,7 +97,7 @@ fn what_is_on_its_way_when_room_is_needed_stays_and_is_not_counted() {
     agree(&mut state, NOW_MS, told("n0", HOOK, 1));
     assert_eq!((state.alerts.notices.len(), total(&state, HOOK)), (NOTICES_MAX, 1));
     // Were all of them on their way, none would count: they may arrive.
-    assert_eq!(one_more(&state, &|_, _| true)[0], going("n0", &[]));
+    assert_eq!(one_more(&full(), &|_, _| true)[0], going("n0", &[]));
 }
 
 #[test]
