@@ -23,7 +23,8 @@ pub(crate) fn wrapped(first: &str, next: &str, text: &str) -> String {
         if !is_empty {
             line += " ";
         }
-        line += word;
+        // Names and texts of others may have any, and one of them may be what wipes a terminal.
+        line.extend(word.chars().filter(|c| !c.is_control()));
         is_empty = false;
     }
     page + &line + "\n"

@@ -14,6 +14,10 @@ use crate::sql::replaying::without_secrets;
 
 /// So much of a statement is read: a list of ten thousand tables fits.
 const STATEMENT_BYTES: u64 = 1 << 20;
+/// The names of a table, and the types of as many columns as there can be; what follows is not used.
+const TABLE_BYTES: u64 = 32 << 10;
+/// So many tables are known at once. Rows of one that was forgotten are not known, which is told.
+const TABLES_MAX: usize = 4096;
 /// An event with more than that has one enormous row, or none of a server's; its rows are not counted.
 const ROWS_BYTES: u64 = 64 << 20;
 /// Of a statement so many characters are shown.
@@ -92,7 +96,10 @@ impl Deeds {
             kind::QUERY_COMPRESSED => statement(&first(body, STATEMENT_BYTES)?, QUERY_HEAD, true, each),
             kind::EXECUTE_LOAD => statement(&first(body, STATEMENT_BYTES)?, LOAD_HEAD, false, each),
             kind::TABLE_MAP => {
-                let (id, table) = Table::read(&first(body, STATEMENT_BYTES)?)?;
+                let (id, table) = Table::read(&first(body, TABLE_BYTES)?)?;
+                if self.tables.len() >= TABLES_MAX {
+                    self.tables.clear();
+                }
                 self.tables.insert(id, table);
                 Some(())
             }

@@ -109,6 +109,25 @@ impl Index {
         open.chain(rolled.flat_map(|rollup| rollup.shelves.iter().cloned())).collect()
     }
 
+    /// What roll-ups say of those shelves, as numbers: an entry that has been removed since is not missed otherwise. `None`
+    /// where none speaks for any.
+    ///
+    /// # Errors
+    /// Pieces of both families: two clusters were mixed up.
+    pub fn promised_within(&self, first_ms: u64, last_ms: u64) -> Result<Option<GtidSet>, DialectMismatch> {
+        let is_within = |piece: &Piece| piece.span.first_ms <= last_ms && piece.span.last_ms >= first_ms;
+        let rolled = self.rolled.values().flatten().filter(|rollup| rollup.pieces.iter().any(is_within));
+        let mut all: Option<GtidSet> = None;
+        for piece in rolled.flat_map(|rollup| &rollup.pieces) {
+            let numbers = piece.span.added.numbers();
+            all = Some(match all {
+                Some(all) => all.union(&numbers)?,
+                None => numbers,
+            });
+        }
+        Ok(all)
+    }
+
     /// How many entries cannot be read.
     #[must_use]
     pub fn unreadable(&self) -> usize {

@@ -3,6 +3,9 @@
 
 use super::fields::Fields;
 
+/// No server takes a table with more.
+const COLUMNS_MAX: usize = 4096;
+
 /// A table as the events of a transaction refer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Table {
@@ -57,7 +60,7 @@ impl Table {
 }
 
 fn columns(fields: &mut Fields<'_>) -> Option<Vec<Column>> {
-    let count = fields.length()?;
+    let count = fields.length().filter(|count| *count <= COLUMNS_MAX)?;
     let types = fields.take(count)?;
     let length = fields.length()?;
     let mut meta = Fields(fields.take(length)?);

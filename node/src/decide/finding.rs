@@ -149,7 +149,8 @@ fn of_server(node: &NodeName, heard: &Heard, own: &OwnServer, writes: bool, foun
     for why in refusals(heard, channel) {
         let what = format!("ReplicationUserRejected: {why}");
         let mend = "run what `batonctl grants` prints on the writer, with the password of \
-                    server.replication_password_file";
+                    server.replication_password_file; the node tries again within a quarter of an hour, \
+                    or when it is restarted";
         found.push(Finding::of(Level::Error, node, what, mend));
     }
 }

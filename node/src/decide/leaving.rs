@@ -126,8 +126,9 @@ fn off(
     };
     let own = heard.report.own.as_ref()?;
     let silent_for = heard.age + own.pulse_age;
-    if own.is_gone() && silent_for >= OFF_AFTER {
-        let gone_for = seen.gone_for.get(node).filter(|_| heard.age <= FRESH);
+    // A node that has fallen silent since says nothing of a server that may be back: that is for `cut_off` to judge.
+    if own.is_gone() && heard.age <= FRESH && silent_for >= OFF_AFTER {
+        let gone_for = seen.gone_for.get(node);
         if writer_age <= heard.age || gone_for.is_some_and(|gone| *gone >= writer_age + OFF_AFTER) {
             return Some("has a server that is down");
         }
@@ -141,11 +142,14 @@ fn off(
             return Some("does not follow the writer");
         }
     }
-    // A receiver that has ended; a server may say that it does not acknowledge while it still does.
-    let leaves = state.leaves_ackers(node);
-    let stopped = own.pulse.as_ref().is_some_and(|p| !receives(p));
-    if leaves && stopped && silent_for <= FRESH && writer_age <= silent_for {
-        return Some("is to leave and has stopped receiving");
+    // A receiver that has ended; a server may say that it does not acknowledge while it still does. Its node starts none
+    // before it has left the list.
+    let stopped = |p: &Pulse| !receives(p);
+    if state.leaves_ackers(node) && own.pulse.as_ref().is_some_and(stopped) && silent_for <= FRESH {
+        let before = seen.pulse_by(node, writer_age).filter(|(_, age)| *age <= FRESH);
+        if before.is_some_and(|(before, _)| stopped(before)) {
+            return Some("is to leave and has stopped receiving");
+        }
     }
     cut_off(state, seen, node, heard.age).then_some("is cut off")
 }

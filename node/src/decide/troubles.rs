@@ -17,8 +17,8 @@ const SKEW_MS: u64 = 1_500;
 /// A certificate that ends within this is told of, as its node does when it starts.
 const CERTIFICATE_LEFT: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Errors of an account that is not accepted, or may not replicate: to the replica the source looks dead. Denied, by
-/// database, password, host, plugin or privilege; expired; locked, on MySQL and on MariaDB.
-const REJECTED: [u32; 10] = [1044, 1045, 1130, 1227, 1698, 1820, 1862, 3118, 4151, 4166];
+/// database, password, host, plugin or privilege; expired; locked, by hand or by failed logins, on MySQL and on MariaDB.
+const REJECTED: [u32; 12] = [1044, 1045, 1130, 1227, 1698, 1820, 1862, 3118, 3955, 4150, 4151, 4166];
 /// The receiver was refused after it had logged in; the source's own error stands in the text. MySQL, MariaDB.
 const COMMAND_FAILED: [u32; 2] = [13120, 1597];
 

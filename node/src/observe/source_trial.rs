@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::sql::SqlError;
 use crate::state::{ClusterState, NodeName};
 
-/// From one look at the servers to the next. Not sooner after a refusal: a server may lock an account that fails too often.
+/// From one look at the servers to the next.
 const EVERY: Duration = Duration::from_secs(60);
+/// After a login that was not let in, each wait is twice the last, up to this: a server may lock an account that fails too often
+/// (MySQL: FAILED_LOGIN_ATTEMPTS; MariaDB: max_password_errors).
+const LATEST: Duration = Duration::from_secs(15 * 60);
 /// What takes longer says nothing.
 const WITHIN: Duration = Duration::from_secs(2);
 /// From a change of who is to be followed to the look at it: whoever moves the writer is done with it by then.
@@ -54,14 +57,25 @@ pub struct SourceTrial {
 impl SourceTrial {
     /// Runs until the group's handle ends.
     pub async fn run(mut self) {
+        // By address: when it is tried again, and after how long a wait.
+        let mut denied: BTreeMap<String, (Instant, Duration)> = BTreeMap::new();
         loop {
             let sources = sources(&self.states.borrow_and_update(), &self.me);
             self.shown.send_modify(|refused| refused.retain(|node, _| sources.contains_key(node)));
+            denied.retain(|address, _| sources.values().any(|of| of == address));
             for (node, address) in &sources {
-                let answer = timeout(WITHIN * 2, (self.login.try_at)(address, WITHIN)).await;
-                if let Ok(answer) = answer {
-                    self.note(node, address, answer);
+                if denied.get(address).is_some_and(|(at, _)| Instant::now() < *at) {
+                    continue;
                 }
+                let answer = timeout(WITHIN * 2, (self.login.try_at)(address, WITHIN)).await;
+                let Ok(answer) = answer else { continue };
+                if matches!(answer, Err(SqlError::AccessDenied { .. })) {
+                    let wait = denied.get(address).map_or(EVERY, |(_, last)| (*last * 2).min(LATEST));
+                    denied.insert(address.clone(), (Instant::now() + wait, wait));
+                } else {
+                    denied.remove(address);
+                }
+                self.note(node, address, answer);
             }
             let (me, mut states) = (self.me.clone(), self.states.clone());
             let news = states.wait_for(|state| self::sources(state, &me) != sources);
@@ -104,8 +118,13 @@ impl SourceTrial {
 fn sources(state: &ClusterState, me: &NodeName) -> BTreeMap<NodeName, String> {
     let writer = state.live_grant().map(|grant| &grant.node).filter(|node| *node != me);
     let others = state.data_nodes().filter(|(node, _)| *node != me);
+    // Nobody follows one that is out, is worked on or leaves, before it is in again.
+    let is_fit = |node: &NodeName, excluded: bool| {
+        !excluded && !state.out.contains_key(node) && !state.in_maintenance(node)
+    };
     others
         .filter(|(node, _)| writer.is_none_or(|writer| writer == *node))
+        .filter(|(node, member)| writer.is_some() || is_fit(node, member.excluded))
         .filter_map(|(node, member)| Some((node.clone(), member.server.clone()?)))
         .collect()
 }
@@ -116,7 +135,6 @@ mod tests {
     use std::sync::Mutex;
 
     use futures::FutureExt;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::decide::sample::{managed, name, observed};
@@ -192,6 +210,28 @@ mod tests {
         assert_eq!(refused.borrow().len(), 1);
         *server.answer.lock().unwrap() = Ok(());
         refused.wait_for(Refused::is_empty).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_let_in_is_tried_ever_more_seldom() {
+        let (server, _states, _refused) = running("db2", managed().0);
+        *server.answer.lock().unwrap() = Err(denied());
+        sleep(Duration::from_secs(3_000)).await;
+        let at: Vec<u64> = server.asked.lock().unwrap().iter().map(|(at, _)| *at).collect();
+        assert_eq!(at, [0, 60, 180, 420, 900, 1800, 2700]);
+    }
+
+    #[test]
+    fn a_server_that_is_worked_on_is_followed_by_nobody() {
+        let (mut state, _) = managed();
+        let writer = state.live_grant().unwrap().node.clone();
+        let worked_on =
+            state.data_nodes().map(|(node, _)| node.clone()).find(|node| *node != writer).unwrap();
+        let before = sources(&state, &writer);
+        state.members.get_mut(&worked_on).unwrap().excluded = true;
+        let after = sources(&state, &writer);
+        assert!(before.contains_key(&worked_on) && !after.contains_key(&worked_on), "{after:?}");
+        assert!(sources(&state, &worked_on).contains_key(&writer), "it follows the writer itself");
     }
 
     #[tokio::test(start_paused = true)]

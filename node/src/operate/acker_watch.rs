@@ -123,7 +123,11 @@ impl AckerWatch {
         let judged =
             |said: &Said| said.judge(ttl, Instant::now(), |nodes| self.group.membership().is_majority(nodes));
         let voters = membership.voter_names();
-        let (first, rest) = if said.in_step {
+        // When the membership changes, others may be the majority of the next: nobody's yes grows old.
+        let is_young = |voter: &NodeName| {
+            said.yes.get(voter).is_some_and(|asked| began.saturating_duration_since(*asked) < ttl / 2)
+        };
+        let (first, rest) = if said.in_step && voters.iter().all(is_young) {
             still::in_turns(voters, &self.me, &said.yes, |nodes| membership.is_majority(nodes))
         } else {
             (voters.into_iter().collect(), Vec::new())

@@ -27,7 +27,7 @@ pub enum SqlError {
     #[error("too many connections")]
     TooManyConnections,
     /// Error 1045, 1044, 1698 or 1130: the account, its password or its host is not accepted. Error 1820 or 1862: the
-    /// password has expired. Error 3118, on MariaDB 4151: the account is locked.
+    /// password has expired. Error 3118, on MariaDB 4151: the account is locked; 3955, on MariaDB 4150: by failed logins.
     #[error("access denied: {message}")]
     AccessDenied {
         /// The server's own words.
@@ -125,7 +125,9 @@ impl SqlError {
     fn from_server(errno: u16, message: String) -> Self {
         match errno {
             1040 | 1203 => Self::TooManyConnections,
-            1044 | 1045 | 1130 | 1698 | 1820 | 1862 | 3118 | 4151 => Self::AccessDenied { message },
+            1044 | 1045 | 1130 | 1698 | 1820 | 1862 | 3118 | 3955 | 4150 | 4151 => {
+                Self::AccessDenied { message }
+            }
             1053 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 3168 | 4031 => Self::Gone { message },
             1205 => Self::LockWaitTimeout,
             1290 | 1836 => Self::ReadOnly { message },
@@ -185,7 +187,7 @@ mod tests {
         let message = || "m".to_string();
         assert_eq!(kind(1040), SqlError::TooManyConnections);
         // Denied, expired, and locked on MySQL and on MariaDB.
-        for code in [1044, 1045, 1130, 1698, 1820, 1862, 3118, 4151] {
+        for code in [1044, 1045, 1130, 1698, 1820, 1862, 3118, 3955, 4150, 4151] {
             assert_eq!(kind(code), SqlError::AccessDenied { message: message() }, "{code}");
         }
         assert_eq!(kind(1205), SqlError::LockWaitTimeout);

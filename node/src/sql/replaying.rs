@@ -164,10 +164,11 @@ impl Replayer {
     }
 }
 
-/// A statement, or what a server says of one, up to where a password or its digest may stand.
+/// A statement, or what a server says of one, up to where a password or its digest may stand: an account's, or in the URL of a
+/// table that lies elsewhere (FEDERATED, CONNECT).
 pub(crate) fn without_secrets(text: &str) -> String {
     let upper = text.to_ascii_uppercase();
-    let secret = ["IDENTIFIED", "PASSWORD"].iter().filter_map(|word| upper.find(word)).min();
+    let secret = ["IDENTIFIED", "PASSWORD", "://"].iter().filter_map(|word| upper.find(word)).min();
     match secret.and_then(|at| text.get(..at)) {
         Some(before) => format!("{before}…"),
         None => text.to_owned(),
@@ -184,5 +185,7 @@ mod tests {
         assert_eq!(without_secrets(error), "Error 'no such plugin' on query: 'CREATE USER `a` …");
         assert_eq!(without_secrets("SET PASSWORD FOR a='*digest'"), "SET …");
         assert_eq!(without_secrets("DROP TABLE t"), "DROP TABLE t");
+        let elsewhere = "CREATE TABLE r (a INT) ENGINE=FEDERATED CONNECTION='mysql://app:secret@host/shop/r'";
+        assert!(without_secrets(elsewhere).ends_with("CONNECTION='mysql…"));
     }
 }

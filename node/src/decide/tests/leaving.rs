@@ -77,7 +77,9 @@ fn an_acker_that_says_it_has_left_leaves_in_whatever_order_the_nodes_are_heard()
         });
         assert_eq!(leaves, Some(names("db3")), "{order:?}");
     }
-    assert_eq!(due(ORDERS[0], stopped), Some(names("db3")), "as a node of an older version");
+    for order in ORDERS {
+        assert_eq!(due(order, stopped), Some(names("db3")), "{order:?}, of a run that it cannot speak for");
+    }
 }
 
 #[test]
@@ -85,6 +87,20 @@ fn an_acker_whose_server_is_gone_leaves_in_whatever_order_the_nodes_are_heard() 
     for order in ORDERS {
         assert_eq!(due(order, |_, seen| seen.gone("db2", 10_000)), Some(names("db3")), "{order:?}");
     }
+}
+
+/// What its node said last of it may be over: a server that is started again acknowledges, whoever hears of that.
+#[test]
+fn an_acker_whose_node_has_fallen_silent_is_not_gone_by_its_last_word() {
+    let state = cluster("db1 db2 db3 app1");
+    let due = |unheard_ms: u64| {
+        let mut seen = Seen::healthy(&state, &my("1:1-9"));
+        seen.gone("db2", 10_000);
+        seen.unheard("db2", unheard_ms);
+        upkeep(&state, &seen.look(), &name("app1"))
+    };
+    assert!(matches!(due(900), Some(Upkeep::Ackers { .. })));
+    assert_eq!(due(4_000), None);
 }
 
 #[test]

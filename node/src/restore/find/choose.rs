@@ -10,6 +10,7 @@ use crate::archive::coverage::{Coverage, Piece, coverage};
 use crate::archive::entry::{Entry, Timeline};
 use crate::archive::event::Gtid;
 use crate::gtid::{DialectMismatch, GtidSet, MariadbGtid, MariadbSet};
+use crate::restore::replay::Moment;
 
 /// Whether a restore gets to a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -28,6 +29,9 @@ pub(super) enum Fate {
 pub(super) struct History {
     newest: Timeline,
     coverage: Coverage,
+    /// When the first of all that is archived was committed, and the last.
+    first_ms: u64,
+    last_ms: u64,
     /// MariaDB: what the servers of each epoch of the newest history had, by the epoch.
     epochs: BTreeMap<u64, GtidSet>,
 }
@@ -49,7 +53,9 @@ impl History {
             };
             epochs.insert(timeline.epoch, all);
         }
-        Ok(Some(Self { newest, coverage, epochs }))
+        let first_ms = pieces.iter().map(|piece| piece.span.first_ms).min().unwrap_or_default();
+        let last_ms = pieces.iter().map(|piece| piece.span.last_ms).max().unwrap_or_default();
+        Ok(Some(Self { newest, coverage, first_ms, last_ms, epochs }))
     }
 
     /// What became of a transaction that a segment of this line has.
@@ -66,6 +72,22 @@ impl History {
             }
         };
         if is_kept { Fate::Kept } else { Fate::Lost }
+    }
+
+    /// What of the time that was asked for lies before and after all that is archived.
+    pub(super) fn beyond(&self, wanted: &Wanted) -> Vec<String> {
+        let (from_ms, to_ms) = wanted.range_ms();
+        let at = |ms: u64| Moment::time(ms.saturating_mul(1000));
+        let mut lacks = Vec::new();
+        if wanted.from_us.is_some() && from_ms < self.first_ms && !self.coverage.base.is_empty() {
+            lacks.push(format!("nothing is archived that was committed before {}", at(self.first_ms)));
+        }
+        // To the second on MariaDB.
+        let is_later = |ms: u64| ms > self.last_ms.saturating_add(999);
+        if is_later(from_ms) || (wanted.to_us.is_some() && is_later(to_ms)) {
+            lacks.push(format!("nothing is archived yet that was committed after {}", at(self.last_ms)));
+        }
+        lacks
     }
 
     /// What is missing in the archive where anything was committed that is looked for.

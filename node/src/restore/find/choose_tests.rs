@@ -96,6 +96,19 @@ fn a_hole_matters_when_it_was_then() {
 }
 
 #[test]
+fn a_time_of_which_nothing_is_archived_is_told() {
+    let history = history(&[piece(1, 0, my("a1-3"), my("a4-6"), 5000)]);
+    let lacks = |from: Option<u64>, to: Option<u64>| {
+        let us = |ms: u64| ms * 1000;
+        let wanted = Wanted { from_us: from.map(us), to_us: to.map(us), ..Wanted::default() };
+        history.beyond(&wanted).len()
+    };
+    let asked =
+        [(None, None), (Some(5000), Some(5009)), (Some(4000), None), (None, Some(7000)), (Some(7000), None)];
+    assert_eq!(asked.map(|(from, to)| lacks(from, to)), [0, 0, 1, 1, 1]);
+}
+
+#[test]
 fn the_cluster_that_is_there() {
     let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     assert_eq!(the_only(all(&["shop"]), None), Ok("shop".into()));

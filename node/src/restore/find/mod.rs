@@ -16,6 +16,7 @@ mod tokens;
 mod wanted;
 mod words;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub(in crate::restore) use words::{Kind, said};
 
 use super::args::FindArgs;
 use super::flow::Source;
+use super::place::StoreArgs;
 use super::plan::Target;
 use super::progress::Progress;
 use super::replay::{Moment, Wanted as Until, gather};
@@ -39,7 +41,7 @@ use crate::archive::entry::{Entry, archive_prefix};
 use crate::archive::index::{Index, entries_that};
 use crate::archive::open::content;
 use crate::backup::store::Store;
-use crate::gtid::DialectMismatch;
+use crate::gtid::{DialectMismatch, GtidSet};
 use choose::{Fate, History, in_order, is_within, the_only};
 use hits::{Found, Hits};
 use scan::{Scanned, scan};
@@ -80,9 +82,29 @@ pub(super) async fn run(args: &FindArgs) -> Result<Search, String> {
     let history = history.ok_or_else(|| failed(format!("nothing of {cluster}'s binlog can be read")))?;
     let (first_ms, last_ms) = wanted.range_ms();
     let shelves = index.shelves_within(first_ms, last_ms);
-    let entries = entries_that(&store, &cluster, &shelves, |entry| is_within(entry, &wanted)).await;
-    let (entries, unreadable) = entries.map_err(|e| e.to_string())?;
+    let promised = index.promised_within(first_ms, last_ms).map_err(mixed)?;
+    let there = RefCell::new(promised.as_ref().map(|set| GtidSet::empty(set.dialect())));
     let mut looking = Looking::new(args, &history);
+    looking.progress.stage("reading what the archive has");
+    let entries = entries_that(&store, &cluster, &shelves, |entry| {
+        let with = |all: &GtidSet| all.union(&entry.span.added.numbers()).ok();
+        if let Some(all) = there.borrow_mut().as_mut() {
+            *all = with(all).unwrap_or_else(|| all.clone());
+        }
+        is_within(entry, &wanted)
+    });
+    let (entries, unreadable) = entries.await.map_err(|e| e.to_string())?;
+    looking.progress.end();
+    if let (Some(promised), Some(there)) = (promised, there.into_inner()) {
+        let gone = promised.subtract(&there).map_err(mixed)?;
+        if !gone.is_empty() {
+            let gone = gone.amount();
+            looking
+                .lacks
+                .push(format!("{gone} are gone with their entries: what these did is not known here"));
+        }
+    }
+    looking.lacks.extend(history.beyond(&wanted));
     if let Some(missing) = history.missing(&wanted) {
         looking.lacks.push(format!("the archive lacks {missing}: what these did is not known here"));
     }
@@ -282,7 +304,9 @@ async fn back(args: &FindArgs, source: &Source, cluster: &str, (gtid, fate): (St
         match gather(&shelf, None, (&until, false), &target, source).await {
             Ok(_) => {
                 let mut words = vec!["baton-node".into(), "restore".into()];
-                words.extend(args.store.words());
+                // Others may have backups there, and no archive.
+                let store = StoreArgs { cluster: Some(cluster.to_owned()), ..args.store.clone() };
+                words.extend(store.words());
                 words.extend(["--key".into(), args.key.clone().into_os_string()]);
                 words.extend(["--before-gtid", &gtid].into_iter().chain(into).map(Into::into));
                 return Back { before: gtid, command: Some(command_line(&words)), why_not: None };

@@ -108,7 +108,10 @@ impl Hit {
                     return;
                 }
                 let Some(kind) = said.kinds.first() else { return };
-                let tables = said.names.iter().map(ToString::to_string).collect();
+                // Of many names few are shown: those that were asked for first.
+                let is_asked = |name: &&Name| wanted.names_any(&said.kinds, std::slice::from_ref(*name));
+                let (asked, others): (Vec<&Name>, Vec<&Name>) = said.names.iter().partition(is_asked);
+                let tables = asked.into_iter().chain(others).map(ToString::to_string).collect();
                 self.push(Deed { kind: *kind, tables, rows: None, statement: Some(shown(text)) });
             }
             Did::Rows { schema, table, change, count } => {

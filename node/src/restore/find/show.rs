@@ -138,8 +138,8 @@ impl Answer {
     /// The last accident, to right before which somebody may want to go: of those that the cluster went on with, if there is
     /// any. `None` where what was found is not known to be accidents.
     pub(super) fn last_of_accidents(&self, wanted: &Wanted) -> Option<(String, Fate)> {
-        let is_alone = self.transactions.len() == 1 && !self.has_more;
-        if !wanted.is_of_accidents() && !is_alone {
+        // Where there are more, nobody has seen the last.
+        if self.has_more || (!wanted.is_of_accidents() && self.transactions.len() != 1) {
             return None;
         }
         let kept = self.transactions.iter().rfind(|shown| shown.fate == Fate::Kept);
@@ -180,21 +180,26 @@ impl Answer {
             page += &wrapped("! ", "  ", &broken(lack));
         }
         if let Some(back) = &self.back {
-            page += &back.render();
+            page += &back.render(transactions.iter().filter(|shown| shown.fate == Fate::Kept).count());
         }
         page
     }
 }
 
 impl Back {
-    fn render(&self) -> String {
+    /// `of`: so many were found that the cluster went on with.
+    fn render(&self, of: usize) -> String {
         let Self { before, command, why_not } = self;
         match (command, why_not) {
             (Some(command), _) => {
                 let is_quoted = command.contains('\'');
                 // An option a line, as a shell takes it; never within quotes.
                 let lines = if is_quoted { command.clone() } else { command.replace(" --", " \\\n    --") };
-                wrapped("\n", "  ", &format!("to right before {before}, with all that precedes it:"))
+                let last = match of {
+                    0 | 1 => String::new(),
+                    of => format!(", the last of {of} (for an earlier one put its GTID in the place)"),
+                };
+                wrapped("\n", "  ", &format!("to right before {before}{last}, with all that precedes it:"))
                     + &format!("  {lines}\n")
             }
             (None, Some(why)) => {

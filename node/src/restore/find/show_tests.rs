@@ -63,7 +63,8 @@ fn what_was_found() {
     there are more: these are the first 4; --limit N shows N, --from TIME later ones
     ! the archive lacks 0-1-7..9: what these did is not known here
 
-    to right before 0-1-1700000001, with all that precedes it:
+    to right before 0-1-1700000001, the last of 2 (for an earlier one put its GTID
+      in the place), with all that precedes it:
       baton-node restore \
         --store disk \
         --key escrow.key \
@@ -118,4 +119,6 @@ fn the_last_accident_that_the_cluster_went_on_with() {
     assert_eq!(answer(all()).last_of_accidents(&of(&[])), None, "nobody said that it was an accident");
     assert_eq!(answer(all().split_off(2)).last_of_accidents(&of(&[])), Some(("0-1-3".into(), Fate::Lost)));
     assert_eq!(answer(Vec::new()).last_of_accidents(&of(&[Kind::Drop])), None);
+    let more = Answer { has_more: true, ..answer(all()) };
+    assert_eq!(more.last_of_accidents(&of(&[Kind::Drop])), None, "nobody has seen the last");
 }

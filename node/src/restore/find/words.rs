@@ -96,6 +96,8 @@ const NO_DATABASE: [&str; 7] =
     ["CHARACTER", "CHARSET", "DEFAULT", "COLLATE", "ENCRYPTION", "READ", "COMMENT"];
 /// Before the object of a CREATE or an ALTER there are no more words than that.
 const OPTIONS_MAX: usize = 30;
+/// Of the tables of one UPDATE or DELETE so many are named. No server takes more than 61.
+const TABLES_MAX: usize = 64;
 
 impl Reader<'_> {
     fn statement(&mut self) -> Option<Said> {
@@ -255,7 +257,8 @@ impl Reader<'_> {
             // What is named before it may be aliases.
             self.pass_to(&["FROM"])?;
         }
-        Said::new(&[Kind::Delete], self.references(&["WHERE", "ORDER", "LIMIT", "USING", "RETURNING", "FOR"]))
+        // What is named before USING may be aliases, too.
+        Said::new(&[Kind::Delete], self.references(&["WHERE", "ORDER", "LIMIT", "RETURNING", "FOR"]))
     }
 
     /// Of CREATE and DROP INDEX.
@@ -269,7 +272,9 @@ impl Reader<'_> {
         let (mut names, mut is_next) = (Vec::new(), true);
         loop {
             if is_next && let Some(name) = self.name() {
-                names.push(name);
+                if names.len() < TABLES_MAX && !names.contains(&name) {
+                    names.push(name);
+                }
                 is_next = false;
                 continue;
             }
@@ -277,7 +282,7 @@ impl Reader<'_> {
                 None => return names,
                 Some(Token::Word(word)) if is_one_of(word, ends) => return names,
                 Some(Token::Mark(',')) => is_next = true,
-                Some(Token::Word(word)) => is_next = is_one_of(word, &["JOIN", "STRAIGHT_JOIN"]),
+                Some(Token::Word(word)) => is_next = is_one_of(word, &["JOIN", "STRAIGHT_JOIN", "USING"]),
                 // A list of tables, or a query of its own, whose words are no tables' names.
                 Some(Token::Mark('(')) => {
                     let is_query = self.is_word(&["SELECT", "WITH", "VALUES"]);

@@ -86,6 +86,7 @@ fn what_is_emptied() {
             "delete shop.orders,stock.items",
         ),
         ("DELETE FROM orders.*, items USING orders JOIN items", "delete shop.orders,shop.items"),
+        ("DELETE FROM o USING orders AS o JOIN items i USING (id)", "delete shop.o,shop.orders,shop.items"),
         ("WITH x AS (SELECT 1), y (a, b) AS (DELETE) DELETE FROM orders", "delete shop.orders"),
     ]);
 }
