@@ -32,6 +32,11 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// What a node answers that was taken for the leader and is not.
 const NOT_THE_LEADER: Code = Code::Aborted;
 
+/// Nothing was done: whoever passed the request on, or `batonctl`, asks again.
+pub(super) fn not_the_leader() -> Status {
+    Status::new(NOT_THE_LEADER, "no leader: it has just changed; give the command again")
+}
+
 /// Who calls.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
@@ -142,10 +147,7 @@ impl Control {
                 return Ok(Place::Here);
             }
             if caller.forwarded {
-                return Err(Status::new(
-                    NOT_THE_LEADER,
-                    "no leader: it has just changed; give the command again",
-                ));
+                return Err(not_the_leader());
             }
             let other = now.leader.filter(|_| !now.mine);
             if let Some(leader) =

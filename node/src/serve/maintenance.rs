@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::Control;
+use super::forward::not_the_leader;
 use super::orders::{done, instant, word};
 use super::refusal::{by_state, refused};
 use crate::decide::leaving::waits_until;
@@ -84,6 +85,10 @@ impl Control {
             upto = upto.or_else(|| written(&state, &seen));
             if may_begin(&state, &seen, node, upto.as_ref()) {
                 return Ok(());
+            }
+            // A node that leads no more is told nothing by the others, and would wait in vain.
+            if !self.group.leadership().borrow().mine {
+                return Err(not_the_leader());
             }
             if Instant::now() >= deadline {
                 let why = waits_for(&state, &seen, node, upto.as_ref());
